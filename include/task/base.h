@@ -1,0 +1,67 @@
+/*
+ * base.h: what every public header of libtask starts from.
+ *
+ * The two kinds of functions that a user writes, the mark of calls that may
+ * switch tasks, and the names of the opaque structs. It declares no function.
+ */
+#ifndef TASK_BASE_H
+#define TASK_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Around the declarations of each header, for C++ includers.
+ */
+#ifdef __cplusplus
+#define TASK_BEGIN_DECLS extern "C" {
+#define TASK_END_DECLS }
+#else
+#define TASK_BEGIN_DECLS
+#define TASK_END_DECLS
+#endif
+
+/**
+ * Marks a declaration whose call may switch to another task.
+ *
+ * Nothing without the mark does. The mark means nothing to the compiler: it is
+ * for the reader, and for tools that look for it. Called outside a task, such
+ * a function returns -EPERM.
+ */
+#define TASK_SUSPENDS
+
+TASK_BEGIN_DECLS
+
+/**
+ * A task, or a future: opaque, reached through handles. See <task/core.h>.
+ */
+struct task;
+
+/**
+ * An event loop: opaque, belongs to the thread that runs it. See <task/loop.h>.
+ */
+struct loop;
+
+/**
+ * A coroutine's body: runs as a task, may suspend.
+ *
+ * @param arg  what was given at the creation; the library never looks at it
+ *
+ * @return the task's status, passed on unchanged: >= 0 for success, a negative
+ *         errno for failure, -ECANCELED for *cancelled*.
+ */
+typedef int task_fn(void *arg);
+
+/**
+ * A callback: runs on the loop's own stack, where no task is current. It may
+ * not suspend (a suspending call returns -EPERM), but create tasks, cancel
+ * them, complete futures, and set further callbacks.
+ *
+ * @param arg  what was given when it was set
+ */
+typedef void loop_fn(void *arg);
+
+TASK_END_DECLS
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * debug.h: what a loop reports, and how to look inside one.
+ *
+ * The error hook and its kinds of reports, statistics, the list of tasks, the
+ * use of stacks, the texts of statuses, and the version.
+ */
+#ifndef TASK_DEBUG_H
+#define TASK_DEBUG_H
+
+#include <task/base.h>
+#include <task/time.h>
+
+TASK_BEGIN_DECLS
+
+/** The version of these headers; task_version() tells the library's. */
+#define TASK_VERSION_MAJOR 0
+#define TASK_VERSION_MINOR 1
+#define TASK_VERSION_PATCH 0
+
+/* Error hook. */
+
+/**
+ * What a report is about. Those marked (debug) are made in debug mode only,
+ * each once for its cause.
+ */
+enum loop_error_kind {
+    /** A task failed, and its last handle ended before anyone read that. */
+    LOOP_ERROR_UNAWAITED = 1,
+
+    /** Nothing can ever wake what is parked; the message names each task, what
+     *  it waits for, and the cycles. */
+    LOOP_ERROR_DEADLOCK,
+
+    /** (debug) A step of a task or a callback took longer than `slow_step`. */
+    LOOP_ERROR_SLOW_STEP,
+
+    /** A step took longer than `stall_timeout`; its backtrace went to stderr at
+     *  once, this report comes when it has ended. */
+    LOOP_ERROR_STALL,
+
+    /** (debug) A call that returned an error since it was called wrongly, or
+     *  from the wrong thread. */
+    LOOP_ERROR_MISUSE,
+
+    /** (debug) A handle neither awaited nor detached, a lock still held, a
+     *  stream, server or process not closed. */
+    LOOP_ERROR_LEAK,
+
+    /** (debug) A task parked more than 100 times after a request was
+     *  delivered to it. */
+    LOOP_ERROR_IGNORED_CANCEL,
+
+    /** The handler of a server failed. */
+    LOOP_ERROR_HANDLER,
+
+    /** A task that had not ended `shutdown_timeout` after it was cancelled at
+     *  the end of the loop was dropped: its stack is gone, what it owned is
+     *  not freed. */
+    LOOP_ERROR_SHUTDOWN
+};
+
+/**
+ * A report. All of it is borrowed, and valid during the call of the hook only.
+ */
+struct loop_error {
+    /** What it is about. */
+    enum loop_error_kind kind;
+
+    /** In words, without a newline at the end; a deadlock's has many lines. */
+    const char *message;
+
+    /** The status in question: a failed task's, a misused call's; else 0. */
+    int status;
+
+    /** The task concerned, or NULL; then the id is 0 and the name NULL. */
+    const struct task *task;
+    uint64_t task_id;
+    const char *task_name;
+
+    /** Where the task (or what was leaked) was created; NULL and 0 if that is
+     *  not known. */
+    const char *file;
+    int line;
+
+    /** The descriptor concerned, or -1. */
+    int fd;
+
+    /** The loop that reports; never NULL. */
+    struct loop *loop;
+};
+
+/**
+ * An error hook: is told what went wrong where no call could return it.
+ *
+ * Runs in the loop's thread, in the midst of what caused the report. It may
+ * not suspend (-EPERM), run or free the loop; reports that it causes itself go
+ * to stderr.
+ *
+ * @param error  borrowed for the call
+ * @param arg    what was given with the hook
+ */
+typedef void loop_error_fn(const struct loop_error *error, void *arg);
+
+/**
+ * Set the function that is told of errors.
+ *
+ * @param loop  a loop; NULL does nothing
+ * @param fn    NULL: the default, which writes a line to stderr
+ * @param arg   passed to @p fn; has to live as long as the loop, or until the
+ *              next call
+ *
+ * Source: asyncio's loop.set_exception_handler
+ */
+void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg);
+
+/**
+ * Switch debug mode on or off.
+ *
+ * It costs time, and reports through the error hook what is marked (debug) in
+ * enum loop_error_kind. A new loop starts with it if its option or TASK_DEBUG=1
+ * in the environment says so; this call overrides both.
+ *
+ * @param loop  a loop; NULL does nothing
+ *
+ * Source: asyncio's loop.set_debug
+ */
+void loop_set_debug(struct loop *loop, bool debug);
+
+/* Statistics. */
+
+/**
+ * Figures of a loop. More may be added at the end.
+ */
+struct loop_stats {
+    /** Tasks that are not done; futures do not count. */
+    size_t tasks;
+
+    /** Tasks and callbacks in the ready queue. */
+    size_t ready;
+
+    /** Tasks that are suspended and not ready. */
+    size_t parked;
+
+    /** Timers that are set: sleeps, time-outs, callbacks. */
+    size_t timers;
+
+    /** Descriptors that a task or a callback waits for. */
+    size_t watched_fds;
+
+    /** Jobs of worker threads, waiting or under way. */
+    size_t jobs;
+
+    /** Since the loop was made: turns; switches into a task; looks at
+     *  descriptors, whether they waited or not. */
+    uint64_t turns;
+    uint64_t switches;
+    uint64_t polls;
+
+    /** Nanoseconds spent waiting; spent in turns otherwise. */
+    task_time idle_time;
+    task_time busy_time;
+
+    /** Nanoseconds that the longest step of a task or a callback took; measured
+     *  in debug mode only, else 0. */
+    task_time longest_step;
+
+    /** Stacks kept for the next tasks; stacks of tasks that are not done. */
+    size_t stacks_cached;
+    size_t stacks_used;
+};
+
+/**
+ * Read the figures of a loop.
+ *
+ * May be called from any thread while the loop exists. From another one each
+ * figure is right, but they may be of slightly different moments.
+ *
+ * @param loop   a loop
+ * @param stats  is filled
+ */
+void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
+
+/**
+ * List the tasks of the running loop that are not done, without the futures.
+ *
+ * A task that has ended is gone from the list before any that awaits it
+ * resumes.
+ *
+ * @param out  is filled with up to @p n borrowed pointers, in the order of
+ *             creation; may be NULL if @p n is 0
+ * @param n    the room in @p out
+ *
+ * @return how many there are, which may be more than @p n; 0 where no loop
+ *         runs.
+ *
+ * Source: asyncio.all_tasks
+ */
+size_t task_all(struct task *out[], size_t n);
+
+/**
+ * Wait until every other task is parked: nothing is ready but those that wait
+ * here too. For tests.
+ *
+ * What is parked may be waiting for anything: a virtual clock does not jump
+ * before this has returned.
+ *
+ * Always suspends, unless a request is waiting. A cancel ends it.
+ *
+ * @return 0, or
+ *         -ECANCELED  a request was waiting, or came meanwhile,
+ *         -EPERM      called outside a task.
+ *
+ * Source: trio.testing.wait_all_tasks_blocked
+ */
+TASK_SUSPENDS int task_wait_all_blocked(void);
+
+/* Stacks. */
+
+/**
+ * Tell the size of a task's stack.
+ *
+ * @return usable bytes: what was asked for, rounded up to pages. 0 for a
+ *         future, a task that is done (its stack was given back), or NULL.
+ */
+size_t task_stack_size(const struct task *task);
+
+/**
+ * Tell how much of its stack a task has used at the most so far.
+ *
+ * Looks at the pages of the stack, so it costs a system call and is exact to a
+ * page, from above: one that an earlier task used and that was kept counts.
+ *
+ * @return bytes; 0 as for task_stack_size().
+ */
+size_t task_stack_used(const struct task *task);
+
+/* Texts. */
+
+/**
+ * Say in words what a status means.
+ *
+ * May be called from any thread.
+ *
+ * @param status  0 or more, or a negative errno
+ *
+ * @return a string that is never freed nor changed: for an unknown errno a
+ *         general one; never NULL.
+ */
+const char *task_strerror(int status);
+
+/**
+ * Tell the version of the library.
+ *
+ * @return "0.1.0", in this form; never freed.
+ */
+const char *task_version(void);
+
+TASK_END_DECLS
+
+#endif

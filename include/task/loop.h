@@ -1,0 +1,391 @@
+/*
+ * loop.h: event loops: make one, run it, drive it by hand; callbacks.
+ *
+ * A loop runs in turns. One turn is the batch, which is what stood in the ready
+ * queue when it began, tasks and callbacks, first in, first out; then one look
+ * at the descriptors; then the timers that are due. What these make ready
+ * belongs to the next turn, so that none of the three starves another. While
+ * tasks stay ready, turns that together take less than ~50 us may share one
+ * look.
+ *
+ * A thread runs at most one loop at a time; several threads may run one each. A
+ * loop belongs to the thread that runs it; while it does not run, it may be
+ * used from any one.
+ */
+#ifndef TASK_LOOP_H
+#define TASK_LOOP_H
+
+#include <task/base.h>
+#include <task/core.h>
+#include <task/debug.h>
+#include <task/time.h>
+
+TASK_BEGIN_DECLS
+
+/* Options. */
+
+/**
+ * The clock of a loop.
+ */
+enum loop_clock {
+    /** CLOCK_MONOTONIC. */
+    LOOP_CLOCK_REAL = 0,
+
+    /** Starts at 0, stands still while anything is ready, and jumps exactly to
+     *  the next deadline when nothing is, no descriptor is ready and no job is
+     *  under way. For tests. */
+    LOOP_CLOCK_VIRTUAL
+};
+
+/**
+ * How a loop asks the kernel for what is ready.
+ */
+enum loop_backend {
+    /** The best that the system has. */
+    LOOP_BACKEND_DEFAULT = 0,
+
+    /** epoll. */
+    LOOP_BACKEND_EPOLL,
+
+    /** poll: everywhere, and slow with many descriptors. */
+    LOOP_BACKEND_POLL
+};
+
+/**
+ * What loop_new() may be told. A field that is zero is its default.
+ */
+struct loop_options {
+    /** Usable bytes of each task's stack, rounded up to pages; 0:
+     *  TASK_STACK_DEFAULT. Less than TASK_STACK_MIN is an error. */
+    size_t stack_size;
+
+    /** Start in debug mode; false: as TASK_DEBUG in the environment says. */
+    bool debug;
+
+    /** The clock. */
+    enum loop_clock clock;
+
+    /** 0: the ready queue is first in, first out. Else each batch is shuffled
+     *  from this seed; the same seed gives the same sequence. */
+    uint64_t seed;
+
+    /** Debug mode reports a step that takes longer; 0: 100 ms. */
+    task_time slow_step;
+
+    /** A step that takes longer has its backtrace written to stderr while it
+     *  lasts; 0: off. */
+    task_time stall_timeout;
+
+    /** At the end: how long the tasks that were cancelled may take, on the
+     *  loop's clock; then what is left is reported as LOOP_ERROR_SHUTDOWN, and
+     *  dropped. 0: wait for ever. */
+    task_time shutdown_timeout;
+
+    /** The first SIGINT cancels main, and loop_run_main() returns -EINTR if
+     *  main ended cancelled by it alone; a second has its default effect. */
+    bool handle_sigint;
+
+    /** The largest number of worker threads; 0: chosen by the library. */
+    unsigned worker_threads;
+
+    /** How to ask the kernel. */
+    enum loop_backend backend;
+
+    /** The error hook and its argument; NULL: a line on stderr. */
+    loop_error_fn *on_error;
+    void *on_error_arg;
+
+    /** Where the loop takes its memory from, but for stacks: as realloc() with
+     *  @p size > 0, NULL if there is none, and as free() with size 0. NULL: the
+     *  C library's. */
+    void *(*alloc)(void *ptr, size_t size, void *arg);
+    void *alloc_arg;
+};
+
+/* Running. */
+
+/**
+ * Run a function as the main task of a new loop, to its end.
+ *
+ * When it has returned, what is left is cancelled and run to its end, in as
+ * many rounds as it takes, since what cleans up may create tasks too: first all
+ * but the daemons, then these. A failure of theirs goes to the error hook, and
+ * does not change the result. Then the loop is freed, and with it every handle
+ * that is left. Nothing leaks.
+ *
+ * @param fn   the main task's body
+ * @param arg  passed to @p fn
+ *
+ * @return what @p fn returned, or
+ *         -EDEADLK  nothing can wake main any more: nothing is ready, there is
+ *                   no timer, descriptor, job, remote or signal handler; the
+ *                   error hook was told who waits for what, main and the others
+ *                   were cancelled and have ended,
+ *         -EBUSY    a loop runs in this thread; @p fn was not called,
+ *         -EINVAL   @p fn is NULL,
+ *         -ENOMEM   no memory for the loop or main; @p fn was not called.
+ *
+ * Source: asyncio.run
+ */
+int loop_run(task_fn *fn, void *arg);
+
+/**
+ * Make a loop.
+ *
+ * It opens no descriptor and takes no stack before one is needed.
+ *
+ * @param options  copied; NULL or all zero: the defaults
+ *
+ * @return a loop that the caller owns and frees by loop_free(); or NULL: out of
+ *         memory, a stack size under TASK_STACK_MIN, or an unknown clock or
+ *         back end.
+ *
+ * Source: asyncio.new_event_loop
+ */
+struct loop *loop_new(const struct loop_options *options);
+
+/**
+ * Run a function as the main task of a loop, until it has ended.
+ *
+ * May be called again. What main leaves behind stays, suspended where it is,
+ * for the next run or loop_free(). A main that had not ended stays likewise.
+ *
+ * @param loop  a loop that does not run
+ * @param fn    the main task's body
+ * @param arg   passed to @p fn
+ *
+ * @return what @p fn returned, or
+ *         -EAGAIN   loop_stop() ended the run before main had ended; it goes on
+ *                   in the next run,
+ *         -EDEADLK  as loop_run(), but nothing was cancelled,
+ *         -EINTR    main was cancelled by SIGINT alone (handle_sigint),
+ *         -EBUSY    @p loop runs, or another one in this thread; @p fn was not
+ *                   called,
+ *         -EINVAL   @p loop or @p fn is NULL,
+ *         -ENOMEM   no memory for main; @p fn was not called,
+ *         -EPERM    the loop was inherited over fork.
+ *
+ * Source: asyncio.Runner.run
+ */
+int loop_run_main(struct loop *loop, task_fn *fn, void *arg);
+
+/**
+ * Run a loop until loop_stop().
+ *
+ * @param loop  a loop that does not run
+ *
+ * @return 0         it was stopped, or
+ *         -EDEADLK  nothing can happen any more, as in loop_run(); nothing was
+ *                   cancelled,
+ *         -EBUSY    @p loop runs, or another one in this thread,
+ *         -EINVAL   @p loop is NULL,
+ *         -EPERM    the loop was inherited over fork.
+ *
+ * Source: asyncio's loop.run_forever
+ */
+int loop_run_forever(struct loop *loop);
+
+/**
+ * Have the run of a loop return.
+ *
+ * The batch of this turn ends first. What it made ready, and all that is
+ * suspended, stays for the next run. Called several times in one turn it stops
+ * one run; called while the loop does not run, it makes the next run return
+ * after one batch.
+ *
+ * @param loop  a loop; NULL does nothing
+ *
+ * Source: asyncio's loop.stop
+ */
+void loop_stop(struct loop *loop);
+
+/**
+ * Create a task in a loop, which need not run yet.
+ *
+ * As task_create() otherwise, also in that it is a function and a macro over
+ * it.
+ *
+ * @param loop  a loop that runs in this thread, or does not run
+ * @param fn    the coroutine's body
+ * @param arg   passed to @p fn
+ *
+ * @return as task_create(); NULL also when @p loop is NULL or was inherited
+ *         over fork.
+ *
+ * Source: asyncio's loop.create_task
+ */
+struct task *loop_create_task(struct loop *loop, task_fn *fn, void *arg);
+
+/**
+ * Create a task in a loop, with the place that reports will name.
+ *
+ * @param file  a string that outlives the task; NULL: no place is known
+ * @param line  the line in @p file
+ *
+ * @return as loop_create_task().
+ */
+struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
+                                 const char *file, int line);
+
+#define loop_create_task(...)                                                  \
+    loop_create_task_at(__VA_ARGS__, __FILE__, __LINE__)
+
+/**
+ * Free a loop.
+ *
+ * What is left is cancelled and run to its end first, as at the end of
+ * loop_run(); callbacks whose time has not come are dropped. Every handle of a
+ * task of the loop is ended, and its pointer invalid. Of a loop inherited over
+ * fork nothing of the parent's is touched, and nothing is run.
+ *
+ * @param loop  a loop that does not run; NULL does nothing
+ *
+ * @return 0, or
+ *         -EBUSY  @p loop runs, or another one in this thread; it stays usable.
+ *
+ * Source: asyncio's loop.close, asyncio.Runner.close
+ */
+int loop_free(struct loop *loop);
+
+/**
+ * Give the loop that runs in this thread.
+ *
+ * @return the loop, borrowed: in its tasks and callbacks; NULL outside, and in
+ *         the child after fork.
+ *
+ * Source: asyncio.get_running_loop
+ */
+struct loop *loop_current(void);
+
+/* Embedding. */
+
+/**
+ * Run one turn of a loop, to drive it from another loop.
+ *
+ * The batch, a look at the descriptors, which waits if nothing was ready, and
+ * the timers that are due. A loop_stop() in the turn ends with it.
+ *
+ * @param loop     a loop that does not run
+ * @param timeout  nanoseconds that it may wait at the most: 0 or less only
+ *                 looks, TASK_FOREVER waits for the next thing due. On a
+ *                 virtual clock the wait is a jump, no farther than this.
+ *
+ * @return > 0       something is alive: a task that is not done, a callback, a
+ *                   timer, a descriptor watched, or
+ *         0         nothing is,
+ *         -EDEADLK  nothing can wake the tasks that are left, as in loop_run();
+ *                   nothing was cancelled,
+ *         -EBUSY    @p loop runs, or another one in this thread,
+ *         -EINVAL   @p loop is NULL,
+ *         -EPERM    the loop was inherited over fork.
+ *
+ * Source: libuv's uv_run(UV_RUN_ONCE)
+ */
+int loop_run_turn(struct loop *loop, task_time timeout);
+
+/**
+ * Give a descriptor that tells when a turn is due.
+ *
+ * It is readable while something is ready, a watched descriptor is, or a
+ * deadline has passed: poll it from another loop, then call loop_run_turn()
+ * with 0. Only polling is allowed.
+ *
+ * @param loop  a loop
+ *
+ * @return the descriptor, owned by the loop and open until loop_free(), or
+ *         -ENOTSUP  the loop uses LOOP_BACKEND_POLL, for which no descriptor
+ *                   can stand,
+ *         -EINVAL   @p loop is NULL,
+ *         -EPERM    the loop was inherited over fork,
+ *         -errno    it could not be opened: -EMFILE, -ENFILE, -ENOMEM.
+ *
+ * Source: libuv's uv_backend_fd
+ */
+int loop_fd(struct loop *loop);
+
+/**
+ * Tell how long the loop could wait in its next turn.
+ *
+ * For a poll() of other descriptors beside loop_fd().
+ *
+ * @param loop  a loop
+ *
+ * @return nanoseconds until the next deadline: 0 when it has passed or
+ *         something is ready, TASK_FOREVER when nothing is set.
+ *
+ * Source: libuv's uv_backend_timeout
+ */
+task_time loop_next_timeout(const struct loop *loop);
+
+/* Callbacks. */
+
+/**
+ * Call a function in the next turn.
+ *
+ * Callbacks and ready tasks stand in one queue, and run first in, first out.
+ * What was not run when the loop is freed is dropped.
+ *
+ * @param fn   called on the loop's stack: it may not suspend
+ * @param arg  passed to @p fn
+ *
+ * @return an id > 0 for loop_call_cancel(), never used twice in a loop, or
+ *         -EINVAL  @p fn is NULL,
+ *         -ENOMEM  out of memory,
+ *         -EPERM   no loop runs in this thread.
+ *
+ * Source: asyncio's loop.call_soon
+ */
+int64_t loop_call_soon(loop_fn *fn, void *arg);
+
+/**
+ * Call a function after a time.
+ *
+ * Never earlier, and among timers in the order of deadlines, equal ones in the
+ * order in which they were set.
+ *
+ * @param delay  nanoseconds from now. 0 is due at once, a negative one is a
+ *               deadline in the past, and comes before it; both run in a later
+ *               turn than the caller's. TASK_FOREVER: never, and no timer is
+ *               set.
+ * @param fn     called on the loop's stack: it may not suspend
+ * @param arg    passed to @p fn
+ *
+ * @return as loop_call_soon().
+ *
+ * Source: asyncio's loop.call_later
+ */
+int64_t loop_call_later(task_time delay, loop_fn *fn, void *arg);
+
+/**
+ * Call a function at a point in time.
+ *
+ * As loop_call_later(), but absolute.
+ *
+ * @param when  on the clock of loop_time(); TASK_FOREVER: never
+ *
+ * @return as loop_call_soon().
+ *
+ * Source: asyncio's loop.call_at
+ */
+int64_t loop_call_at(task_time when, loop_fn *fn, void *arg);
+
+/**
+ * Cancel a call that was set in the loop that runs in this thread.
+ *
+ * Its timer is freed at once, and its function never called. Any number is
+ * harmless, also an id whose call ran long ago.
+ *
+ * @param id  what loop_call_soon(), loop_call_later() or loop_call_at()
+ *            returned
+ *
+ * @return 0, or
+ *         -ENOENT  it ran, is running, or was cancelled; or there is no such
+ *                  call, or no loop runs in this thread.
+ *
+ * Source: asyncio's Handle.cancel
+ */
+int loop_call_cancel(int64_t id);
+
+TASK_END_DECLS
+
+#endif

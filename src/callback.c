@@ -1,0 +1,199 @@
+#include "loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * A callback is in the ready queue, or in the timers, or (due never) in
+ * neither; and in the loop's table until it is called or cancelled. One that
+ * was cancelled in the ready queue has no `fn`, and is freed when its turn
+ * comes.
+ */
+struct callback {
+    union {
+        struct ready ready;
+        struct timer timer;
+    } at;
+    loop_fn *fn;
+    void *arg;
+    struct loop *loop;
+    int64_t id;
+};
+
+_Static_assert(sizeof(struct callback) <= CALLBACK_SIZE, "fits the pool");
+
+/* A place in use; or free: 2 * (the next free one + 1; 0: none) + 1. */
+union callback_place {
+    struct callback *callback;
+    uintptr_t next_free;
+};
+
+enum { IDS = 0x7fffffff };
+
+/* The place is in the low half: 1 is the first, so that no id is 0. */
+static uint32_t place_of(int64_t id)
+{
+    return (uint32_t)id - 1;
+}
+
+static int grow(struct loop *loop)
+{
+    struct callback_table *table = &loop->callbacks;
+    uint32_t n = table->n ? 2 * table->n : 64;
+    union callback_place *places =
+        n <= IDS ? memory_resize(&loop->allocator, table->places,
+                                 n * sizeof *places)
+                 : NULL;
+
+    if (!places)
+        return -ENOMEM;
+    for (uint32_t i = table->n; i < n; i++)
+        places[i].next_free = 2 * (uintptr_t)(i + 1 < n ? i + 2 : 0) + 1;
+    table->free = table->n + 1;
+    table->places = places;
+    table->n = n;
+    return 0;
+}
+
+/* A callback of the current loop's with a place in its table, or NULL. */
+static struct callback *make(struct loop *loop, loop_fn *fn, void *arg)
+{
+    struct callback_table *table = &loop->callbacks;
+    struct callback *callback;
+
+    if (unlikely(!table->free) && grow(loop))
+        return NULL;
+    callback = task__pool_get(&loop->callback_pool);
+    if (!callback)
+        return NULL;
+
+    union callback_place *place = &table->places[table->free - 1];
+
+    table->made = (table->made + 1) & IDS;
+    callback->id = (int64_t)((uint64_t)table->made << 32 | table->free);
+    callback->fn = fn;
+    callback->arg = arg;
+    callback->loop = loop;
+    table->free = (uint32_t)(place->next_free >> 1);
+    place->callback = callback;
+    loop->n_callbacks++;
+    return callback;
+}
+
+/* Take a callback out of the table: its id means nothing any more. */
+static void forget(struct loop *loop, const struct callback *callback)
+{
+    struct callback_table *table = &loop->callbacks;
+    uint32_t place = place_of(callback->id);
+
+    table->places[place].next_free = 2 * (uintptr_t)table->free + 1;
+    table->free = place + 1;
+    loop->n_callbacks--;
+}
+
+static void run_callback(struct ready *ready)
+{
+    struct callback *callback = container_of(ready, struct callback, at.ready);
+    struct loop *loop = callback->loop;
+    loop_fn *fn = callback->fn;
+    void *arg = callback->arg;
+
+    if (fn)
+        forget(loop, callback);
+    task__pool_put(&loop->callback_pool, callback);
+    if (fn)
+        fn(arg);
+}
+
+static bool is_queued(const struct callback *callback)
+{
+    return callback->at.timer.place == TIMER_IDLE &&
+           callback->at.ready.run == run_callback;
+}
+
+static void make_ready(struct callback *callback)
+{
+    callback->at.timer.place = TIMER_IDLE;
+    callback->at.ready.run = run_callback;
+    ready_push(&callback->loop->scheduler, &callback->at.ready);
+}
+
+static void fire(struct timer *timer)
+{
+    make_ready(container_of(timer, struct callback, at.timer));
+}
+
+/* A callback with its timer idle, or why there is none. */
+static int64_t begin(loop_fn *fn, void *arg, struct callback **callback)
+{
+    struct loop *loop = loop_current();
+
+    if (!loop)
+        return -EPERM;
+    if (!fn)
+        return -EINVAL;
+    *callback = make(loop, fn, arg);
+    return *callback ? (*callback)->id : -ENOMEM;
+}
+
+int64_t loop_call_soon(loop_fn *fn, void *arg)
+{
+    struct callback *callback;
+    int64_t id = begin(fn, arg, &callback);
+
+    if (id > 0)
+        make_ready(callback);
+    return id;
+}
+
+int64_t loop_call_at(task_time when, loop_fn *fn, void *arg)
+{
+    struct callback *callback;
+    int64_t id = begin(fn, arg, &callback);
+
+    if (id < 0)
+        return id;
+    callback->at.timer.place = TIMER_IDLE;
+    callback->at.timer.fire = fire;
+    callback->at.ready.run = NULL;
+    if (when != TASK_FOREVER)
+        task__timer_arm(&callback->loop->timers, &callback->at.timer, when);
+    return id;
+}
+
+int64_t loop_call_later(task_time delay, loop_fn *fn, void *arg)
+{
+    task_time when;
+
+    if (__builtin_add_overflow(loop_time(), delay, &when))
+        when = delay > 0 ? TASK_FOREVER : INT64_MIN;
+    return loop_call_at(when, fn, arg);
+}
+
+int loop_call_cancel(int64_t id)
+{
+    struct loop *loop = loop_current();
+    struct callback_table *table = loop ? &loop->callbacks : NULL;
+    struct callback *callback;
+
+    if (!loop || id <= 0 || place_of(id) >= table->n ||
+        table->places[place_of(id)].next_free & 1)
+        return -ENOENT;
+    callback = table->places[place_of(id)].callback;
+    if (callback->id != id)
+        return -ENOENT;
+    forget(loop, callback);
+    if (is_queued(callback)) {
+        callback->fn = NULL;
+    } else {
+        task__timer_cancel(&loop->timers, &callback->at.timer);
+        task__pool_put(&loop->callback_pool, callback);
+    }
+    return 0;
+}
+
+void task__callbacks_destroy(struct loop *loop)
+{
+    memory_free(&loop->allocator, loop->callbacks.places);
+    task__pool_destroy(&loop->callback_pool);
+}

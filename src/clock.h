@@ -1,0 +1,51 @@
+/*
+ * What time it is: the monotonic clock, or a virtual one that stands still
+ * until it is told to move.
+ */
+#ifndef TASK_SRC_CLOCK_H
+#define TASK_SRC_CLOCK_H
+
+#include "base.h"
+
+#include <stdbool.h>
+#include <task/time.h>
+
+struct clock {
+    bool is_virtual;
+    task_time now; /* of a virtual clock only */
+};
+
+task_time task__clock_now(const struct clock *clock);
+
+/* `when` + `delay`, TASK_FOREVER at the most; a negative delay counts as 0. */
+static inline task_time clock_after(task_time when, task_time delay)
+{
+    task_time sum;
+
+    if (delay < 0)
+        delay = 0;
+    return __builtin_add_overflow(when, delay, &sum) ? TASK_FOREVER : sum;
+}
+
+/*
+ * A counter that is cheaper to read than a clock (11 ns against 30 ns where
+ * this was written), of a rate that nobody tells: good for "has it been long?",
+ * once its rate was measured against the clock.
+ */
+static inline uint64_t clock_ticks(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    static const struct clock monotonic = {0};
+
+    return (uint64_t)task__clock_now(&monotonic);
+#endif
+}
+
+#endif

@@ -1,0 +1,160 @@
+#include "context.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <ucontext.h>
+
+#if HAVE_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if HAVE_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+#ifndef VALGRIND_STACK_REGISTER
+#define VALGRIND_STACK_REGISTER(low, high) 0
+#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#endif
+
+/* What a beginning coroutine finds when it is entered. */
+static THREAD_LOCAL struct beginning {
+    struct context *context;
+    void (*entry)(void *arg);
+    void *arg;
+    ucontext_t *made; /* by makecontext: where to enter */
+    ucontext_t *here; /* what swapcontext leaves */
+    struct context back; /* where the coroutine was begun */
+    bool entered;
+} beginning;
+
+#if HAVE_ASAN
+
+/* The stack that this thread is on; of its first one ASan tells when left. */
+static THREAD_LOCAL struct {
+    const void *low;
+    size_t size;
+} stack;
+
+static void leave_asan(struct context *from, struct context *to)
+{
+    from->low = stack.low;
+    from->size = stack.size;
+    stack.low = to->low;
+    stack.size = to->size;
+    __sanitizer_start_switch_fiber(&from->fake_stack, to->low,
+                                   to->size);
+}
+
+static void arrive_asan(struct context *self, struct context *left)
+{
+    __sanitizer_finish_switch_fiber(self->fake_stack,
+                                    left ? &left->low : NULL,
+                                    left ? &left->size : NULL);
+}
+
+#else
+#define leave_asan(from, to) ((void)(from), (void)(to))
+#define arrive_asan(self, left) ((void)(self), (void)(left))
+#endif
+
+#if HAVE_ASAN || HAVE_TSAN
+
+void task__context_leave(struct context *from, struct context *to)
+{
+    leave_asan(from, to);
+#if HAVE_TSAN
+    from->fiber = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+}
+
+void task__context_arrive(struct context *self)
+{
+    arrive_asan(self, NULL);
+}
+
+#endif
+
+static void enter(void)
+{
+    struct context *context = beginning.context;
+    void (*entry)(void *) = beginning.entry;
+    void *arg = beginning.arg;
+
+    arrive_asan(context, &beginning.back);
+    context_switch(context, &beginning.back);
+    entry(arg);
+    __builtin_trap();
+}
+
+/*
+ * Enter a coroutine that was made by makecontext, until it comes back from
+ * there for the first time.
+ *
+ * swapcontext saves a place that only swapcontext can go back to. So this
+ * first switches to itself, which marks the place that `enter` comes back to:
+ * the code below runs twice, and keeps nothing in its frame meanwhile.
+ */
+static NEVER_INLINE void enter_once(void)
+{
+    beginning.entered = false;
+#if defined(CONTEXT_IS_UCONTEXT)
+    beginning.back.saved = beginning.here;
+#else
+    context_jump(&beginning.back, &beginning.back);
+#endif
+    if (!beginning.entered) {
+        beginning.entered = true;
+        task__context_leave(&beginning.back, beginning.context);
+        swapcontext(beginning.here, beginning.made);
+        __asm__ volatile(""); /* a call, not a jump that gives the frame up */
+    }
+    task__context_arrive(&beginning.back);
+}
+
+unsigned task__context_begin(struct context *context, char *low, size_t size,
+                             void (*entry)(void *arg), void *arg)
+{
+    ucontext_t made;
+    ucontext_t here;
+
+    memset(context, 0, sizeof *context);
+#if HAVE_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(low, size);
+    context->low = low;
+    context->size = size;
+#endif
+#if HAVE_TSAN
+    context->fiber = __tsan_create_fiber(0);
+#endif
+    unsigned stack_id = VALGRIND_STACK_REGISTER(low, low + size);
+
+    getcontext(&made);
+    made.uc_stack.ss_sp = low;
+    made.uc_stack.ss_size = size;
+    made.uc_link = NULL;
+    makecontext(&made, enter, 0);
+
+    beginning.context = context;
+    beginning.entry = entry;
+    beginning.arg = arg;
+    beginning.made = &made;
+    beginning.here = &here;
+    enter_once();
+    return stack_id;
+}
+
+void task__context_end(struct context *context, unsigned stack_id)
+{
+#if HAVE_TSAN
+    __tsan_destroy_fiber(context->fiber);
+#endif
+    VALGRIND_STACK_DEREGISTER(stack_id);
+    (void)context;
+    (void)stack_id;
+}

@@ -1,0 +1,114 @@
+/*
+ * struct loop: what a run is made of, and what the files of its layer share.
+ */
+#ifndef TASK_SRC_LOOP_H
+#define TASK_SRC_LOOP_H
+
+#include "clock.h"
+#include "memory.h"
+#include "poller.h"
+#include "scheduler.h"
+#include "stack.h"
+#include "timer.h"
+
+#include <task.h>
+
+/* The stacks of one size, other than the loop's own. */
+struct stack_size {
+    struct stack_size *next;
+    struct stacks stacks;
+};
+
+/*
+ * A callback has a place in the loop's table from its making to its call: its
+ * id is a number that no other callback has had for long, and that place.
+ */
+struct callback_table {
+    union callback_place *places;
+    uint32_t n;
+    uint32_t free; /* + 1; 0: none */
+    uint32_t made; /* how many callbacks ever were, in 31 bits */
+};
+
+enum { CALLBACK_SIZE = 88 };
+
+struct loop {
+    struct scheduler scheduler; /* first: a task's scheduler is its loop */
+    struct clock clock;
+    struct timers timers;
+    struct loop_options options;
+    struct allocator allocator;
+    struct poller *poller;
+
+    struct pool task_pool;
+    struct pool callback_pool; /* of objects of CALLBACK_SIZE */
+    struct callback_table callbacks;
+    size_t n_callbacks; /* not yet called */
+    struct stacks stacks;
+    struct stack_size *other_stacks;
+
+    struct list tasks;    /* not done, in the order of creation */
+    struct list handles;  /* done, or futures; somebody holds on to them */
+    struct list watchful; /* in task_wait_all_blocked */
+    size_t n_tasks;
+    size_t n_daemons; /* of these */
+    size_t n_ending;  /* asked to end, since the loop does */
+    uint64_t last_id;
+
+    bool running;
+    bool stopping;      /* the run returns when the batch has ended */
+    bool debug;
+    bool is_deadlocked; /* and that was reported */
+    bool in_report;     /* the error hook is at work */
+    bool wants_alarm;   /* somebody polls loop_fd */
+    unsigned forks;     /* of this process, when the loop was made */
+
+    /* When the world was looked at last, in both measures of time. */
+    task_time looked_at;
+    uint64_t looked_at_tick;
+    task_time woke_at; /* when the last wait was over */
+    uint64_t polls;
+    task_time idle_time;
+    task_time busy_time;
+};
+
+static inline struct loop *loop_of(struct scheduler *scheduler)
+{
+    return container_of(scheduler, struct loop, scheduler);
+}
+
+static inline struct loop *loop_of_task(const struct task *task)
+{
+    return loop_of(task->scheduler);
+}
+
+/* How often the process has been forked from its first ancestor that we know:
+ * a loop that was made before the last time is the parent's. */
+extern unsigned task__loop_forks;
+
+static inline bool loop_is_inherited(const struct loop *loop)
+{
+    return loop->forks != task__loop_forks;
+}
+
+/* task.c */
+struct task *task__make(struct loop *loop, struct stacks *stacks);
+struct task *task__create(struct loop *loop, task_fn *fn, void *arg,
+                          const struct task_options *options);
+void task__end(struct task *task, int status);
+void task__unpin(struct task *task);
+void task__free_all(struct loop *loop);
+
+/* future.c */
+void task__forget_callbacks(struct task *task);
+
+/* callback.c */
+void task__callbacks_destroy(struct loop *loop);
+
+/* report.c */
+void task__report(struct loop *loop, struct loop_error *error);
+void task__report_unread(struct task *task);
+void task__report_dropped(struct task *task);
+void task__report_deadlock(struct loop *loop);
+
+#endif

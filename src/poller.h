@@ -1,0 +1,52 @@
+/*
+ * How a loop waits. One back end a file: epoll, and poll, which every POSIX
+ * system has; only they know their system calls.
+ *
+ * Descriptors are opened when first needed. Where none can be had a wait is
+ * still a wait, only less exact.
+ */
+#ifndef TASK_SRC_POLLER_H
+#define TASK_SRC_POLLER_H
+
+#include "memory.h"
+
+#include <task/time.h>
+
+struct poller;
+
+struct poller_backend {
+    size_t size; /* of its struct poller, which begins with this pointer */
+
+    /* Make a zeroed poller ready. */
+    void (*init)(struct poller *poller);
+
+    /* Close what was opened. */
+    void (*destroy)(struct poller *poller);
+
+    /*
+     * Wait until something happens, or the monotonic clock says `until`, which
+     * `now` may have passed; TASK_FOREVER: without end. May return early.
+     */
+    void (*wait)(struct poller *poller, task_time now, task_time until);
+
+    /* A descriptor that is readable from `until` on, and whenever something has
+     * happened; a negative errno; -ENOTSUP. */
+    int (*fd)(struct poller *poller);
+    void (*alarm)(struct poller *poller, task_time until);
+};
+
+struct poller {
+    const struct poller_backend *backend;
+};
+
+extern const struct poller_backend task__poller_poll;
+#ifdef TASK_HAVE_EPOLL
+extern const struct poller_backend task__poller_epoll;
+#define POLLER_DEFAULT (&task__poller_epoll)
+#define POLLER_EPOLL (&task__poller_epoll)
+#else
+#define POLLER_DEFAULT (&task__poller_poll)
+#define POLLER_EPOLL NULL
+#endif
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * What the error hook is told, and in which words.
+ */
+#include "loop.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A text that grows; when memory is short it ends early. */
+struct text {
+    const struct allocator *allocator;
+    char *chars;
+    size_t length;
+    size_t capacity;
+};
+
+static bool make_room(struct text *text, size_t n)
+{
+    size_t capacity = 2 * (text->length + n + 1);
+    char *chars;
+
+    if (text->length + n < text->capacity)
+        return true;
+    chars = memory_resize(text->allocator, text->chars, capacity);
+    if (!chars)
+        return false;
+    text->chars = chars;
+    text->capacity = capacity;
+    return true;
+}
+
+PRINTF_LIKE(2, 3)
+static void add(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (n < 0 || !make_room(text, (size_t)n))
+        return;
+    va_start(arguments, format);
+    vsnprintf(text->chars + text->length, text->capacity - text->length, format,
+              arguments);
+    va_end(arguments);
+    text->length += (size_t)n;
+}
+
+static void print(const struct loop_error *error)
+{
+    fprintf(stderr, "libtask: %s\n", error->message);
+}
+
+/* A report that the hook itself causes goes to stderr. */
+void task__report(struct loop *loop, struct loop_error *error)
+{
+    loop_error_fn *hook = loop->options.on_error;
+
+    error->loop = loop;
+    error->fd = -1;
+    if (error->task) {
+        error->task_id = task_id(error->task);
+        error->task_name = task_name(error->task);
+        error->file = error->task->file;
+        error->line = error->task->line;
+    }
+    if (!hook || loop->in_report) {
+        print(error);
+        return;
+    }
+    loop->in_report = true;
+    hook(error, loop->options.on_error_arg);
+    loop->in_report = false;
+}
+
+/* task 7 "name" (file.c:12) */
+static void describe(char *out, size_t size, const struct task *task)
+{
+    int n = snprintf(out, size, "%s %llu \"%.64s\"",
+                     task->stacks ? "task" : "future",
+                     (unsigned long long)task->id, task_name(task));
+
+    if (task->file && n >= 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, ", created at %s:%d,", task->file,
+                 task->line);
+}
+
+enum { LINE = 400 };
+
+void task__report_unread(struct task *task)
+{
+    char who[LINE];
+    char message[2 * LINE];
+    struct loop_error error = {.kind = LOOP_ERROR_UNAWAITED,
+                               .message = message,
+                               .status = task->status,
+                               .task = task};
+
+    if (task->was_read || task->status >= 0 || task->status == -ECANCELED)
+        return;
+    task->was_read = true;
+    task->n_pins++;
+    describe(who, sizeof who, task);
+    snprintf(message, sizeof message,
+             "%s failed and nobody awaited it: %s (%d)", who,
+             task_strerror(task->status), task->status);
+    task__report(loop_of_task(task), &error);
+    task->n_pins--;
+}
+
+void task__report_dropped(struct task *task)
+{
+    char who[LINE];
+    char message[2 * LINE];
+    struct loop_error error = {.kind = LOOP_ERROR_SHUTDOWN,
+                               .message = message,
+                               .status = -ETIMEDOUT,
+                               .task = task};
+
+    describe(who, sizeof who, task);
+    snprintf(message, sizeof message,
+             "%s was dropped: it had not ended when its loop did", who);
+    task__report(loop_of_task(task), &error);
+}
+
+static const struct task *awaited(const struct task *task)
+{
+    const struct waiter *waiter = task->waiter;
+
+    return waiter && waiter->kind->awaited ? waiter->kind->awaited(waiter, 0)
+                                           : NULL;
+}
+
+enum { LONGEST_CYCLE = 1000 };
+
+static bool is_in_cycle(const struct task *task)
+{
+    const struct task *other = awaited(task);
+
+    for (int i = 0; other && other != task && i < LONGEST_CYCLE; i++)
+        other = awaited(other);
+    return other == task;
+}
+
+static void add_task(struct text *text, struct task *task)
+{
+    const struct task *other = awaited(task);
+    char who[LINE];
+
+    describe(who, sizeof who, task);
+    add(text, "\n  %s %s", who,
+        task->waiter ? task->waiter->kind->verb : "ready");
+    if (other)
+        add(text, " %s %llu \"%.64s\"", other->stacks ? "task" : "future",
+            (unsigned long long)other->id, task_name(other));
+    if (is_in_cycle(task))
+        add(text, " (in a cycle)");
+}
+
+/* Once for as long as it lasts. */
+void task__report_deadlock(struct loop *loop)
+{
+    struct text text = {.allocator = &loop->allocator};
+    struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK,
+                               .status = -EDEADLK};
+    size_t n = loop->n_tasks - loop->n_daemons;
+
+    if (loop->is_deadlocked)
+        return;
+    loop->is_deadlocked = true;
+    add(&text, "deadlock: %zu task%s can never be woken%s", n,
+        n == 1 ? "" : "s", n ? ":" : "");
+    for (struct list_node *node = loop->tasks.first; node; node = node->next) {
+        struct task *task = container_of(node, struct task, all);
+
+        if (!task->daemon)
+            add_task(&text, task);
+    }
+    error.message = text.chars ? text.chars : "deadlock (no memory for more)";
+    task__report(loop, &error);
+    memory_free(&loop->allocator, text.chars);
+}

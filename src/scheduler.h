@@ -1,0 +1,252 @@
+/*
+ * struct task, the ready queue, who is current: park and wake.
+ *
+ * A task is
+ *
+ *     running   current; on no list
+ *     ready     in the ready queue, once
+ *     parked    `waiter` is set: that waiter is on at most one queue of what
+ *               it waits for, and has at most one timer
+ *     done      on no list; its stack has been given back
+ *
+ * A batch is what stood in the ready queue when a turn began; what becomes
+ * ready meanwhile belongs to the next one. A task that parks switches straight
+ * to the next task of the batch. It goes through the loop's own context when a
+ * callback is next, or when the batch is over and the loop wants to look at
+ * descriptors and timers.
+ *
+ * Everything that blocks is made of this: a struct waiter on the stack of the
+ * task, put on the list of what it waits for; then park. Whoever has something
+ * for it calls wake, which takes the waiter off its list and moves the task to
+ * the ready queue, and never switches. What cancels acts only on what is still
+ * parked: so whatever was granted is delivered.
+ *
+ * Knows no queues, locks or descriptors, and no loop.
+ */
+#ifndef TASK_SRC_SCHEDULER_H
+#define TASK_SRC_SCHEDULER_H
+
+#include "clock.h"
+#include "context.h"
+#include "list.h"
+#include "stack.h"
+#include "timer.h"
+
+#include <errno.h>
+#include <task/core.h>
+
+/* What stands in the ready queue: a task, or something to be run by the loop. */
+struct ready {
+    struct ready *next;
+    void (*run)(struct ready *ready); /* NULL: a task */
+};
+
+struct ready_queue {
+    struct ready *first;
+    struct ready **end; /* where the next one goes */
+    size_t n;
+};
+
+/*
+ * A task, or a future, which nobody runs: it has no `stacks`, and is completed
+ * from outside.
+ */
+struct task {
+    /* What a switch touches. */
+    struct ready ready;
+    struct context context; /* while it is neither running nor new nor done */
+    struct stack *stack;    /* NULL while new, and when done */
+    struct waiter *waiter;  /* NULL: not parked */
+
+    struct scheduler *scheduler;
+    struct stacks *stacks; /* where its stack comes from; NULL: a future */
+    task_fn *fn;
+    void *arg;
+    int status;          /* when done */
+    unsigned cancelling; /* requests */
+    unsigned n_handles;  /* the user's */
+    unsigned n_pins;     /* ours: it runs, or is looked at */
+    bool done : 1;
+    bool requested : 1;   /* a request waits to be delivered */
+    bool was_read : 1;    /* somebody has seen the status */
+    bool daemon : 1;
+    bool ending : 1;      /* asked to end since its loop does */
+    bool named : 1;       /* `name` is the user's */
+    int line;
+    const char *file; /* where it was created; NULL: not known */
+    char *name;       /* NULL: made when asked for */
+    uint64_t id;
+    struct list watchers;      /* whoever wants to know of its end, in order */
+    struct list_node all;      /* in the loop's tasks; in none when done */
+    struct task *next_request; /* in a chain of requests under way */
+    bool in_requests;
+};
+
+/*
+ * A way of waiting: one constant for each call that parks.
+ *
+ * `cancel` is what a request does to a task that is parked in that way. NULL:
+ * it wakes it with -ECANCELED. Else it does what it wants, and the request is
+ * delivered only if that calls waiter_refuse or wakes the task.
+ */
+struct requests;
+struct wait_kind {
+    const char *verb; /* "sleeping", "awaiting" */
+    void (*cancel)(struct waiter *waiter, struct requests *requests);
+    /* The i-th task that it waits for to end, or NULL: for reports. */
+    struct task *(*awaited)(const struct waiter *waiter, size_t i);
+};
+
+struct waiter {
+    const struct wait_kind *kind;
+    struct task *task;     /* who is parked here */
+    struct list_node node; /* in the queue of what it waits for, or in none */
+    struct timer timer;    /* its deadline */
+    int result;            /* what it was woken with */
+};
+
+/* Something that is told when a task has ended; on the task's `watchers`. */
+struct watcher {
+    struct list_node node;
+    void (*ended)(struct watcher *watcher, struct task *task);
+};
+
+struct scheduler {
+    struct task *current;     /* NULL: the loop itself or a callback runs */
+    struct ready *batch;      /* what is left of this turn's batch */
+    struct ready_queue ready; /* what belongs to the next one */
+    int *errno_location;      /* of the thread that runs the loop */
+    struct context home;      /* the loop's own context, while a task runs */
+
+    /* Turns may follow each other without a look at the clock and descriptors
+     * until `patience` ticks have gone by since `looked_at`. */
+    uint64_t looked_at;
+    uint64_t patience;
+
+    struct timers *timers;
+    struct clock *clock;
+    size_t n_parked;
+    uint64_t turns;
+    uint64_t switches;
+    uint64_t random; /* the state of the shuffling; 0: first in, first out */
+    void (*ended)(struct task *task, int status); /* a coroutine returned */
+    void (*stirred)(struct scheduler *scheduler); /* a wake from outside */
+};
+
+/* The one that runs in this thread, or NULL. */
+extern THREAD_LOCAL struct scheduler *task__scheduler_current;
+
+void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
+                          struct timers *timers, uint64_t seed);
+
+/* Begin a turn, and run its batch, in the loop's own context. */
+void task__scheduler_run_batch(struct scheduler *scheduler);
+
+/* No turn begins before the loop itself has had its say. */
+static inline void scheduler_hurry(struct scheduler *scheduler)
+{
+    scheduler->patience = 0;
+}
+
+/*
+ * Run a new task now, until it first suspends or ends; then the caller, a task
+ * or a callback, goes on.
+ */
+void task__scheduler_run_now(struct scheduler *scheduler, struct task *task);
+
+/* Let the current task leave, until it is made ready and its turn comes. */
+void task__scheduler_leave(struct scheduler *scheduler, struct task *self);
+
+static ALWAYS_INLINE struct scheduler *scheduler_current(void)
+{
+    return task__scheduler_current;
+}
+
+/* The current task, or NULL. */
+static ALWAYS_INLINE struct task *scheduler_self(void)
+{
+    struct scheduler *scheduler = scheduler_current();
+
+    return scheduler ? scheduler->current : NULL;
+}
+
+static ALWAYS_INLINE void ready_push(struct scheduler *scheduler,
+                                     struct ready *ready)
+{
+    ready->next = NULL;
+    *scheduler->ready.end = ready;
+    scheduler->ready.end = &ready->next;
+    scheduler->ready.n++;
+    if (unlikely(scheduler != scheduler_current()))
+        scheduler->stirred(scheduler);
+}
+
+/*
+ * What every suspending call does first: take a waiting request.
+ *
+ * Returns 0 and the current task; -ECANCELED; or -EPERM outside a task.
+ */
+static ALWAYS_INLINE int task_enter(struct task **self)
+{
+    struct task *task = scheduler_self();
+
+    if (unlikely(!task))
+        return -EPERM;
+    *self = task;
+    if (unlikely(task->requested)) {
+        task->requested = false;
+        return -ECANCELED;
+    }
+    return 0;
+}
+
+/* Prepare a waiter; then put `node` where it belongs, and park. */
+static inline void waiter_init(struct waiter *waiter, struct task *self,
+                               const struct wait_kind *kind)
+{
+    waiter->kind = kind;
+    waiter->task = self;
+    waiter->node.list = NULL;
+    waiter->timer.place = TIMER_IDLE;
+}
+
+/* Suspend until woken; what it was woken with. */
+int task__park(struct waiter *waiter);
+
+/* The same, and wake with -ETIMEDOUT then, unless it is TASK_FOREVER. */
+int task__park_until(struct waiter *waiter, task_time when);
+
+/* Make a parked task ready; its park returns `result`. */
+void task__wake(struct waiter *waiter, int result);
+
+/* Wake the first waiter of a queue, if there is one. */
+static inline bool wake_first(struct list *queue, int result)
+{
+    if (list_empty(queue))
+        return false;
+    task__wake(container_of(queue->first, struct waiter, node), result);
+    return true;
+}
+
+/*
+ * Requests to end, under way from task to task: each that is asked may pass it
+ * on to those that it waits for, without recursion.
+ */
+struct requests {
+    struct task *first;
+    struct task **end;
+};
+
+/* Ask one more. */
+void task__requests_add(struct requests *requests, struct task *task);
+
+/* Ask a task, and whoever it passes the request on to. False: it was done. */
+bool task__request(struct task *task);
+
+/* Deliver the request to a task that is parked in a way of its own. */
+static inline void waiter_refuse(struct waiter *waiter)
+{
+    task__wake(waiter, -ECANCELED);
+}
+
+#endif

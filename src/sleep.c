@@ -1,0 +1,73 @@
+/*
+ * Waiting for nothing but time, or for the others.
+ */
+#include "loop.h"
+
+#include <errno.h>
+
+static const struct wait_kind SLEEPING = {.verb = "sleeping"};
+static const struct wait_kind WATCHING = {.verb = "waiting for all others"};
+
+/* One that yields was granted nothing: it hears of a request at once. */
+static int yield(struct task *self)
+{
+    ready_push(self->scheduler, &self->ready);
+    task__scheduler_leave(self->scheduler, self);
+    return task_enter(&self);
+}
+
+static int sleep_until(struct task *self, task_time when)
+{
+    struct waiter waiter;
+    int result;
+
+    waiter_init(&waiter, self, &SLEEPING);
+    result = task__park_until(&waiter, when);
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+int task_sleep(task_time delay)
+{
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    if (delay <= 0)
+        return yield(self);
+    return sleep_until(
+        self, clock_after(task__clock_now(self->scheduler->clock), delay));
+}
+
+int task_sleep_until(task_time when)
+{
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    if (when <= task__clock_now(self->scheduler->clock))
+        return yield(self);
+    return sleep_until(self, when);
+}
+
+int task_yield(void)
+{
+    struct task *self;
+    int error = task_enter(&self);
+
+    return error ? error : yield(self);
+}
+
+int task_wait_all_blocked(void)
+{
+    struct task *self;
+    struct waiter waiter;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    waiter_init(&waiter, self, &WATCHING);
+    list_append(&loop_of_task(self)->watchful, &waiter.node);
+    return task__park(&waiter);
+}

@@ -1,0 +1,260 @@
+#include "stack.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <task/core.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+/* Slabs double from the first to the last of these, or to so many bytes. */
+enum { SLAB_FIRST = 16, SLAB_LAST = 512, SLAB_BYTES = 64 << 20 };
+
+/*
+ * Tops that all begin a page fall into the same few sets of the cache; so they
+ * are spread over COLORS lines, in a page of their own that is not counted.
+ */
+enum { COLORS = 16, COLOR_STEP = 64 };
+
+struct stack_slab {
+    struct list_node node;
+    struct stacks *stacks;
+    char *base;
+    size_t length;
+    size_t n_cold;
+    struct stack stack[];
+};
+
+static size_t stride(const struct stacks *stacks)
+{
+    return stacks->page + stacks->size + stacks->page;
+}
+
+static size_t index_of(const struct stack *stack)
+{
+    return (size_t)(stack - stack->slab->stack);
+}
+
+char *task__stack_low(const struct stack *stack)
+{
+    const struct stacks *stacks = stack->slab->stacks;
+
+    return stack->slab->base + index_of(stack) * stride(stacks) + stacks->page;
+}
+
+static char *end_of(const struct stack *stack)
+{
+    const struct stacks *stacks = stack->slab->stacks;
+
+    return task__stack_low(stack) + stacks->size + stacks->page;
+}
+
+char *task__stack_top(const struct stack *stack)
+{
+    return end_of(stack) - index_of(stack) % COLORS * COLOR_STEP;
+}
+
+int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
+                      size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    memset(stacks, 0, sizeof *stacks);
+    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / SLAB_LAST)
+        return -EINVAL;
+    stacks->allocator = allocator;
+    stacks->page = page;
+    stacks->size = (size + page - 1) / page * page;
+    stacks->slab_length = stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
+    return 0;
+}
+
+/*
+ * Whether the kernel knows light guards. One that accepts any advice (an
+ * emulator) is not believed.
+ */
+static bool has_light_guards(char *page, size_t size)
+{
+    static int known; /* 1: yes, -1: no; every thread finds the same */
+    int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+
+    if (!answer) {
+        answer = madvise(page, size, 0x7fffffff) &&
+                         !madvise(page, size, MADV_GUARD_INSTALL)
+                     ? 1
+                     : -1;
+        __atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+    }
+    return answer > 0;
+}
+
+static int guard(char *page, size_t size)
+{
+    if (has_light_guards(page, size) &&
+        !madvise(page, size, MADV_GUARD_INSTALL))
+        return 0;
+    return mprotect(page, size, PROT_NONE);
+}
+
+static int guard_all(const struct stacks *stacks, char *base, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (guard(base + i * stride(stacks), stacks->page))
+            return -ENOMEM;
+    return 0;
+}
+
+/* Map `length` guarded stacks; NULL when there is no room. */
+static char *map(const struct stacks *stacks, size_t length)
+{
+    size_t size = length * stride(stacks);
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (base == MAP_FAILED)
+        return NULL;
+#ifdef MADV_NOHUGEPAGE
+    madvise(base, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
+#endif
+    if (guard_all(stacks, base, length)) {
+        munmap(base, size);
+        return NULL;
+    }
+    return base;
+}
+
+static int add_slab(struct stacks *stacks, size_t length)
+{
+    struct stack_slab *slab = memory_get(
+        stacks->allocator, sizeof *slab + length * sizeof slab->stack[0]);
+
+    if (!slab)
+        return -ENOMEM;
+    memset(slab, 0, sizeof *slab + length * sizeof slab->stack[0]);
+    slab->base = map(stacks, length);
+    if (!slab->base) {
+        memory_free(stacks->allocator, slab);
+        return -ENOMEM;
+    }
+    slab->stacks = stacks;
+    slab->length = length;
+    slab->n_cold = length;
+    for (size_t i = 0; i < length; i++) {
+        slab->stack[i].slab = slab;
+        list_append(&stacks->cold, &slab->stack[i].node);
+    }
+    list_append(&stacks->slabs, &slab->node);
+    stacks->n_free += length;
+    return 0;
+}
+
+static void free_slab(struct stacks *stacks, struct stack_slab *slab)
+{
+    munmap(slab->base, slab->length * stride(stacks));
+    list_remove(&slab->node);
+    memory_free(stacks->allocator, slab);
+}
+
+void task__stacks_destroy(struct stacks *stacks)
+{
+    while (stacks->slabs.first)
+        free_slab(stacks,
+                  container_of(stacks->slabs.first, struct stack_slab, node));
+}
+
+int task__stacks_reserve(struct stacks *stacks)
+{
+    if (unlikely(stacks->n_reserved == stacks->n_free)) {
+        if (!add_slab(stacks, stacks->slab_length)) {
+            if (stacks->slab_length < SLAB_LAST &&
+                stacks->slab_length * stride(stacks) < SLAB_BYTES)
+                stacks->slab_length *= 2;
+        } else if (add_slab(stacks, 1)) {
+            return -ENOMEM;
+        }
+    }
+    stacks->n_reserved++;
+    return 0;
+}
+
+void task__stacks_unreserve(struct stacks *stacks)
+{
+    assert(stacks->n_reserved);
+    stacks->n_reserved--;
+}
+
+struct stack *task__stacks_take(struct stacks *stacks)
+{
+    struct list *list = list_empty(&stacks->warm) ? &stacks->cold : &stacks->warm;
+    struct stack *stack = container_of(list->first, struct stack, node);
+
+    assert(list->first && stacks->n_reserved);
+    list_remove(&stack->node);
+    if (stack->warm)
+        stacks->n_warm--;
+    else
+        stack->slab->n_cold--;
+    stacks->n_reserved--;
+    stacks->n_free--;
+    stacks->n_taken++;
+    return stack;
+}
+
+struct stack *task__stacks_give(struct stacks *stacks, struct stack *stack)
+{
+    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size)
+        madvise(task__stack_low(stack), stacks->size, MADV_DONTNEED);
+    stack->warm = true;
+    list_prepend(&stacks->warm, &stack->node);
+    stacks->n_taken--;
+    stacks->n_free++;
+    if (++stacks->n_warm <= STACKS_WARM)
+        return NULL;
+    return container_of(stacks->warm.last, struct stack, node);
+}
+
+void task__stack_cool(struct stacks *stacks, struct stack *stack)
+{
+    struct stack_slab *slab = stack->slab;
+
+    list_remove(&stack->node);
+    stacks->n_warm--;
+    stack->warm = false;
+    madvise(task__stack_low(stack), stacks->size + stacks->page, MADV_DONTNEED);
+    list_prepend(&stacks->cold, &stack->node);
+    if (++slab->n_cold < slab->length ||
+        stacks->n_free - slab->length < stacks->n_reserved + slab->length)
+        return;
+    for (size_t i = 0; i < slab->length; i++)
+        list_remove(&slab->stack[i].node);
+    stacks->n_free -= slab->length;
+    free_slab(stacks, slab);
+}
+
+/*
+ * Memory that was never written holds zeros, and pages that were never touched
+ * are not resident. Both are told from above, page by page.
+ */
+size_t task__stack_used(const struct stack *stack)
+{
+    const struct stacks *stacks = stack->slab->stacks;
+    char *low = task__stack_low(stack);
+    char *page = end_of(stack) - stacks->page;
+    unsigned char resident = 1;
+
+    while (page > low && !mincore(page - stacks->page, stacks->page, &resident) &&
+           resident & 1)
+        page -= stacks->page;
+
+    const uintptr_t *word = (const uintptr_t *)(const void *)page;
+
+    while (!*word && (const char *)word < task__stack_top(stack))
+        word++;
+    return (size_t)(task__stack_top(stack) - (const char *)word);
+}

@@ -1,0 +1,454 @@
+#include "loop.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The stacks of that size; NULL: it cannot be, or there is no memory. */
+static struct stacks *stacks_of_size(struct loop *loop, size_t size)
+{
+    struct stack_size *other = loop->other_stacks;
+
+    if (!size)
+        return &loop->stacks;
+    while (other && (size > other->stacks.size ||
+                     size + other->stacks.page <= other->stacks.size))
+        other = other->next;
+    if (other)
+        return &other->stacks;
+    other = memory_get(&loop->allocator, sizeof *other);
+    if (!other)
+        return NULL;
+    if (task__stacks_init(&other->stacks, &loop->allocator, size)) {
+        memory_free(&loop->allocator, other);
+        return NULL;
+    }
+    other->next = loop->other_stacks;
+    loop->other_stacks = other;
+    return &other->stacks;
+}
+
+/* A task or (without stacks) a future that nobody has heard of; or NULL. */
+struct task *task__make(struct loop *loop, struct stacks *stacks)
+{
+    struct task *task = task__pool_get(&loop->task_pool);
+
+    if (!task)
+        return NULL;
+    memset(task, 0, sizeof *task);
+    task->scheduler = &loop->scheduler;
+    task->stacks = stacks;
+    task->n_handles = 1;
+    task->id = ++loop->last_id;
+    return task;
+}
+
+static bool name_copy(struct task *task, const char *name)
+{
+    struct loop *loop = loop_of_task(task);
+    char *copy = task__memory_copy_string(&loop->allocator, name);
+
+    if (!copy)
+        return false;
+    memory_free(&loop->allocator, task->name);
+    task->name = copy;
+    return true;
+}
+
+/* Give the structure back once nobody can know of it any more. */
+static void free_task(struct task *task)
+{
+    struct loop *loop = loop_of_task(task);
+
+    list_remove(&task->all);
+    if (!list_empty(&task->watchers))
+        task__forget_callbacks(task);
+    memory_free(&loop->allocator, task->name);
+    task__pool_put(&loop->task_pool, task);
+}
+
+static void free_if_unused(struct task *task)
+{
+    if (!task->n_handles && !task->n_pins && task->done)
+        task__report_unread(task);
+    if (!task->n_handles && !task->n_pins)
+        free_task(task);
+}
+
+void task__unpin(struct task *task)
+{
+    task->n_pins--;
+    free_if_unused(task);
+}
+
+static void end_handle(struct task *task)
+{
+    if (task->n_handles)
+        task->n_handles--;
+    free_if_unused(task);
+}
+
+static void begin(struct loop *loop, struct task *task)
+{
+    task->n_pins = 1;
+    list_append(&loop->tasks, &task->all);
+    loop->n_tasks++;
+    loop->n_daemons += task->daemon;
+}
+
+struct task *task__create(struct loop *loop, task_fn *fn, void *arg,
+                          const struct task_options *options)
+{
+    static const struct task_options defaults = {0};
+    struct task *task;
+
+    if (!options)
+        options = &defaults;
+
+    struct stacks *stacks = stacks_of_size(loop, options->stack_size);
+
+    if (!stacks || task__stacks_reserve(stacks))
+        return NULL;
+    task = task__make(loop, stacks);
+    if (!task) {
+        task__stacks_unreserve(stacks);
+        return NULL;
+    }
+    task->fn = fn;
+    task->arg = arg;
+    task->daemon = options->daemon;
+    if (options->name) {
+        task->named = name_copy(task, options->name);
+        if (!task->named) {
+            task__stacks_unreserve(stacks);
+            free_task(task);
+            return NULL;
+        }
+    }
+    begin(loop, task);
+    if (!options->eager)
+        ready_push(&loop->scheduler, &task->ready);
+    return task;
+}
+
+void task__end(struct task *task, int status)
+{
+    struct loop *loop = loop_of_task(task);
+
+    task->status = status;
+    task->done = true;
+    list_remove(&task->all);
+    list_append(&loop->handles, &task->all);
+    for (struct list_node *node = task->watchers.first; node;) {
+        struct watcher *watcher = container_of(node, struct watcher, node);
+
+        node = node->next;
+        watcher->ended(watcher, task);
+    }
+    if (!task->stacks)
+        return;
+    loop->n_tasks--;
+    loop->n_daemons -= task->daemon;
+    loop->n_ending -= task->ending;
+    task__unpin(task);
+}
+
+struct task *task_create_at(task_fn *fn, void *arg,
+                            const struct task_options *options,
+                            const char *file, int line)
+{
+    struct loop *loop = loop_current();
+    struct task *task;
+
+    if (!loop || !fn)
+        return NULL;
+    task = task__create(loop, fn, arg, options);
+    if (!task)
+        return NULL;
+    task->file = file;
+    task->line = line;
+    if (unlikely(options && options->eager))
+        task__scheduler_run_now(&loop->scheduler, task);
+    return task;
+}
+
+struct task *(task_create)(task_fn *fn, void *arg)
+{
+    return task_create_at(fn, arg, NULL, NULL, 0);
+}
+
+struct task *(task_create_with)(task_fn *fn, void *arg,
+                                const struct task_options *options)
+{
+    return task_create_at(fn, arg, options, NULL, 0);
+}
+
+struct task *(create_task)(task_fn *fn, void *arg)
+{
+    return task_create_at(fn, arg, NULL, NULL, 0);
+}
+
+struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
+                                 const char *file, int line)
+{
+    struct task *task;
+
+    if (!loop || !fn || loop_is_inherited(loop))
+        return NULL;
+    task = task__create(loop, fn, arg, NULL);
+    if (task) {
+        task->file = file;
+        task->line = line;
+    }
+    return task;
+}
+
+struct task *(loop_create_task)(struct loop *loop, task_fn *fn, void *arg)
+{
+    return loop_create_task_at(loop, fn, arg, NULL, 0);
+}
+
+void task_detach(struct task *task)
+{
+    if (task && !loop_is_inherited(loop_of_task(task)))
+        end_handle(task);
+}
+
+struct task *task_retain(struct task *task)
+{
+    if (task)
+        task->n_handles++;
+    return task;
+}
+
+bool task_done(const struct task *task)
+{
+    return !task || task->done;
+}
+
+int task_status(const struct task *task)
+{
+    if (!task)
+        return -ENOMEM;
+    if (!task->done)
+        return -EINPROGRESS;
+    /* To look is to read: the one thing about a task that this changes. */
+    container_of(&task->scheduler, struct task, scheduler)->was_read = true;
+    return task->status;
+}
+
+bool task_cancelled(const struct task *task)
+{
+    return task && task->done && task->status == -ECANCELED;
+}
+
+/* Waiting for another task: a request is passed on to it. */
+struct awaiting {
+    struct waiter waiter;
+    struct watcher watcher;
+    struct task *target;
+};
+
+static void pass_on(struct waiter *waiter, struct requests *requests)
+{
+    task__requests_add(requests,
+                       container_of(waiter, struct awaiting, waiter)->target);
+}
+
+static struct task *awaited(const struct waiter *waiter, size_t i)
+{
+    return i ? NULL : container_of(waiter, struct awaiting, waiter)->target;
+}
+
+static const struct wait_kind AWAITING = {
+    .verb = "awaiting",
+    .cancel = pass_on,
+    .awaited = awaited,
+};
+
+static void wake_awaiter(struct watcher *watcher, struct task *task)
+{
+    struct awaiting *awaiting =
+        container_of(watcher, struct awaiting, watcher);
+
+    list_remove(&watcher->node);
+    task__wake(&awaiting->waiter, task->status);
+}
+
+static void wait_for_end(struct task *self, struct task *task)
+{
+    struct awaiting awaiting = {.target = task,
+                                .watcher = {.ended = wake_awaiter}};
+
+    waiter_init(&awaiting.waiter, self, &AWAITING);
+    list_append(&task->watchers, &awaiting.watcher.node);
+    task__park(&awaiting.waiter);
+}
+
+/*
+ * Whether the task waits, at some remove, for `self`. If nobody watches `self`,
+ * nobody does: so a chain is not walked again by each that is put before it.
+ */
+static bool waits_for(const struct task *task, const struct task *self)
+{
+    if (task != self && list_empty(&self->watchers))
+        return false;
+    while (task && task != self) {
+        const struct waiter *waiter = task->waiter;
+
+        task = waiter && waiter->kind->awaited
+                   ? waiter->kind->awaited(waiter, 0)
+                   : NULL;
+    }
+    return task;
+}
+
+/* Why the caller cannot wait for the task; 0 and the caller: it can. */
+static int may_await(struct task *task, struct task **self)
+{
+    *self = scheduler_self();
+    if (!*self)
+        return -EPERM;
+    if (!task)
+        return -ENOMEM;
+    if (task->scheduler != (*self)->scheduler)
+        return -EINVAL;
+    return !task->done && waits_for(task, *self) ? -EDEADLK : 0;
+}
+
+/* Wait for a task that may be awaited; take its status, and end the handle. */
+static int await(struct task *task, struct task *self)
+{
+    int status;
+
+    task->n_pins++;
+    if (!task->done)
+        wait_for_end(self, task);
+    task->was_read = true;
+    status = task->status;
+    task->n_pins--;
+    end_handle(task);
+    return status;
+}
+
+int task_await(struct task *task)
+{
+    struct task *self;
+    int error = may_await(task, &self);
+
+    if (error)
+        return error;
+    if (!task->done && self->requested) {
+        self->requested = false;
+        task__request(task);
+    }
+    return await(task, self);
+}
+
+int task_cancel_await(struct task *task)
+{
+    struct task *self;
+    int error = may_await(task, &self);
+
+    if (error)
+        return error;
+    task__request(task);
+    return task_await(task);
+}
+
+bool task_cancel(struct task *task)
+{
+    return task && !loop_is_inherited(loop_of_task(task)) &&
+           task__request(task);
+}
+
+unsigned task_cancelling(const struct task *task)
+{
+    return task ? task->cancelling : 0;
+}
+
+unsigned task_uncancel(struct task *task)
+{
+    if (!task || !task->cancelling)
+        return 0;
+    if (!--task->cancelling)
+        task->requested = false;
+    return task->cancelling;
+}
+
+struct task *task_current(void)
+{
+    return scheduler_self();
+}
+
+uint64_t task_id(const struct task *task)
+{
+    return task ? task->id : 0;
+}
+
+const char *task_name(const struct task *task)
+{
+    char text[32];
+
+    if (!task)
+        return "";
+    if (!task->name) {
+        snprintf(text, sizeof text, "task-%llu", (unsigned long long)task->id);
+        name_copy(container_of(&task->scheduler, struct task, scheduler), text);
+    }
+    return task->name ? task->name : "task";
+}
+
+void task_set_name(struct task *task, const char *name)
+{
+    if (!task || loop_is_inherited(loop_of_task(task)))
+        return;
+    if (name) {
+        task->named |= name_copy(task, name);
+    } else {
+        memory_free(&loop_of_task(task)->allocator, task->name);
+        task->name = NULL;
+        task->named = false;
+    }
+}
+
+void task__free_all(struct loop *loop)
+{
+    while (loop->tasks.first) {
+        struct task *task =
+            container_of(loop->tasks.first, struct task, all);
+
+        task__report_dropped(task);
+        free_task(task);
+    }
+    while (loop->handles.first) {
+        struct task *task =
+            container_of(loop->handles.first, struct task, all);
+
+        if (task->done)
+            task__report_unread(task);
+        free_task(task);
+    }
+}
+
+size_t task_all(struct task *out[], size_t n)
+{
+    struct loop *loop = loop_current();
+    size_t i = 0;
+
+    if (!loop)
+        return 0;
+    for (struct list_node *node = loop->tasks.first; node && i < n;
+         node = node->next)
+        out[i++] = container_of(node, struct task, all);
+    return loop->n_tasks;
+}
+
+size_t task_stack_size(const struct task *task)
+{
+    return task && !task->done && task->stacks ? task->stacks->size : 0;
+}
+
+size_t task_stack_used(const struct task *task)
+{
+    return task && task->stack ? task__stack_used(task->stack) : 0;
+}

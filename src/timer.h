@@ -1,0 +1,95 @@
+/*
+ * The min-heap timer wheel: many timers, nearly all of which are cancelled.
+ *
+ * A timer hangs in a slot of a hierarchical wheel until its millisecond has
+ * come, then in a small min-heap ordered by (deadline, order of arming), from
+ * which it fires: so order is exact to the nanosecond and equal deadlines fire
+ * in the order in which they were set, while arming and cancelling are O(1).
+ *
+ *     level 0   64 slots of 2^20 ns (1.05 ms)
+ *     level 1   64 slots of 2^26 ns (67 ms)
+ *     ...
+ *     level 7   2 slots of 2^62 ns (146 years)
+ *
+ * Time is cut into ticks of 2^20 ns. `position` is the last tick that was
+ * poured out: a timer of that tick or an earlier one is in the heap; any other
+ * is in the slot named by the highest group of six bits in which its tick
+ * differs from `position`. Hence whatever is on a lower level comes before
+ * whatever is on a higher one, and on one level slots come in order.
+ *
+ * Knows no tasks; reads no clock; allocates nothing.
+ *
+ * G. Varghese, A. Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
+ */
+#ifndef TASK_SRC_TIMER_H
+#define TASK_SRC_TIMER_H
+
+#include "heap.h"
+
+#include <task/time.h>
+
+enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64 };
+
+/* Where a timer is: in which of the wheel's slots, or one of these. */
+enum timer_place {
+    TIMER_IDLE = 0,
+    TIMER_IN_HEAP = 1,
+    TIMER_IN_SLOT = 2, /* + level * TIMER_SLOTS + index */
+};
+
+struct timer {
+    union {
+        struct heap_node heap; /* when due */
+        struct {               /* when in a slot */
+            struct timer *next;
+            struct timer **link; /* what points here */
+        } slot;
+    } at;
+    task_time when;
+    uint64_t order;
+    void (*fire)(struct timer *timer);
+    unsigned place;
+};
+
+struct timer_slot {
+    struct timer *first;
+    task_time earliest; /* no timer of the slot is earlier; of a non-empty one */
+    bool exact;         /* ... and one is as early as that */
+};
+
+struct timers {
+    struct heap due;
+    int64_t position;
+    uint64_t armed; /* how many ever were: the next one's place in the order */
+    size_t n;       /* how many are now */
+    uint64_t used[TIMER_LEVELS]; /* a bit for each slot that is not empty */
+    struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
+};
+
+void task__timers_init(struct timers *timers, task_time now);
+
+/* Set an idle timer. It may lie in the past: then it is due at once. */
+void task__timer_arm(struct timers *timers, struct timer *timer,
+                     task_time when);
+
+/* Take a timer out; nothing happens to an idle one. */
+void task__timer_cancel(struct timers *timers, struct timer *timer);
+
+/* Fire all timers that are due by then, in order; each is idle when it fires. */
+void task__timers_fire(struct timers *timers, task_time now);
+
+/*
+ * When the first timer is due; TASK_FOREVER: none is set.
+ *
+ * Exact, save when the earliest of a slot with more than TIMER_SCAN others was
+ * cancelled: then it may be too early, once for that slot.
+ */
+enum { TIMER_SCAN = 256 };
+task_time task__timers_next(struct timers *timers);
+
+static inline bool timer_armed(const struct timer *timer)
+{
+    return timer->place != TIMER_IDLE;
+}
+
+#endif

@@ -1,0 +1,48 @@
+#include <errno.h>
+#include <string.h>
+#include <task.h>
+
+#define TEXT(number) #number
+#define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
+
+const char *task_version(void)
+{
+    return VERSION(TASK_VERSION_MAJOR, TASK_VERSION_MINOR, TASK_VERSION_PATCH);
+}
+
+/* What the library means by a code, where that is not what the system says. */
+static const char *meaning(int error)
+{
+    switch (error) {
+    case ECANCELED:
+        return "cancelled";
+    case ETIMEDOUT:
+        return "timed out";
+    case EDEADLK:
+        return "would wait for ever";
+    case EINPROGRESS:
+        return "not done yet";
+    case EPERM:
+        return "not allowed here";
+    default:
+        return NULL;
+    }
+}
+
+const char *task_strerror(int status)
+{
+    int error = status == INT32_MIN ? 0 : -status;
+    const char *text;
+
+    if (status >= 0)
+        return "success";
+    text = meaning(error);
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
+    if (!text)
+        text = strerrordesc_np(error);
+#else
+    if (!text)
+        text = strerror(error);
+#endif
+    return text ? text : "unknown error";
+}

@@ -1,0 +1,55 @@
+/* The benchmarks in the form of the peers' programs, for running side by side.
+ *
+ * usage: peer_form w1 | w2 N | w3 | w4 N | w5
+ *
+ * Runs the program of that workload, which lies beside this one. */
+#define _POSIX_C_SOURCE 200809L
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *workload, *program;
+} programs[] = {
+    {"w1", "switch"}, {"w2", "yield"},  {"w3", "spawn"},
+    {"w4", "parked"}, {"w5", "timers"},
+};
+
+static const char *program_of(const char *workload)
+{
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        if (!strcmp(programs[i].workload, workload))
+            return programs[i].program;
+    }
+    return NULL;
+}
+
+/* @p path: this program's path, becomes that of @p program beside it. */
+static int beside(char path[PATH_MAX], const char *program)
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    if (n <= 0 || (size_t)n + strlen(program) >= PATH_MAX)
+        return -1;
+    strcpy(path + n, program);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *program = argc > 1 ? program_of(argv[1]) : NULL;
+    char path[PATH_MAX];
+
+    if (!program) {
+        fprintf(stderr, "usage: %s w1 | w2 N | w3 | w4 N | w5\n", argv[0]);
+        return 2;
+    }
+    if (!beside(path, program) && !setenv("BENCH_FORM", "peer", 1))
+        execv(path, argv + 1);
+    perror(program);
+    return 1;
+}

@@ -1,0 +1,78 @@
+/* What task_create and task_await cost: one by one, and 100,000 at a time.
+ *
+ * Tasks that end at their first step may all use one stack; those that yield
+ * need one each. Fresh: in a loop that has no stacks yet, so that every one
+ * costs a page fault; warm: the stacks have been used before. */
+#include "bench.h"
+
+#include <stddef.h>
+
+enum {
+    ONE_BY_ONE = 1000000,
+    MANY = 100000
+};
+
+static struct task *tasks[MANY];
+
+static int end_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int yield_once(void *arg)
+{
+    (void)arg;
+    return task_yield();
+}
+
+static int one_by_one(void *arg)
+{
+    int status = 0;
+
+    for (long i = 0; i < ONE_BY_ONE && status >= 0; i++)
+        status = task_await(task_create(end_at_once, arg));
+    return status;
+}
+
+static int many(void *arg)
+{
+    return bench_crowd(tasks, MANY, end_at_once, arg);
+}
+
+static int many_that_yield(void *arg)
+{
+    return bench_crowd(tasks, MANY, yield_once, arg);
+}
+
+static int measure_warm(void *arg)
+{
+    struct bench_case one = {"w3", .name = "spawn+join 1"};
+    struct bench_case all = {"w3", .name = "spawn 100k, join all"};
+    struct bench_case yield = {"w3", .name = "spawn 100k that yield, warm"};
+
+    one.operations = ONE_BY_ONE;
+    all.operations = yield.operations = MANY;
+    bench_rounds(&one, one_by_one, arg);
+    bench_rounds(&all, many, arg);
+    bench_rounds(&yield, many_that_yield, arg);
+    return 0;
+}
+
+static int measure_fresh(void *arg)
+{
+    bench_round(arg, many_that_yield, NULL);
+    return 0;
+}
+
+int main(void)
+{
+    struct bench_case fresh = {"w3", .name = "spawn 100k that yield, fresh"};
+
+    bench_run(measure_warm, NULL);
+    fresh.operations = MANY;
+    for (int i = 0; i < BENCH_WINDOWS; i++)
+        bench_run(measure_fresh, &fresh);
+    bench_report(&fresh);
+    return 0;
+}

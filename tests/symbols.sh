@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# libtask.a defines no external symbol but task_*, loop_* and create_task.
+. "$(dirname "$0")/support/common.sh"
+
+nm --defined-only --extern-only --format=posix "$build/libtask.a" |
+    awk 'NF > 1 { print $1 }' >"$tmp/symbols"
+for symbol in loop_run task_create create_task task_await; do
+    grep -qx "$symbol" "$tmp/symbols" || fail "$symbol is missing"
+done
+if grep -vE '^(task_.*|loop_.*|create_task)$' "$tmp/symbols"; then
+    fail 'libtask.a defines the above'
+fi

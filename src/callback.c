@@ -63,7 +63,7 @@ static struct callback *make(struct loop *loop, loop_fn *fn, void *arg)
 
     if (unlikely(!table->free) && grow(loop))
         return NULL;
-    callback = task__pool_get(&loop->callback_pool);
+    callback = pool_get(&loop->callback_pool);
     if (!callback)
         return NULL;
 
@@ -98,9 +98,10 @@ static void run_callback(struct ready *ready)
     loop_fn *fn = callback->fn;
     void *arg = callback->arg;
 
+    loop->n_queued--;
     if (fn)
         forget(loop, callback);
-    task__pool_put(&loop->callback_pool, callback);
+    pool_put(&loop->callback_pool, callback);
     if (fn)
         fn(arg);
 }
@@ -115,6 +116,7 @@ static void make_ready(struct callback *callback)
 {
     callback->at.timer.place = TIMER_IDLE;
     callback->at.ready.run = run_callback;
+    callback->loop->n_queued++;
     ready_push(&callback->loop->scheduler, &callback->at.ready);
 }
 
@@ -187,7 +189,7 @@ int loop_call_cancel(int64_t id)
         callback->fn = NULL;
     } else {
         task__timer_cancel(&loop->timers, &callback->at.timer);
-        task__pool_put(&loop->callback_pool, callback);
+        pool_put(&loop->callback_pool, callback);
     }
     return 0;
 }

@@ -80,12 +80,38 @@ void task__context_arrive(struct context *self)
 
 #endif
 
+#if defined(CONTEXT_HAS_MODES)
+
+/* The MXCSR of all that have the plain x87 modes, while one that has not runs. */
+static THREAD_LOCAL uint32_t plain_mxcsr;
+
+void task__context_set_modes(const struct context *model)
+{
+    __asm__ volatile("fldcw %0" : : "m"(model->x87));
+    __builtin_ia32_ldmxcsr(model->x87 == X87_PLAIN ? plain_mxcsr
+                                                   : model->mxcsr);
+}
+
+void task__context_change_modes(struct context *from, const struct context *to)
+{
+    uint32_t mxcsr = __builtin_ia32_stmxcsr();
+
+    if (from->x87 == X87_PLAIN)
+        plain_mxcsr = mxcsr;
+    else
+        from->mxcsr = mxcsr;
+    task__context_set_modes(to);
+}
+
+#endif
+
 static void enter(void)
 {
     struct context *context = beginning.context;
     void (*entry)(void *) = beginning.entry;
     void *arg = beginning.arg;
 
+    CONTEXT_END_OF_BACKTRACE();
     arrive_asan(context, &beginning.back);
     context_switch(context, &beginning.back);
     entry(arg);

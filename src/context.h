@@ -14,6 +14,8 @@
 
 #include "base.h"
 
+#include <stdbool.h>
+
 /* What the sanitizers keep of a context while it waits: its last fields. */
 #if HAVE_ASAN
 #define CONTEXT_ASAN                                                           \

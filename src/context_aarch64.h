@@ -1,9 +1,14 @@
 /*
- * The switch on AArch64 (AAPCS64): see context_x86_64.h. x18 is the platform's
- * and stays as it is.
+ * The switch on AArch64 (AAPCS64): see context_x86_64.h.
  */
 #ifndef TASK_SRC_CONTEXT_AARCH64_H
 #define TASK_SRC_CONTEXT_AARCH64_H
+
+/* What a context that waits needs of its stack at the most, in bytes. */
+enum { CONTEXT_ROOM = 1024 };
+
+/* Where a backtrace ends: in a function that nobody called. */
+#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined x30")
 
 struct context {
     void *sp;
@@ -13,11 +18,10 @@ struct context {
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
-static ALWAYS_INLINE void context_jump(struct context *from,
-                                       const struct context *to)
+static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
     register struct context *x0 __asm__("x0") = from;
-    register const struct context *x1 __asm__("x1") = to;
+    register struct context *x1 __asm__("x1") = to;
 
     __asm__ volatile("mrs x9, fpcr\n\t"
                      "mov x10, sp\n\t"
@@ -37,7 +41,7 @@ static ALWAYS_INLINE void context_jump(struct context *from,
                      : [from] "+r"(x0), [to] "+r"(x1)
                      :
                      : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10",
-                       "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x19",
+                       "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x18", "x19",
                        "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27",
                        "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6",
                        "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14",
@@ -54,6 +58,25 @@ static ALWAYS_INLINE void context_reset_modes(const struct context *model)
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     if (unlikely(fpcr != model->fpcr))
         __asm__ volatile("msr fpcr, %0" : : "r"(model->fpcr));
+}
+
+/*
+ * A context is new until something runs by it: then it points to itself, which
+ * is no stack, but may be prefetched like one.
+ */
+static ALWAYS_INLINE void context_mark_new(struct context *context)
+{
+    context->sp = (void *)context;
+}
+
+static ALWAYS_INLINE void context_mark_begun(struct context *context)
+{
+    context->sp = NULL;
+}
+
+static ALWAYS_INLINE bool context_is_new(const struct context *context)
+{
+    return (const void *)context->sp == context;
 }
 
 #endif

@@ -9,6 +9,18 @@
 
 #define CONTEXT_IS_UCONTEXT 1
 
+/* Where a backtrace ends: in a function that nobody called. */
+#if defined(__x86_64__)
+#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined rip")
+#elif defined(__aarch64__)
+#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined x30")
+#else
+#define CONTEXT_END_OF_BACKTRACE() ((void)0)
+#endif
+
+/* What a context that waits needs of its stack at the most, in bytes. */
+enum { CONTEXT_ROOM = 1024 + sizeof(ucontext_t) };
+
 struct context {
     ucontext_t *saved; /* on the stack of the one that waits */
     CONTEXT_ASAN CONTEXT_TSAN
@@ -22,11 +34,34 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
     swapcontext(&here, to->saved);
 }
 
-/* The control words that a thread of control starts with: the default ones. */
+/* What is not in the C library: without it nobody has changed the modes. */
+#pragma weak fesetenv
+
+/* Give this thread of control the default modes. */
 static ALWAYS_INLINE void context_reset_modes(const struct context *model)
 {
     (void)model;
-    fesetenv(FE_DFL_ENV);
+    if (fesetenv)
+        fesetenv(FE_DFL_ENV);
+}
+
+/*
+ * A context is new until something runs by it: then it points to itself, which
+ * is no stack, but may be prefetched like one.
+ */
+static ALWAYS_INLINE void context_mark_new(struct context *context)
+{
+    context->saved = (void *)context;
+}
+
+static ALWAYS_INLINE void context_mark_begun(struct context *context)
+{
+    context->saved = NULL;
+}
+
+static ALWAYS_INLINE bool context_is_new(const struct context *context)
+{
+    return (const void *)context->saved == context;
 }
 
 #endif

@@ -31,7 +31,8 @@ static void run_callback(struct ready *ready)
     void *arg = callback->arg;
 
     list_remove(&callback->watcher.node);
-    task__pool_put(&loop_of_task(task)->callback_pool, callback);
+    loop_of_task(task)->n_queued--;
+    pool_put(&loop_of_task(task)->callback_pool, callback);
     if (fn)
         fn(task, arg);
     task__unpin(task);
@@ -44,6 +45,7 @@ static void queue_callback(struct watcher *watcher, struct task *task)
 
     task->n_pins++;
     callback->ready.run = run_callback;
+    loop_of_task(task)->n_queued++;
     ready_push(task->scheduler, &callback->ready);
 }
 
@@ -57,7 +59,7 @@ int task_add_done_callback(struct task *task, task_done_fn *fn, void *arg)
         return -EINVAL;
     if (loop_is_inherited(loop_of_task(task)))
         return -EPERM;
-    callback = task__pool_get(&loop_of_task(task)->callback_pool);
+    callback = pool_get(&loop_of_task(task)->callback_pool);
     if (!callback)
         return -ENOMEM;
     memset(callback, 0, sizeof *callback);
@@ -77,7 +79,7 @@ static void forget(struct done_callback *callback, bool is_queued)
     if (is_queued)
         callback->fn = NULL;
     else
-        task__pool_put(&loop_of_task(callback->task)->callback_pool, callback);
+        pool_put(&loop_of_task(callback->task)->callback_pool, callback);
 }
 
 int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
@@ -107,7 +109,7 @@ void task__forget_callbacks(struct task *task)
         struct watcher *watcher = container_of(node, struct watcher, node);
 
         if (watcher->ended == queue_callback)
-            task__pool_put(&loop_of_task(task)->callback_pool,
+            pool_put(&loop_of_task(task)->callback_pool,
                            container_of(watcher, struct done_callback, watcher));
     }
 }
@@ -115,14 +117,8 @@ void task__forget_callbacks(struct task *task)
 struct task *task_future_create_at(const char *file, int line)
 {
     struct loop *loop = loop_current();
-    struct task *future = loop ? task__make(loop, NULL) : NULL;
 
-    if (!future)
-        return NULL;
-    future->file = file;
-    future->line = line;
-    list_append(&loop->handles, &future->all);
-    return future;
+    return loop ? task__make(loop, NULL, file, line) : NULL;
 }
 
 struct task *(task_future_create)(void)

@@ -95,7 +95,8 @@ static int init(struct loop *loop, const struct loop_options *options,
         return -ENOMEM;
     return task__stacks_init(&loop->stacks, &loop->allocator,
                              options->stack_size ? options->stack_size
-                                                 : TASK_STACK_DEFAULT);
+                                                 : TASK_STACK_DEFAULT,
+                             COROUTINE_KEPT);
 }
 
 /* Free what init made, and what the tasks and callbacks have left. */
@@ -315,7 +316,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
     if (status)
         return status;
 
-    struct task *task = task__create(loop, fn, arg, NULL);
+    struct task *task = task__create(loop, fn, arg);
 
     if (task) {
         list_append(&task->watchers, &end.node);
@@ -438,11 +439,10 @@ void loop_advance(struct loop *loop, task_time by)
 /* Ask all tasks that are left to end; false: none is new. */
 static bool ask_to_end(struct loop *loop, bool daemons)
 {
+    struct task *task = NULL;
     bool asked = false;
 
-    for (struct list_node *node = loop->tasks.first; node; node = node->next) {
-        struct task *task = container_of(node, struct task, all);
-
+    while ((task = task__next_live(loop, task))) {
         if (task->ending || (task->daemon && !daemons))
             continue;
         task->ending = true;
@@ -524,6 +524,12 @@ int loop_run(task_fn *fn, void *arg)
     return status;
 }
 
+static void add_stacks(struct loop_stats *stats, const struct stacks *stacks)
+{
+    stats->stacks_cached += stacks->n_warm + (stacks->hot != NULL);
+    stats->stacks_used += stacks->n_all - stacks->n_free;
+}
+
 void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
     const struct scheduler *scheduler = &loop->scheduler;
@@ -532,16 +538,19 @@ void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
     *stats = (struct loop_stats){
         .tasks = loop->n_tasks,
         .parked = scheduler->n_parked,
-        .ready = loop->n_tasks - scheduler->n_parked - running,
+        .ready = loop->n_tasks - scheduler->n_parked - running +
+                 loop->n_queued,
         .timers = loop->timers.n,
         .turns = scheduler->turns,
         .switches = scheduler->switches,
         .polls = loop->polls,
         .idle_time = loop->idle_time,
         .busy_time = loop->busy_time,
-        .stacks_cached = loop->stacks.n_warm,
-        .stacks_used = loop->stacks.n_taken,
     };
+    add_stacks(stats, &loop->stacks);
+    for (const struct stack_size *size = loop->other_stacks; size;
+         size = size->next)
+        add_stacks(stats, &size->stacks);
 }
 
 void loop_set_debug(struct loop *loop, bool debug)

@@ -40,17 +40,16 @@ struct loop {
     struct allocator allocator;
     struct poller *poller;
 
-    struct pool task_pool;
+    struct pool task_pool; /* of all tasks and futures */
     struct pool callback_pool; /* of objects of CALLBACK_SIZE */
     struct callback_table callbacks;
     size_t n_callbacks; /* not yet called */
+    size_t n_queued;    /* of these and done callbacks: in the ready queue */
     struct stacks stacks;
     struct stack_size *other_stacks;
 
-    struct list tasks;    /* not done, in the order of creation */
-    struct list handles;  /* done, or futures; somebody holds on to them */
     struct list watchful; /* in task_wait_all_blocked */
-    size_t n_tasks;
+    size_t n_tasks;   /* not done, without futures */
     size_t n_daemons; /* of these */
     size_t n_ending;  /* asked to end, since the loop does */
     uint64_t last_id;
@@ -91,10 +90,16 @@ static inline bool loop_is_inherited(const struct loop *loop)
     return loop->forks != task__loop_forks;
 }
 
+/* The task not done (no future) after this one (NULL: the first), or NULL. */
+struct task *task__next_live(const struct loop *loop, const struct task *task);
+
+/* All of them, in the order of creation; NULL when there is no memory. */
+struct task **task__all_live(struct loop *loop);
+
 /* task.c */
-struct task *task__make(struct loop *loop, struct stacks *stacks);
-struct task *task__create(struct loop *loop, task_fn *fn, void *arg,
-                          const struct task_options *options);
+struct task *task__make(struct loop *loop, struct stacks *stacks,
+                        const char *file, int line);
+struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
 void task__end(struct task *task, int status);
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
@@ -107,7 +112,7 @@ void task__callbacks_destroy(struct loop *loop);
 
 /* report.c */
 void task__report(struct loop *loop, struct loop_error *error);
-void task__report_unread(struct task *task);
+void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
 void task__report_deadlock(struct loop *loop);
 

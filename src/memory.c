@@ -3,24 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if HAVE_ASAN
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address))
-#endif
-
-/*
- * A chunk: this header, then objects. Each ends in a pointer to its chunk; a
- * free one begins with a pointer to the next free one. Those from `fresh` on
- * have never been given out.
- */
+/* A chunk: this header, then objects. */
 struct chunk {
-    struct list_node node; /* in the pool's open or full */
-    void *free;
-    char *fresh;
-    char *end;
-    size_t n_used;
+    struct list_node node;
+    char *first;
+    size_t n_free; /* during a sweep only */
 };
 
 void *task__memory_libc(void *pointer, size_t size, void *arg)
@@ -41,9 +28,14 @@ char *task__memory_copy_string(const struct allocator *allocator,
     return copy ? memcpy(copy, string, size) : NULL;
 }
 
-static struct chunk **chunk_of(const struct pool *pool, void *object)
+static struct chunk *chunk_of(const struct pool *pool, const void *object)
 {
-    return (struct chunk **)(void *)((char *)object + pool->stride) - 1;
+    return (struct chunk *)(*pool_trailer(pool, object) & ~(uintptr_t)1);
+}
+
+static bool in_use(const struct pool *pool, const void *object)
+{
+    return *pool_trailer(pool, object) & 1;
 }
 
 void task__pool_init(struct pool *pool, const struct allocator *allocator,
@@ -53,82 +45,119 @@ void task__pool_init(struct pool *pool, const struct allocator *allocator,
     pool->allocator = allocator;
     pool->align = align;
     pool->stride =
-        (object_size + sizeof(struct chunk *) + align - 1) & ~(align - 1);
+        (object_size + sizeof(uintptr_t) + align - 1) & ~(align - 1);
+    pool->sweep_at = POOL_SPARE / pool->stride;
 }
 
-static void free_chunks(struct pool *pool, struct list *list)
+static void free_chunk(struct pool *pool, struct chunk *chunk)
 {
-    for (struct list_node *node; (node = list_pop(list));)
-        memory_free(pool->allocator, container_of(node, struct chunk, node));
+    list_remove(&chunk->node);
+    ASAN_UNPOISON(chunk, POOL_CHUNK);
+    memory_free(pool->allocator, chunk);
 }
 
 void task__pool_destroy(struct pool *pool)
 {
-    free_chunks(pool, &pool->open);
-    free_chunks(pool, &pool->full);
-    pool->n_idle = 0;
+    while (pool->chunks.first)
+        free_chunk(pool, container_of(pool->chunks.first, struct chunk, node));
+    pool->free = NULL;
+    pool->n_free = 0;
 }
 
-static struct chunk *add_chunk(struct pool *pool)
+/* Behind the last object of a chunk there is no room for another. */
+static bool fits(const struct pool *pool, const struct chunk *chunk,
+                 const char *object)
 {
-    char *memory = memory_get(pool->allocator, POOL_CHUNK);
-    struct chunk *chunk = (struct chunk *)(void *)memory;
-
-    if (!memory)
-        return NULL;
-    chunk->free = NULL;
-    chunk->fresh = memory + sizeof *chunk + pool->align - 1;
-    chunk->fresh -= (uintptr_t)chunk->fresh & (pool->align - 1);
-    chunk->end = memory + POOL_CHUNK - pool->stride;
-    chunk->n_used = 0;
-    list_prepend(&pool->open, &chunk->node);
-    pool->n_idle++;
-    return chunk;
+    return object + pool->stride <= (const char *)chunk + POOL_CHUNK;
 }
 
-void *task__pool_get(struct pool *pool)
+/* Add a chunk of free objects, in the order of their addresses. */
+void *task__pool_grow(struct pool *pool)
 {
-    struct chunk *chunk = container_of(pool->open.first, struct chunk, node);
-    void *object;
+    struct chunk *chunk = memory_get(pool->allocator, POOL_CHUNK);
+    void **end = &pool->free;
+    char *object;
 
-    if (unlikely(!pool->open.first) && !(chunk = add_chunk(pool)))
+    if (!chunk)
         return NULL;
-    pool->n_idle -= !chunk->n_used++;
-    object = chunk->free;
+    object = (char *)(chunk + 1) + pool->align - 1;
+    object -= (uintptr_t)object & (pool->align - 1);
+    chunk->first = object;
+    for (; fits(pool, chunk, object); object += pool->stride) {
+        *pool_trailer(pool, object) = (uintptr_t)chunk;
+        *end = object;
+        end = (void **)(void *)object;
+        pool->n_free++;
+    }
+    *end = NULL;
+    list_append(&pool->chunks, &chunk->node);
+    return pool->free;
+}
+
+static size_t objects_of(const struct pool *pool, const struct chunk *chunk)
+{
+    return (size_t)((const char *)chunk + POOL_CHUNK - chunk->first) /
+           pool->stride;
+}
+
+static void count_free(struct pool *pool)
+{
+    for (struct list_node *node = pool->chunks.first; node; node = node->next)
+        container_of(node, struct chunk, node)->n_free = 0;
+    for (void *object = pool->free; object; object = *(void **)object)
+        chunk_of(pool, object)->n_free++;
+}
+
+static bool is_idle(const struct pool *pool, const struct chunk *chunk)
+{
+    return chunk->n_free == objects_of(pool, chunk);
+}
+
+/*
+ * Give back the chunks that are free all over. What cannot be given back now
+ * (and what has just been swept) is not looked at before as much again is free.
+ */
+void task__pool_sweep(struct pool *pool)
+{
+    void **end = &pool->free;
+    size_t spare = POOL_SPARE / pool->stride;
+
+    count_free(pool);
+    for (void *object = pool->free; object; object = *(void **)object) {
+        if (is_idle(pool, chunk_of(pool, object))) {
+            pool->n_free--;
+        } else {
+            *end = object;
+            end = object;
+        }
+    }
+    *end = NULL;
+    for (struct list_node *node = pool->chunks.first, *next; node; node = next) {
+        struct chunk *chunk = container_of(node, struct chunk, node);
+
+        next = node->next;
+        if (is_idle(pool, chunk))
+            free_chunk(pool, chunk);
+    }
+    pool->sweep_at = pool->n_free + (pool->n_free > spare ? pool->n_free : spare);
+}
+
+void *task__pool_next(const struct pool *pool, const void *object)
+{
+    struct list_node *node = pool->chunks.first;
+    char *next = NULL;
+
     if (object) {
-        ASAN_UNPOISON_MEMORY_REGION(object, pool->stride);
-        chunk->free = *(void **)object;
-    } else {
-        object = chunk->fresh;
-        chunk->fresh += pool->stride;
-        *chunk_of(pool, object) = chunk;
+        node = &chunk_of(pool, object)->node;
+        next = (char *)(uintptr_t)object + pool->stride;
     }
-    if (unlikely(!chunk->free && chunk->fresh > chunk->end)) {
-        list_remove(&chunk->node);
-        list_append(&pool->full, &chunk->node);
+    for (; node; node = node->next, next = NULL) {
+        const struct chunk *chunk = container_of(node, struct chunk, node);
+
+        for (next = next ? next : chunk->first; fits(pool, chunk, next);
+             next += pool->stride)
+            if (in_use(pool, next))
+                return next;
     }
-    return object;
+    return NULL;
 }
-
-void task__pool_put(struct pool *pool, void *object)
-{
-    struct chunk *chunk = *chunk_of(pool, object);
-    bool was_full = !chunk->free && chunk->fresh > chunk->end;
-
-    *(void **)object = chunk->free;
-    chunk->free = object;
-    ASAN_POISON_MEMORY_REGION(object, pool->stride - sizeof chunk);
-    if (unlikely(was_full)) {
-        list_remove(&chunk->node);
-        list_prepend(&pool->open, &chunk->node);
-    }
-    if (--chunk->n_used)
-        return;
-    if (++pool->n_idle > POOL_SPARE / POOL_CHUNK) {
-        pool->n_idle--;
-        list_remove(&chunk->node);
-        ASAN_UNPOISON_MEMORY_REGION(chunk, POOL_CHUNK);
-        memory_free(pool->allocator, chunk);
-    }
-}
-

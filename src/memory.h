@@ -2,14 +2,23 @@
  * Where memory comes from: the loop's allocator, and pools of objects of one
  * size on top of it.
  *
- * A pool carves chunks of objects. It keeps what is given back, in the order
- * that hits the cache, and gives chunks that hold nothing back to the
- * allocator once more than POOL_SPARE bytes of them lie idle.
+ * A pool carves chunks of objects, keeps what is put back, and takes what came
+ * back last first. Now and then, when more than POOL_SPARE bytes lie free, it
+ * looks for chunks that are free all over, and gives these to the allocator.
  */
 #ifndef TASK_SRC_MEMORY_H
 #define TASK_SRC_MEMORY_H
 
 #include "list.h"
+
+#if HAVE_ASAN
+#include <sanitizer/asan_interface.h>
+#define ASAN_POISON(address, size) ASAN_POISON_MEMORY_REGION(address, size)
+#define ASAN_UNPOISON(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
+#else
+#define ASAN_POISON(address, size) ((void)0)
+#define ASAN_UNPOISON(address, size) ((void)0)
+#endif
 
 /* realloc's meaning; a size of 0 frees. */
 struct allocator {
@@ -45,11 +54,22 @@ enum { POOL_SPARE = 32 << 20, POOL_CHUNK = 16 << 10 };
 struct pool {
     const struct allocator *allocator;
     size_t align;
-    size_t stride;     /* from object to object: a multiple of `align` */
-    struct list open;  /* chunks with room; the one to take from first */
-    struct list full;  /* chunks without */
-    size_t n_idle;     /* chunks with nothing in them, all in `open` */
+    size_t stride; /* from object to object: a multiple of `align` */
+    void *free;    /* the first free object, which points to the next */
+    size_t n_free;
+    size_t sweep_at; /* look for free chunks when more than so many are free */
+    struct list chunks;
 };
+
+/*
+ * Every object ends in a trailer: a pointer to its chunk, and in its lowest bit
+ * whether the object is in use.
+ */
+static inline uintptr_t *pool_trailer(const struct pool *pool,
+                                      const void *object)
+{
+    return (uintptr_t *)((uintptr_t)object + pool->stride) - 1;
+}
 
 /* Objects lie at multiples of `align`, a power of 2 from 16 on. */
 void task__pool_init(struct pool *pool, const struct allocator *allocator,
@@ -58,9 +78,35 @@ void task__pool_init(struct pool *pool, const struct allocator *allocator,
 /* Give everything back, also what is still in use. */
 void task__pool_destroy(struct pool *pool);
 
-/* An object with undefined contents; or NULL. */
-void *task__pool_get(struct pool *pool);
+void *task__pool_grow(struct pool *pool);
+void task__pool_sweep(struct pool *pool);
 
-void task__pool_put(struct pool *pool, void *object);
+/* An object with undefined contents; or NULL. */
+static inline void *pool_get(struct pool *pool)
+{
+    void *object = pool->free;
+
+    if (unlikely(!object) && !(object = task__pool_grow(pool)))
+        return NULL;
+    pool->free = *(void **)object;
+    pool->n_free--;
+    *pool_trailer(pool, object) |= 1;
+    ASAN_UNPOISON(object, pool->stride);
+    return object;
+}
+
+static inline void pool_put(struct pool *pool, void *object)
+{
+    *(void **)object = pool->free;
+    pool->free = object;
+    *pool_trailer(pool, object) &= ~(uintptr_t)1;
+    ASAN_POISON((char *)object + sizeof object,
+                pool->stride - sizeof object - sizeof(uintptr_t));
+    if (unlikely(++pool->n_free > pool->sweep_at))
+        task__pool_sweep(pool);
+}
+
+/* The object in use after this one (NULL: the first); NULL after the last. */
+void *task__pool_next(const struct pool *pool, const void *object);
 
 #endif

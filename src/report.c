@@ -70,8 +70,13 @@ void task__report(struct loop *loop, struct loop_error *error)
         print(error);
         return;
     }
+    /* No task is current: the hook may not suspend. */
+    struct task *current = loop->scheduler.current;
+
     loop->in_report = true;
+    loop->scheduler.current = NULL;
     hook(error, loop->options.on_error_arg);
+    loop->scheduler.current = current;
     loop->in_report = false;
 }
 
@@ -166,18 +171,18 @@ void task__report_deadlock(struct loop *loop)
     struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK,
                                .status = -EDEADLK};
     size_t n = loop->n_tasks - loop->n_daemons;
+    struct task **tasks;
 
     if (loop->is_deadlocked)
         return;
     loop->is_deadlocked = true;
     add(&text, "deadlock: %zu task%s can never be woken%s", n,
         n == 1 ? "" : "s", n ? ":" : "");
-    for (struct list_node *node = loop->tasks.first; node; node = node->next) {
-        struct task *task = container_of(node, struct task, all);
-
-        if (!task->daemon)
-            add_task(&text, task);
-    }
+    tasks = task__all_live(loop);
+    for (size_t i = 0; tasks && i < loop->n_tasks; i++)
+        if (!tasks[i]->daemon)
+            add_task(&text, tasks[i]);
+    memory_free(&loop->allocator, tasks);
     error.message = text.chars ? text.chars : "deadlock (no memory for more)";
     task__report(loop, &error);
     memory_free(&loop->allocator, text.chars);

@@ -22,10 +22,14 @@ static ALWAYS_INLINE struct task *task_of(struct ready *ready)
     return container_of(ready, struct task, ready);
 }
 
+static ALWAYS_INLINE bool is_new(const struct task *task)
+{
+    return context_is_new(&task->context);
+}
+
 static inline struct coroutine *coroutine_of(const struct stack *stack)
 {
-    return (struct coroutine *)(void *)(task__stack_top(stack) -
-                                        COROUTINE_ROOM);
+    return (struct coroutine *)(void *)(stack->top - COROUTINE_ROOM);
 }
 
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
@@ -89,70 +93,110 @@ static struct ready *shuffle(struct scheduler *scheduler, struct ready **list,
     return riffle(scheduler, a, n / 2, b, n - n / 2);
 }
 
-static void begin_batch(struct scheduler *scheduler)
+static COLD struct ready *shuffle_all(struct scheduler *scheduler,
+                                      struct ready *first)
+{
+    size_t n = 0;
+
+    for (struct ready *ready = first; ready; ready = ready->next)
+        n++;
+    return n ? shuffle(scheduler, &first, n) : NULL;
+}
+
+static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
 {
     struct ready_queue *ready = &scheduler->ready;
 
     scheduler->turns++;
     scheduler->batch = ready->first;
-    if (unlikely(scheduler->random) && ready->n > 1)
-        scheduler->batch = shuffle(scheduler, &ready->first, ready->n);
     ready->first = NULL;
     ready->end = &ready->first;
-    ready->n = 0;
+    if (unlikely(scheduler->random))
+        scheduler->batch = shuffle_all(scheduler, scheduler->batch);
+}
+
+/*
+ * To read the ticks takes as long as a turn of two tasks. So when the last few
+ * turns were that short, the next few are taken on trust: should one of them be
+ * long, the others of the few come before it is noticed, and no more.
+ */
+enum { CREDIT = 8, SHORT_TURNS = 64 };
+
+static NEVER_INLINE bool is_patient(struct scheduler *scheduler)
+{
+    uint64_t now = clock_ticks();
+    uint64_t since = now - scheduler->counted_at;
+
+    scheduler->counted_at = now;
+    if (since < scheduler->patience / SHORT_TURNS)
+        scheduler->credit = CREDIT - 1;
+    return now - scheduler->looked_at < scheduler->patience;
 }
 
 /* Whether the next turn may begin at once, without a look at the world. */
-static ALWAYS_INLINE bool may_go_on(const struct scheduler *scheduler)
+static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
 {
-    return scheduler->ready.first &&
-           clock_ticks() - scheduler->looked_at < scheduler->patience;
+    if (!scheduler->ready.first)
+        return false;
+    if (!scheduler->credit)
+        return is_patient(scheduler);
+    scheduler->credit--;
+    return true;
 }
 
-static void run_task(void *arg);
+static void run_tasks(void *arg);
+
+/* Begin the coroutine of a stack that has none. */
+static COLD void begin_coroutine(struct scheduler *scheduler,
+                                 struct stack *stack)
+{
+    struct coroutine *coroutine = coroutine_of(stack);
+    char *low = task__stack_low(stack);
+    size_t size = (size_t)((char *)coroutine - low);
+    unsigned stack_id = task__context_begin(&coroutine->context, low, size,
+                                            run_tasks, coroutine);
+
+    coroutine->stack_id = stack_id;
+    coroutine->stack = stack;
+    coroutine->scheduler = scheduler;
+}
 
 /* Give a new task its stack; returns where to switch to. */
 static struct context *start(struct task *task)
 {
-    struct stack *stack = task__stacks_take(task->stacks);
-    struct coroutine *coroutine = coroutine_of(stack);
+    struct stack *stack = stacks_take(task->stacks);
 
+    if (unlikely(!stack->warm))
+        begin_coroutine(task->scheduler, stack);
     task->stack = stack;
-    if (unlikely(!stack->warm)) {
-        char *low = task__stack_low(stack);
-        unsigned stack_id =
-            task__context_begin(&coroutine->context, low,
-                                (size_t)((char *)coroutine - low), run_task,
-                                coroutine);
-
-        coroutine->stack_id = stack_id;
-    }
-    coroutine->stack = stack;
-    coroutine->scheduler = task->scheduler;
-    return &coroutine->context;
+    context_mark_begun(&task->context);
+    return &coroutine_of(stack)->context;
 }
 
 /*
- * The next two of a batch are on their way into the cache while this one runs:
- * the second's struct, and the first's saved frame, which its struct tells.
+ * The next of a batch are on their way into the cache while this one runs: the
+ * structs of some, and the saved frame of one, which its struct tells.
  */
-static ALWAYS_INLINE void prefetch(const struct ready *first)
+static ALWAYS_INLINE void prefetch(const struct ready *next)
 {
-#if !HAVE_ASAN
-    if (likely(first)) {
-        __builtin_prefetch(first->next, 1);
-#if !defined(CONTEXT_IS_UCONTEXT)
-        __builtin_prefetch(
-            container_of(first, const struct task, ready)->context.sp, 1);
-#endif
-    }
+#if !HAVE_ASAN && !defined(CONTEXT_IS_UCONTEXT)
+    if (unlikely(!next))
+        return;
+    if (next->next)
+        next = next->next;
+
+    const struct task *task = container_of(next, const struct task, ready);
+
+    __builtin_prefetch(next->next, 1);
+    __builtin_prefetch(task->context.sp, 1);
+    __builtin_prefetch((char *)task->context.sp + 64, 1);
 #else
-    (void)first;
+    (void)next;
 #endif
 }
 
-/* Decide who is next, and make it current; returns where to switch to. */
-static ALWAYS_INLINE struct context *next_context(struct scheduler *scheduler)
+/* Decide who is next, and make it current; NULL: the loop itself. */
+static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
 {
     if (unlikely(!scheduler->batch) && may_go_on(scheduler))
         begin_batch(scheduler);
@@ -161,16 +205,22 @@ static ALWAYS_INLINE struct context *next_context(struct scheduler *scheduler)
 
     if (unlikely(!next || next->run)) {
         scheduler->current = NULL;
-        return &scheduler->home;
+        return NULL;
     }
     scheduler->batch = next->next;
     prefetch(next->next);
-
-    struct task *task = task_of(next);
-
-    scheduler->current = task;
     scheduler->switches++;
-    return likely(task->stack) ? &task->context : start(task);
+    scheduler->current = task_of(next);
+    return scheduler->current;
+}
+
+/* Where to switch to, so that this task runs. */
+static ALWAYS_INLINE struct context *context_of(struct scheduler *scheduler,
+                                                struct task *task)
+{
+    if (unlikely(!task))
+        return &scheduler->home;
+    return unlikely(is_new(task)) ? start(task) : &task->context;
 }
 
 /* Leave by `from` for whoever is next; returns when `from` is resumed. */
@@ -179,18 +229,25 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
 {
     int saved_errno = *scheduler->errno_location;
 
-    context_switch(from, next_context(scheduler));
+    context_switch(from, context_of(scheduler, choose_next(scheduler)));
     *scheduler->errno_location = saved_errno;
 }
 
-void task__scheduler_leave(struct scheduler *scheduler, struct task *self)
+int task__yield(struct task *self)
 {
+    struct scheduler *scheduler = scheduler_current();
+
+    ready_append(&scheduler->ready, &self->ready);
     leave(scheduler, &self->context);
+    if (likely(!self->requested))
+        return 0;
+    self->requested = false;
+    return -ECANCELED;
 }
 
 static void give_back(struct stacks *stacks, struct stack *stack)
 {
-    struct stack *too_many = task__stacks_give(stacks, stack);
+    struct stack *too_many = stacks_give(stacks, stack);
 
     if (unlikely(too_many)) {
         struct coroutine *coroutine = coroutine_of(too_many);
@@ -202,18 +259,17 @@ static void give_back(struct stacks *stacks, struct stack *stack)
 
 /*
  * Every coroutine's body: run the task that is current, end it, and go to the
- * next; which goes on right here when it is new, since the stack given back
- * last is the first to be taken again.
+ * next: right here, if that one is new and has stacks of the same size.
  *
  * A fork in the task leaves a child in which no loop is current. When it comes
  * back here it goes home: there the inherited run ends.
  */
-static void run_task(void *arg)
+static void run_tasks(void *arg)
 {
     struct coroutine *coroutine = arg;
+    struct scheduler *scheduler = coroutine->scheduler;
 
     for (;;) {
-        struct scheduler *scheduler = coroutine->scheduler;
         struct task *task = scheduler->current;
         struct stacks *stacks = task->stacks;
 
@@ -228,12 +284,17 @@ static void run_task(void *arg)
         }
         task->stack = NULL;
         scheduler->ended(task, status);
-        give_back(stacks, coroutine->stack);
 
-        struct context *next = next_context(scheduler);
+        struct task *next = choose_next(scheduler);
 
-        if (next != &coroutine->context)
-            context_switch(&coroutine->context, next);
+        if (next && is_new(next) && next->stacks == stacks) {
+            stacks_unreserve(stacks);
+            next->stack = coroutine->stack;
+            context_mark_begun(&next->context);
+        } else {
+            give_back(stacks, coroutine->stack);
+            context_switch(&coroutine->context, context_of(scheduler, next));
+        }
     }
 }
 
@@ -280,7 +341,8 @@ int task__park(struct waiter *waiter)
 
     self->waiter = waiter;
     self->scheduler->n_parked++;
-    task__scheduler_leave(self->scheduler, self);
+    leave(self->scheduler, &self->context);
+    self->refused = false;
     return waiter->result;
 }
 
@@ -323,7 +385,10 @@ void task__requests_add(struct requests *requests, struct task *task)
     requests->end = &task->next_request;
 }
 
-/* A future ends by being asked to; a task when it has heard of it. */
+/*
+ * A future ends by being asked to; a task when it has heard of it. Requests
+ * made before one of them is delivered are delivered as one.
+ */
 static void deliver(struct task *task, struct requests *requests)
 {
     struct waiter *waiter = task->waiter;
@@ -331,7 +396,7 @@ static void deliver(struct task *task, struct requests *requests)
     if (!task->stacks)
         task->scheduler->ended(task, -ECANCELED);
     else if (!waiter)
-        task->requested = true;
+        task->requested |= !task->refused;
     else if (waiter->kind->cancel)
         waiter->kind->cancel(waiter, requests);
     else

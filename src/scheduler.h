@@ -9,6 +9,8 @@
  *               it waits for, and has at most one timer
  *     done      on no list; its stack has been given back
  *
+ * and all are in the loop's pool.
+ *
  * A batch is what stood in the ready queue when a turn began; what becomes
  * ready meanwhile belongs to the next one. A task that parks switches straight
  * to the next task of the batch. It goes through the loop's own context when a
@@ -44,7 +46,6 @@ struct ready {
 struct ready_queue {
     struct ready *first;
     struct ready **end; /* where the next one goes */
-    size_t n;
 };
 
 /*
@@ -54,32 +55,33 @@ struct ready_queue {
 struct task {
     /* What a switch touches. */
     struct ready ready;
-    struct context context; /* while it is neither running nor new nor done */
-    struct stack *stack;    /* NULL while new, and when done */
+    struct context context; /* marked new until it starts */
     struct waiter *waiter;  /* NULL: not parked */
+    bool requested : 1;     /* a request waits to be delivered */
+    bool refused : 1;       /* it was woken by one, and has not run since */
+    bool done : 1;
+    bool was_read : 1;      /* somebody has seen the status */
+    bool daemon : 1;
+    bool ending : 1;        /* asked to end since its loop does */
+    bool named : 1;         /* `name` is the user's */
+    bool in_requests : 1;   /* in the chain of requests under way */
+    int status;             /* when done */
 
     struct scheduler *scheduler;
+    struct stack *stack;   /* NULL while new, and when done */
     struct stacks *stacks; /* where its stack comes from; NULL: a future */
     task_fn *fn;
     void *arg;
-    int status;          /* when done */
-    unsigned cancelling; /* requests */
-    unsigned n_handles;  /* the user's */
-    unsigned n_pins;     /* ours: it runs, or is looked at */
-    bool done : 1;
-    bool requested : 1;   /* a request waits to be delivered */
-    bool was_read : 1;    /* somebody has seen the status */
-    bool daemon : 1;
-    bool ending : 1;      /* asked to end since its loop does */
-    bool named : 1;       /* `name` is the user's */
-    int line;
-    const char *file; /* where it was created; NULL: not known */
-    char *name;       /* NULL: made when asked for */
+    unsigned n_handles;   /* the user's */
+    unsigned n_pins;      /* ours: it runs, or is looked at */
+    struct list watchers; /* whoever wants to know of its end, in order */
+
     uint64_t id;
-    struct list watchers;      /* whoever wants to know of its end, in order */
-    struct list_node all;      /* in the loop's tasks; in none when done */
-    struct task *next_request; /* in a chain of requests under way */
-    bool in_requests;
+    char *name;       /* NULL: made when asked for */
+    const char *file; /* where it was created; NULL: not known */
+    int line;
+    unsigned cancelling;       /* requests */
+    struct task *next_request; /* in the chain of requests under way */
 };
 
 /*
@@ -111,6 +113,10 @@ struct watcher {
     void (*ended)(struct watcher *watcher, struct task *task);
 };
 
+/* What a coroutine between two tasks needs of its stack. The rest of the page
+ * is what COLORS in stack.c take. */
+enum { COROUTINE_KEPT = CONTEXT_ROOM + 1536 };
+
 struct scheduler {
     struct task *current;     /* NULL: the loop itself or a callback runs */
     struct ready *batch;      /* what is left of this turn's batch */
@@ -122,6 +128,8 @@ struct scheduler {
      * until `patience` ticks have gone by since `looked_at`. */
     uint64_t looked_at;
     uint64_t patience;
+    uint64_t counted_at; /* when that was last found out */
+    unsigned credit;     /* turns that may pass until it is again */
 
     struct timers *timers;
     struct clock *clock;
@@ -146,6 +154,7 @@ void task__scheduler_run_batch(struct scheduler *scheduler);
 static inline void scheduler_hurry(struct scheduler *scheduler)
 {
     scheduler->patience = 0;
+    scheduler->credit = 0;
 }
 
 /*
@@ -154,8 +163,11 @@ static inline void scheduler_hurry(struct scheduler *scheduler)
  */
 void task__scheduler_run_now(struct scheduler *scheduler, struct task *task);
 
-/* Let the current task leave, until it is made ready and its turn comes. */
-void task__scheduler_leave(struct scheduler *scheduler, struct task *self);
+/*
+ * Let the others run once. Whoever yields was granted nothing: a request that
+ * comes meanwhile is taken: -ECANCELED.
+ */
+int task__yield(struct task *self);
 
 static ALWAYS_INLINE struct scheduler *scheduler_current(void)
 {
@@ -170,13 +182,19 @@ static ALWAYS_INLINE struct task *scheduler_self(void)
     return scheduler ? scheduler->current : NULL;
 }
 
+static ALWAYS_INLINE void ready_append(struct ready_queue *queue,
+                                       struct ready *ready)
+{
+    ready->next = NULL;
+    *queue->end = ready;
+    queue->end = &ready->next;
+}
+
+/* Make something ready; a wake from outside the run is told of. */
 static ALWAYS_INLINE void ready_push(struct scheduler *scheduler,
                                      struct ready *ready)
 {
-    ready->next = NULL;
-    *scheduler->ready.end = ready;
-    scheduler->ready.end = &ready->next;
-    scheduler->ready.n++;
+    ready_append(&scheduler->ready, ready);
     if (unlikely(scheduler != scheduler_current()))
         scheduler->stirred(scheduler);
 }
@@ -243,9 +261,10 @@ void task__requests_add(struct requests *requests, struct task *task);
 /* Ask a task, and whoever it passes the request on to. False: it was done. */
 bool task__request(struct task *task);
 
-/* Deliver the request to a task that is parked in a way of its own. */
+/* Deliver a request to a task that is parked. */
 static inline void waiter_refuse(struct waiter *waiter)
 {
+    waiter->task->refused = true;
     task__wake(waiter, -ECANCELED);
 }
 

@@ -8,14 +8,6 @@
 static const struct wait_kind SLEEPING = {.verb = "sleeping"};
 static const struct wait_kind WATCHING = {.verb = "waiting for all others"};
 
-/* One that yields was granted nothing: it hears of a request at once. */
-static int yield(struct task *self)
-{
-    ready_push(self->scheduler, &self->ready);
-    task__scheduler_leave(self->scheduler, self);
-    return task_enter(&self);
-}
-
 static int sleep_until(struct task *self, task_time when)
 {
     struct waiter waiter;
@@ -34,7 +26,7 @@ int task_sleep(task_time delay)
     if (error)
         return error;
     if (delay <= 0)
-        return yield(self);
+        return task__yield(self);
     return sleep_until(
         self, clock_after(task__clock_now(self->scheduler->clock), delay));
 }
@@ -47,7 +39,7 @@ int task_sleep_until(task_time when)
     if (error)
         return error;
     if (when <= task__clock_now(self->scheduler->clock))
-        return yield(self);
+        return task__yield(self);
     return sleep_until(self, when);
 }
 
@@ -56,7 +48,7 @@ int task_yield(void)
     struct task *self;
     int error = task_enter(&self);
 
-    return error ? error : yield(self);
+    return error ? error : task__yield(self);
 }
 
 int task_wait_all_blocked(void)

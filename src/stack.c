@@ -55,13 +55,8 @@ static char *end_of(const struct stack *stack)
     return task__stack_low(stack) + stacks->size + stacks->page;
 }
 
-char *task__stack_top(const struct stack *stack)
-{
-    return end_of(stack) - index_of(stack) % COLORS * COLOR_STEP;
-}
-
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
-                      size_t size)
+                      size_t size, size_t kept)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -70,6 +65,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
+    stacks->kept = (kept + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->slab_length = stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
     return 0;
@@ -147,9 +143,12 @@ static int add_slab(struct stacks *stacks, size_t length)
     slab->n_cold = length;
     for (size_t i = 0; i < length; i++) {
         slab->stack[i].slab = slab;
+        slab->stack[i].top =
+            end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
         list_append(&stacks->cold, &slab->stack[i].node);
     }
     list_append(&stacks->slabs, &slab->node);
+    stacks->n_all += length;
     stacks->n_free += length;
     return 0;
 }
@@ -168,52 +167,42 @@ void task__stacks_destroy(struct stacks *stacks)
                   container_of(stacks->slabs.first, struct stack_slab, node));
 }
 
-int task__stacks_reserve(struct stacks *stacks)
+int task__stacks_grow(struct stacks *stacks)
 {
-    if (unlikely(stacks->n_reserved == stacks->n_free)) {
-        if (!add_slab(stacks, stacks->slab_length)) {
-            if (stacks->slab_length < SLAB_LAST &&
-                stacks->slab_length * stride(stacks) < SLAB_BYTES)
-                stacks->slab_length *= 2;
-        } else if (add_slab(stacks, 1)) {
-            return -ENOMEM;
-        }
-    }
-    stacks->n_reserved++;
+    size_t length = stacks->slab_length;
+
+    if (add_slab(stacks, length))
+        return length > 1 ? add_slab(stacks, 1) : -ENOMEM;
+    if (length < SLAB_LAST && length * stride(stacks) < SLAB_BYTES)
+        stacks->slab_length = 2 * length;
     return 0;
 }
 
-void task__stacks_unreserve(struct stacks *stacks)
+struct stack *task__stacks_take_other(struct stacks *stacks)
 {
-    assert(stacks->n_reserved);
-    stacks->n_reserved--;
-}
-
-struct stack *task__stacks_take(struct stacks *stacks)
-{
-    struct list *list = list_empty(&stacks->warm) ? &stacks->cold : &stacks->warm;
+    bool warm = !list_empty(&stacks->warm);
+    struct list *list = warm ? &stacks->warm : &stacks->cold;
     struct stack *stack = container_of(list->first, struct stack, node);
 
-    assert(list->first && stacks->n_reserved);
     list_remove(&stack->node);
-    if (stack->warm)
+    if (warm)
         stacks->n_warm--;
     else
         stack->slab->n_cold--;
-    stacks->n_reserved--;
-    stacks->n_free--;
-    stacks->n_taken++;
     return stack;
 }
 
-struct stack *task__stacks_give(struct stacks *stacks, struct stack *stack)
+/* The one that was hot is so no longer. */
+struct stack *task__stacks_give_another(struct stacks *stacks,
+                                        struct stack *stack)
 {
+    struct stack *hot = stacks->hot;
+
+    stacks->hot = stack;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size)
-        madvise(task__stack_low(stack), stacks->size, MADV_DONTNEED);
-    stack->warm = true;
-    list_prepend(&stacks->warm, &stack->node);
-    stacks->n_taken--;
-    stacks->n_free++;
+        madvise(task__stack_low(hot), stacks->size + stacks->page - stacks->kept,
+                MADV_DONTNEED);
+    list_prepend(&stacks->warm, &hot->node);
     if (++stacks->n_warm <= STACKS_WARM)
         return NULL;
     return container_of(stacks->warm.last, struct stack, node);
@@ -233,6 +222,7 @@ void task__stack_cool(struct stacks *stacks, struct stack *stack)
         return;
     for (size_t i = 0; i < slab->length; i++)
         list_remove(&slab->stack[i].node);
+    stacks->n_all -= slab->length;
     stacks->n_free -= slab->length;
     free_slab(stacks, slab);
 }
@@ -254,7 +244,7 @@ size_t task__stack_used(const struct stack *stack)
 
     const uintptr_t *word = (const uintptr_t *)(const void *)page;
 
-    while (!*word && (const char *)word < task__stack_top(stack))
+    while (!*word && (const char *)word < stack->top)
         word++;
-    return (size_t)(task__stack_top(stack) - (const char *)word);
+    return (size_t)(stack->top - (const char *)word);
 }

@@ -13,12 +13,13 @@
  * A stack is
  *
  *     taken   by the owner, who runs on it; on no list
- *     warm    given back with its contents; in `warm`, the last given first
+ *     warm    given back with its contents; `hot`, or in `warm`, the last
+ *             given first
  *     cold    never used, or emptied since; in `cold`
  *
  * At most STACKS_WARM are warm; the first STACKS_HOT_BYTES of them keep all
- * that they grew to, the others only what lies in their topmost page. A slab
- * that is cold all over is unmapped, unless its stacks are reserved.
+ * that they grew to, the others only the pages of their topmost `kept` bytes. A
+ * slab that is cold all over is unmapped, unless its stacks are reserved.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -27,23 +28,28 @@
 
 #include "memory.h"
 
+#include <errno.h>
+
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
 struct stack {
     struct list_node node;
     struct stack_slab *slab;
+    char *top; /* the first address beyond its highest, a multiple of 64 */
     bool warm; /* whether its contents are those that it was given back with */
 };
 
 struct stacks {
     const struct allocator *allocator;
     size_t size; /* of one, usable: what was asked for, rounded up to pages */
+    size_t kept; /* what is at the top of a warm one is kept, in bytes */
     size_t page;
     size_t slab_length; /* how many stacks the next slab will have */
-    size_t n_warm;
-    size_t n_free; /* warm and cold */
-    size_t n_taken;
+    size_t n_all;
+    size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
+    size_t n_warm;     /* in `warm` */
+    struct stack *hot; /* the one given back last, if it was not taken again */
     struct list warm;
     struct list cold;
     struct list slabs;
@@ -51,17 +57,44 @@ struct stacks {
 
 /* -EINVAL when the size is below TASK_STACK_MIN, or beyond all reason. */
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
-                      size_t size);
+                      size_t size, size_t kept);
 
 /* Unmap everything, also what is taken. */
 void task__stacks_destroy(struct stacks *stacks);
 
-/* Make sure that one more can be taken; -ENOMEM. */
-int task__stacks_reserve(struct stacks *stacks);
-void task__stacks_unreserve(struct stacks *stacks);
+int task__stacks_grow(struct stacks *stacks);
+struct stack *task__stacks_take_other(struct stacks *stacks);
+struct stack *task__stacks_give_another(struct stacks *stacks,
+                                        struct stack *stack);
 
-/* Take one that was reserved, a warm one first. */
-struct stack *task__stacks_take(struct stacks *stacks);
+/* Make sure that one more can be taken; -ENOMEM. */
+static inline int stacks_reserve(struct stacks *stacks)
+{
+    if (unlikely(stacks->n_reserved == stacks->n_free) &&
+        task__stacks_grow(stacks))
+        return -ENOMEM;
+    stacks->n_reserved++;
+    return 0;
+}
+
+static inline void stacks_unreserve(struct stacks *stacks)
+{
+    assert(stacks->n_reserved);
+    stacks->n_reserved--;
+}
+
+/* Take one that was reserved, the one given back last first. */
+static inline struct stack *stacks_take(struct stacks *stacks)
+{
+    struct stack *stack = stacks->hot;
+
+    stacks_unreserve(stacks);
+    stacks->n_free--;
+    if (unlikely(!stack))
+        return task__stacks_take_other(stacks);
+    stacks->hot = NULL;
+    return stack;
+}
 
 /*
  * Give one back, which may be the one that this runs on: it stays warm.
@@ -69,13 +102,21 @@ struct stack *task__stacks_take(struct stacks *stacks);
  * Returns a stack that has been warm for longest and is too many, or NULL: the
  * caller ends what is on it, then calls task__stack_cool.
  */
-struct stack *task__stacks_give(struct stacks *stacks, struct stack *stack);
+static inline struct stack *stacks_give(struct stacks *stacks,
+                                        struct stack *stack)
+{
+    stacks->n_free++;
+    stack->warm = true;
+    if (unlikely(stacks->hot))
+        return task__stacks_give_another(stacks, stack);
+    stacks->hot = stack;
+    return NULL;
+}
 
 void task__stack_cool(struct stacks *stacks, struct stack *stack);
 
-/* Its lowest usable address, and the first beyond its highest, 64-aligned. */
+/* Its lowest usable address. */
 char *task__stack_low(const struct stack *stack);
-char *task__stack_top(const struct stack *stack);
 
 /* How much of it has been in use at some time, in bytes, to the word. */
 size_t task__stack_used(const struct stack *stack);

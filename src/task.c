@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The stacks of that size; NULL: it cannot be, or there is no memory. */
@@ -18,7 +19,8 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
     other = memory_get(&loop->allocator, sizeof *other);
     if (!other)
         return NULL;
-    if (task__stacks_init(&other->stacks, &loop->allocator, size)) {
+    if (task__stacks_init(&other->stacks, &loop->allocator, size,
+                          COROUTINE_KEPT)) {
         memory_free(&loop->allocator, other);
         return NULL;
     }
@@ -28,17 +30,36 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
 }
 
 /* A task or (without stacks) a future that nobody has heard of; or NULL. */
-struct task *task__make(struct loop *loop, struct stacks *stacks)
+struct task *task__make(struct loop *loop, struct stacks *stacks,
+                        const char *file, int line)
 {
-    struct task *task = task__pool_get(&loop->task_pool);
+    struct task *task = pool_get(&loop->task_pool);
 
     if (!task)
         return NULL;
-    memset(task, 0, sizeof *task);
+    /* Field by field: gcc's idea of how to clear it all costs 10 ns. */
+    task->ready.run = NULL;
+    context_mark_new(&task->context);
+    task->waiter = NULL;
+    task->requested = false;
+    task->refused = false;
+    task->done = false;
+    task->was_read = false;
+    task->daemon = false;
+    task->ending = false;
+    task->named = false;
+    task->in_requests = false;
     task->scheduler = &loop->scheduler;
+    task->stack = NULL;
     task->stacks = stacks;
     task->n_handles = 1;
+    task->n_pins = 0;
+    task->watchers = (struct list){NULL, NULL};
     task->id = ++loop->last_id;
+    task->name = NULL;
+    task->file = file;
+    task->line = line;
+    task->cancelling = 0;
     return task;
 }
 
@@ -59,19 +80,22 @@ static void free_task(struct task *task)
 {
     struct loop *loop = loop_of_task(task);
 
-    list_remove(&task->all);
-    if (!list_empty(&task->watchers))
+    if (unlikely(!list_empty(&task->watchers)))
         task__forget_callbacks(task);
     memory_free(&loop->allocator, task->name);
-    task__pool_put(&loop->task_pool, task);
+    pool_put(&loop->task_pool, task);
 }
 
 static void free_if_unused(struct task *task)
 {
-    if (!task->n_handles && !task->n_pins && task->done)
+    if (task->n_handles || task->n_pins)
+        return;
+    if (unlikely(task->done && task->status < 0 && !task->was_read)) {
         task__report_unread(task);
-    if (!task->n_handles && !task->n_pins)
-        free_task(task);
+        if (task->n_handles) /* the hook retained it */
+            return;
+    }
+    free_task(task);
 }
 
 void task__unpin(struct task *task)
@@ -87,45 +111,41 @@ static void end_handle(struct task *task)
     free_if_unused(task);
 }
 
-static void begin(struct loop *loop, struct task *task)
+/*
+ * A task that is alive from now on, and made ready by whoever asked for it.
+ */
+static struct task *create(struct loop *loop, struct stacks *stacks,
+                           task_fn *fn, void *arg, const char *file, int line)
 {
-    task->n_pins = 1;
-    list_append(&loop->tasks, &task->all);
-    loop->n_tasks++;
-    loop->n_daemons += task->daemon;
-}
-
-struct task *task__create(struct loop *loop, task_fn *fn, void *arg,
-                          const struct task_options *options)
-{
-    static const struct task_options defaults = {0};
     struct task *task;
 
-    if (!options)
-        options = &defaults;
-
-    struct stacks *stacks = stacks_of_size(loop, options->stack_size);
-
-    if (!stacks || task__stacks_reserve(stacks))
+    if (stacks_reserve(stacks))
         return NULL;
-    task = task__make(loop, stacks);
+    task = task__make(loop, stacks, file, line);
     if (!task) {
-        task__stacks_unreserve(stacks);
+        stacks_unreserve(stacks);
         return NULL;
     }
     task->fn = fn;
     task->arg = arg;
-    task->daemon = options->daemon;
-    if (options->name) {
-        task->named = name_copy(task, options->name);
-        if (!task->named) {
-            task__stacks_unreserve(stacks);
-            free_task(task);
-            return NULL;
-        }
-    }
-    begin(loop, task);
-    if (!options->eager)
+    task->n_pins = 1;
+    loop->n_tasks++;
+    return task;
+}
+
+/* One that has never run, and will not. */
+static void discard(struct task *task)
+{
+    loop_of_task(task)->n_tasks--;
+    stacks_unreserve(task->stacks);
+    free_task(task);
+}
+
+struct task *task__create(struct loop *loop, task_fn *fn, void *arg)
+{
+    struct task *task = create(loop, &loop->stacks, fn, arg, NULL, 0);
+
+    if (task)
         ready_push(&loop->scheduler, &task->ready);
     return task;
 }
@@ -136,8 +156,6 @@ void task__end(struct task *task, int status)
 
     task->status = status;
     task->done = true;
-    list_remove(&task->all);
-    list_append(&loop->handles, &task->all);
     for (struct list_node *node = task->watchers.first; node;) {
         struct watcher *watcher = container_of(node, struct watcher, node);
 
@@ -152,6 +170,31 @@ void task__end(struct task *task, int status)
     task__unpin(task);
 }
 
+/* What the options ask for besides a stack. */
+static struct task *create_with(struct loop *loop, task_fn *fn, void *arg,
+                                const struct task_options *options,
+                                const char *file, int line)
+{
+    struct stacks *stacks = stacks_of_size(loop, options->stack_size);
+    struct task *task =
+        stacks ? create(loop, stacks, fn, arg, file, line) : NULL;
+
+    if (!task)
+        return NULL;
+    if (options->name && !name_copy(task, options->name)) {
+        discard(task);
+        return NULL;
+    }
+    task->named = options->name;
+    task->daemon = options->daemon;
+    loop->n_daemons += task->daemon;
+    if (options->eager && !loop->in_report)
+        task__scheduler_run_now(&loop->scheduler, task);
+    else
+        ready_push(&loop->scheduler, &task->ready);
+    return task;
+}
+
 struct task *task_create_at(task_fn *fn, void *arg,
                             const struct task_options *options,
                             const char *file, int line)
@@ -159,15 +202,13 @@ struct task *task_create_at(task_fn *fn, void *arg,
     struct loop *loop = loop_current();
     struct task *task;
 
-    if (!loop || !fn)
+    if (unlikely(!loop || !fn))
         return NULL;
-    task = task__create(loop, fn, arg, options);
-    if (!task)
-        return NULL;
-    task->file = file;
-    task->line = line;
-    if (unlikely(options && options->eager))
-        task__scheduler_run_now(&loop->scheduler, task);
+    if (unlikely(options))
+        return create_with(loop, fn, arg, options, file, line);
+    task = create(loop, &loop->stacks, fn, arg, file, line);
+    if (likely(task))
+        ready_append(&loop->scheduler.ready, &task->ready);
     return task;
 }
 
@@ -194,11 +235,9 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
 
     if (!loop || !fn || loop_is_inherited(loop))
         return NULL;
-    task = task__create(loop, fn, arg, NULL);
-    if (task) {
-        task->file = file;
-        task->line = line;
-    }
+    task = create(loop, &loop->stacks, fn, arg, file, line);
+    if (task)
+        ready_push(&loop->scheduler, &task->ready);
     return task;
 }
 
@@ -413,33 +452,59 @@ void task_set_name(struct task *task, const char *name)
 
 void task__free_all(struct loop *loop)
 {
-    while (loop->tasks.first) {
-        struct task *task =
-            container_of(loop->tasks.first, struct task, all);
+    struct task *task;
 
-        task__report_dropped(task);
-        free_task(task);
-    }
-    while (loop->handles.first) {
-        struct task *task =
-            container_of(loop->handles.first, struct task, all);
-
-        if (task->done)
+    while ((task = task__pool_next(&loop->task_pool, NULL))) {
+        if (!task->done && task->stacks)
+            task__report_dropped(task);
+        else if (task->done)
             task__report_unread(task);
         free_task(task);
     }
 }
 
+struct task *task__next_live(const struct loop *loop, const struct task *task)
+{
+    struct task *next = task__pool_next(&loop->task_pool, task);
+
+    while (next && (next->done || !next->stacks))
+        next = task__pool_next(&loop->task_pool, next);
+    return next;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct task *x = *(struct task *const *)a;
+    const struct task *y = *(struct task *const *)b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+struct task **task__all_live(struct loop *loop)
+{
+    struct task **tasks =
+        memory_get(&loop->allocator, (loop->n_tasks + 1) * sizeof(struct task *));
+    struct task *task = NULL;
+
+    if (!tasks)
+        return NULL;
+    for (size_t i = 0; (task = task__next_live(loop, task)); i++)
+        tasks[i] = task;
+    qsort(tasks, loop->n_tasks, sizeof(struct task *), compare_ids);
+    return tasks;
+}
+
 size_t task_all(struct task *out[], size_t n)
 {
     struct loop *loop = loop_current();
+    struct task *task = NULL;
     size_t i = 0;
 
     if (!loop)
         return 0;
-    for (struct list_node *node = loop->tasks.first; node && i < n;
-         node = node->next)
-        out[i++] = container_of(node, struct task, all);
+    while (i < n && (task = task__next_live(loop, task)))
+        out[i++] = task;
+    qsort(out, i, sizeof(struct task *), compare_ids);
     return loop->n_tasks;
 }
 

@@ -77,6 +77,18 @@ static int take_turns(void *arg)
     return 0;
 }
 
+/* The only task that is ready suspends in its first step. */
+static int yield_alone(void *arg)
+{
+    char c = 'c';
+
+    (void)arg;
+    record[0] = '\0';
+    EXPECT(task_await(task_create(note_twice, &c)) == 0);
+    EXPECT(strcmp(record, "cc") == 0);
+    return 0;
+}
+
 static int sleep_for_ever(void *arg)
 {
     (void)arg;
@@ -242,9 +254,9 @@ static void ignore_report(const struct loop_error *error, void *arg)
 
 int main(void)
 {
-    task_fn *const tests[] = {create_and_await, take_turns, cancel,
-                              keep_registers,   be_many,    keep_stacks,
-                              have_errno_each,  sleep_long};
+    task_fn *const tests[] = {create_and_await, take_turns,      yield_alone,
+                              cancel,           keep_registers,  be_many,
+                              keep_stacks,      have_errno_each, sleep_long};
     struct loop_options options = {.clock = LOOP_CLOCK_VIRTUAL,
                                    .on_error = ignore_report};
     struct loop *loop = loop_new(&options);
@@ -255,6 +267,7 @@ int main(void)
     EXPECT(loop_run_main(loop, wait_in_vain, NULL) == -EDEADLK);
     EXPECT(loop_free(loop) == 0);
 
+    EXPECT(loop_run(yield_alone, NULL) == 0); /* in a fresh loop */
     EXPECT(loop_run(sleep_really, NULL) == 0);
     EXPECT(task_sleep(0) == -EPERM);
     EXPECT(loop_current() == NULL);

@@ -43,7 +43,7 @@ static void queue_callback(struct watcher *watcher, struct task *task)
     struct done_callback *callback =
         container_of(watcher, struct done_callback, watcher);
 
-    task->n_pins++;
+    task->references += TASK_PIN;
     callback->ready.run = run_callback;
     loop_of_task(task)->n_queued++;
     ready_push(task->scheduler, &callback->ready);

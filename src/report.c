@@ -106,13 +106,13 @@ void task__report_unread(struct task *task)
     if (task->was_read || task->status >= 0 || task->status == -ECANCELED)
         return;
     task->was_read = true;
-    task->n_pins++;
+    task->references += TASK_PIN;
     describe(who, sizeof who, task);
     snprintf(message, sizeof message,
              "%s failed and nobody awaited it: %s (%d)", who,
              task_strerror(task->status), task->status);
     task__report(loop_of_task(task), &error);
-    task->n_pins--;
+    task->references -= TASK_PIN;
 }
 
 void task__report_dropped(struct task *task)

@@ -57,14 +57,19 @@ struct task {
     struct ready ready;
     struct context context; /* marked new until it starts */
     struct waiter *waiter;  /* NULL: not parked */
-    bool requested : 1;     /* a request waits to be delivered */
-    bool refused : 1;       /* it was woken by one, and has not run since */
-    bool done : 1;
-    bool was_read : 1;      /* somebody has seen the status */
-    bool daemon : 1;
-    bool ending : 1;        /* asked to end since its loop does */
-    bool named : 1;         /* `name` is the user's */
-    bool in_requests : 1;   /* in the chain of requests under way */
+    union {
+        uint32_t flags;
+        struct {
+            bool requested : 1;   /* a request waits to be delivered */
+            bool refused : 1;     /* it was woken by one, and has not run since */
+            bool done : 1;
+            bool was_read : 1;    /* somebody has seen the status */
+            bool daemon : 1;
+            bool ending : 1;      /* asked to end since its loop does */
+            bool named : 1;       /* `name` is the user's */
+            bool in_requests : 1; /* in the chain of requests under way */
+        };
+    };
     int status;             /* when done */
 
     struct scheduler *scheduler;
@@ -72,8 +77,8 @@ struct task {
     struct stacks *stacks; /* where its stack comes from; NULL: a future */
     task_fn *fn;
     void *arg;
-    unsigned n_handles;   /* the user's */
-    unsigned n_pins;      /* ours: it runs, or is looked at */
+    uint64_t references;  /* handles of the user's, and pins of ours: it runs,
+                           * or is looked at */
     struct list watchers; /* whoever wants to know of its end, in order */
 
     uint64_t id;
@@ -83,6 +88,15 @@ struct task {
     unsigned cancelling;       /* requests */
     struct task *next_request; /* in the chain of requests under way */
 };
+
+/* Both kinds of reference in one number. */
+#define TASK_HANDLE UINT64_C(1)
+#define TASK_PIN (UINT64_C(1) << 32)
+
+static inline bool task_has_handle(const struct task *task)
+{
+    return (uint32_t)task->references;
+}
 
 /*
  * A way of waiting: one constant for each call that parks.

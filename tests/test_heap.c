@@ -2,6 +2,8 @@
 #include "random.h"
 #include "record.h"
 
+#include <stdlib.h>
+
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
 
 /* Items with keys that are often equal, and the order in which they came. */
@@ -217,7 +219,7 @@ static void all_links_are_whole_under_random_operations(void **state)
     }
 }
 
-/* Takes no native recursion: each of these is 10^5 links deep or wide. */
+/* A heap as deep, then as wide, as it has nodes: nothing recurses. */
 static void long_chains_take_no_stack(void **state)
 {
     size_t n = test_rounds(100000);

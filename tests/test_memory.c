@@ -4,6 +4,7 @@
 #include "random.h"
 #include "record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])

@@ -58,7 +58,7 @@ static struct loop_stats stats(void)
 
 static int create_never_runs_the_child(void *arg)
 {
-    struct task *child = task_create(says, "child");
+    struct task *child = task_create(says, text("child"));
 
     (void)arg;
     record("created");
@@ -72,9 +72,9 @@ static int create_never_runs_the_child(void *arg)
 
 static int ready_tasks_run_first_in_first_out(void *arg)
 {
-    struct task *a = task_create(says_twice, "a");
-    struct task *b = task_create(says_twice, "b");
-    struct task *c = task_create(says_twice, "c");
+    struct task *a = task_create(says_twice, text("a"));
+    struct task *b = task_create(says_twice, text("b"));
+    struct task *c = task_create(says_twice, text("c"));
 
     (void)arg;
     CHECK_STATUS(task_await(a), 0);
@@ -86,15 +86,15 @@ static int ready_tasks_run_first_in_first_out(void *arg)
 
 static int creates_and_says(void *arg)
 {
-    task_detach(task_create(says, "child"));
+    task_detach(task_create(says, text("child")));
     return says(arg);
 }
 
 static int a_child_runs_in_the_turn_after_its_creator(void *arg)
 {
     (void)arg;
-    task_detach(task_create(creates_and_says, "a"));
-    task_detach(task_create(says, "b"));
+    task_detach(task_create(creates_and_says, text("a")));
+    task_detach(task_create(says, text("b")));
     CHECK_STATUS(task_yield(), 0);
     record("main");
     CHECK_STATUS(task_yield(), 0);
@@ -107,14 +107,16 @@ static int all_spellings_of_create_are_the_same(void *arg)
     static const struct task_options none = {0};
 
     (void)arg;
-    CHECK_STATUS(task_await(create_task(says, "a")), 0);
-    CHECK_STATUS(task_await((create_task)(says, "b")), 0);
-    CHECK_STATUS(task_await((task_create)(says, "c")), 0);
-    CHECK_STATUS(task_await(task_create_with(says, "d", NULL)), 0);
-    CHECK_STATUS(task_await(task_create_with(says, "e", &none)), 0);
-    CHECK_STATUS(task_await((task_create_with)(says, "f", &none)), 0);
-    CHECK_STATUS(task_await(loop_create_task(loop_current(), says, "g")), 0);
-    CHECK_STATUS(task_await((loop_create_task)(loop_current(), says, "h")), 0);
+    CHECK_STATUS(task_await(create_task(says, text("a"))), 0);
+    CHECK_STATUS(task_await((create_task)(says, text("b"))), 0);
+    CHECK_STATUS(task_await((task_create)(says, text("c"))), 0);
+    CHECK_STATUS(task_await(task_create_with(says, text("d"), NULL)), 0);
+    CHECK_STATUS(task_await(task_create_with(says, text("e"), &none)), 0);
+    CHECK_STATUS(task_await((task_create_with)(says, text("f"), &none)), 0);
+    CHECK_STATUS(task_await(loop_create_task(loop_current(), says, text("g"))),
+                 0);
+    CHECK_STATUS(
+        task_await((loop_create_task)(loop_current(), says, text("h"))), 0);
     CHECK_RECORD("a, b, c, d, e, f, g, h");
     return 0;
 }
@@ -133,15 +135,15 @@ static int create_without_a_function_gives_null(void *arg)
 static void create_where_no_loop_runs_gives_null(void **state)
 {
     (void)state;
-    assert_null(task_create(says, "never"));
-    assert_null(create_task(says, "never"));
-    assert_null(
-        task_create_with(says, "never", &(struct task_options){.eager = true}));
+    assert_null(task_create(says, text("never")));
+    assert_null(create_task(says, text("never")));
+    assert_null(task_create_with(says, text("never"),
+                                 &(struct task_options){.eager = true}));
 }
 
 static void *create_elsewhere(void *arg)
 {
-    CHECK(!task_create(says, "never"));
+    CHECK(!task_create(says, text("never")));
     CHECK(!task_current());
     CHECK(!loop_current());
     CHECK_STATUS(task_await(arg), -EPERM);
@@ -164,7 +166,7 @@ static void create_in_callback(void *arg)
 {
     struct task **child = arg;
 
-    *child = task_create(says, "child");
+    *child = task_create(says, text("child"));
     record("callback");
 }
 
@@ -185,13 +187,13 @@ static void a_task_created_before_the_loop_runs_starts_with_it(void **state)
 {
     struct memory_count count = {0};
     struct loop *loop = test_loop_new(&count);
-    struct task *early = loop_create_task(loop, says, "early");
+    struct task *early = loop_create_task(loop, says, text("early"));
 
     (void)state;
     assert_non_null(early);
     assert_false(task_done(early));
     assert_record("");
-    assert_int_equal(loop_run_main(loop, says, "main"), 0);
+    assert_int_equal(loop_run_main(loop, says, text("main")), 0);
     assert_record("early, main");
     assert_true(task_done(early));
     assert_int_equal(task_status(early), 0);
@@ -204,7 +206,7 @@ static void a_task_created_and_never_run_runs_at_the_end(void **state)
     struct loop *loop = test_loop_new(&count);
 
     (void)state;
-    assert_non_null(loop_create_task(loop, says, "late"));
+    assert_non_null(loop_create_task(loop, says, text("late")));
     test_loop_free(loop, &count);
     assert_record("late");
 }
@@ -225,7 +227,7 @@ static int await_gives_exactly_what_was_returned(void *arg)
 static int await_suspends_while_others_run(void *arg)
 {
     struct task *sleeper = task_create(sleeps, NULL);
-    struct task *other = task_create(says_twice, "other");
+    struct task *other = task_create(says_twice, text("other"));
 
     (void)arg;
     CHECK_STATUS(task_await(sleeper), 0);
@@ -244,7 +246,7 @@ static int await_of_a_done_task_does_not_suspend(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_yield(), 0);
-    task_detach(task_create(says, "other"));
+    task_detach(task_create(says, text("other")));
     turn = turns_now();
     CHECK_STATUS(task_await(child), 7);
     CHECK(turns_now() == turn);
@@ -307,13 +309,13 @@ static int awaiters_and_callbacks_are_served_in_order_of_registration(void *arg)
     struct task *waiters[2];
 
     (void)arg;
-    CHECK_STATUS(task_add_done_callback(task, says_done, "first"), 0);
+    CHECK_STATUS(task_add_done_callback(task, says_done, text("first")), 0);
     waiters[0] = awaiter("a", task);
     CHECK_STATUS(task_yield(), 0);
-    CHECK_STATUS(task_add_done_callback(task, says_done, "second"), 0);
+    CHECK_STATUS(task_add_done_callback(task, says_done, text("second")), 0);
     waiters[1] = awaiter("b", task);
     CHECK_STATUS(task_yield(), 0);
-    CHECK_STATUS(task_add_done_callback(task, says_done, "third"), 0);
+    CHECK_STATUS(task_add_done_callback(task, says_done, text("third")), 0);
     CHECK_STATUS(task_await(task), 7);
     record("main");
     CHECK_RECORD("first, a got 7, second, b got 7, third, main");
@@ -374,7 +376,7 @@ static void await_of_another_loops_task_is_refused(void **state)
 {
     struct memory_count count = {0};
     struct loop *loop = test_loop_new(&count);
-    struct task *foreign = loop_create_task(loop, says, "foreign");
+    struct task *foreign = loop_create_task(loop, says, text("foreign"));
 
     (void)state;
     assert_int_equal(run_virtual(awaits_foreign, foreign), 0);
@@ -412,7 +414,7 @@ static void suspending_calls_fail_where_no_loop_runs(void **state)
 {
     struct memory_count count = {0};
     struct loop *loop = test_loop_new(&count);
-    struct task *task = loop_create_task(loop, says, "task");
+    struct task *task = loop_create_task(loop, says, text("task"));
 
     (void)state;
     suspend_in_callback(task);
@@ -573,7 +575,7 @@ static int a_deep_chain_unwinds_one_turn_each(void *arg)
 static int a_detached_task_runs_on(void *arg)
 {
     (void)arg;
-    task_detach(task_create(says_twice, "detached"));
+    task_detach(task_create(says_twice, text("detached")));
     CHECK_STATUS(task_sleep(TASK_SECOND), 0);
     CHECK_RECORD("detached 1, detached 2");
     return 0;
@@ -581,7 +583,7 @@ static int a_detached_task_runs_on(void *arg)
 
 static int a_done_task_may_be_detached(void *arg)
 {
-    struct task *child = task_create(says, "child");
+    struct task *child = task_create(says, text("child"));
 
     (void)arg;
     CHECK_STATUS(task_yield(), 0);
@@ -668,8 +670,8 @@ static int nothing(void *arg)
 static int children_left_behind(void *arg)
 {
     (void)arg;
-    (void)task_create(says_twice, "a"); /* the loop ends the handle */
-    task_detach(task_create(says_twice, "b"));
+    (void)task_create(says_twice, text("a")); /* the loop ends the handle */
+    task_detach(task_create(says_twice, text("b")));
     return task_yield();
 }
 
@@ -1108,8 +1110,8 @@ static int an_eager_child_that_ends_is_done_at_return(void *arg)
     struct task *child;
 
     (void)arg;
-    task_detach(task_create(says, "earlier"));
-    child = task_create_with(says, "eager", &EAGER);
+    task_detach(task_create(says, text("earlier")));
+    child = task_create_with(says, text("eager"), &EAGER);
     record("main");
     CHECK(task_done(child));
     CHECK(turns_now() == turn);
@@ -1127,12 +1129,12 @@ static int an_eager_child_that_suspends_returns_to_its_creator(void *arg)
     struct task *child;
 
     (void)arg;
-    task_detach(task_create(says_twice, "earlier"));
-    child = task_create_with(says_twice, "eager", &EAGER);
+    task_detach(task_create(says_twice, text("earlier")));
+    child = task_create_with(says_twice, text("eager"), &EAGER);
     record("main");
     CHECK(!task_done(child));
     CHECK_STATUS(task_await(child), 0);
-    CHECK_RECORD("eager 1, main, earlier 1, eager 2");
+    CHECK_RECORD("eager 1, main, earlier 1, eager 2, earlier 2");
     return 0;
 }
 
@@ -1221,10 +1223,10 @@ static void creates_eagerly(void *arg)
     struct task **tasks = arg;
 
     CHECK(!task_current());
-    tasks[0] = task_create_with(says, "ends", &EAGER);
+    tasks[0] = task_create_with(says, text("ends"), &EAGER);
     CHECK(!task_current());
     CHECK(task_done(tasks[0]));
-    tasks[1] = task_create_with(says_twice, "suspends", &EAGER);
+    tasks[1] = task_create_with(says_twice, text("suspends"), &EAGER);
     CHECK(!task_current());
     CHECK(!task_done(tasks[1]));
     record("callback");
@@ -1236,7 +1238,7 @@ static int a_callback_may_start_eagerly(void *arg)
 
     (void)arg;
     CHECK(loop_call_soon(creates_eagerly, tasks) > 0);
-    task_detach(task_create(says, "later"));
+    task_detach(task_create(says, text("later")));
     CHECK_STATUS(task_yield(), 0);
     record("main");
     CHECK_STATUS(task_await(tasks[0]), 0);
@@ -1255,9 +1257,9 @@ static int says_eagerly(void *arg)
 
 static int an_eager_start_does_not_disturb_the_others(void *arg)
 {
-    struct task *a = task_create(says_eagerly, "a");
-    struct task *b = task_create(says_twice, "b");
-    struct task *c = task_create(says_eagerly, "c");
+    struct task *a = task_create(says_eagerly, text("a"));
+    struct task *b = task_create(says_twice, text("b"));
+    struct task *c = task_create(says_eagerly, text("c"));
 
     (void)arg;
     CHECK_STATUS(task_await(a), 0);
@@ -1326,9 +1328,9 @@ static int says_when_cancelled(void *arg)
 static int leaves_a_daemon(void *arg)
 {
     (void)arg;
-    task_detach(task_create_with(says_when_cancelled, "daemon",
+    task_detach(task_create_with(says_when_cancelled, text("daemon"),
                                  &(struct task_options){.daemon = true}));
-    task_detach(task_create(says_when_cancelled, "other"));
+    task_detach(task_create(says_when_cancelled, text("other")));
     return task_yield();
 }
 
@@ -1375,8 +1377,9 @@ static int too_small_or_too_large_a_stack_gives_null(void *arg)
 
     (void)arg;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        CHECK(!task_create_with(
-            says, "never", &(struct task_options){.stack_size = sizes[i]}));
+        CHECK(
+            !task_create_with(says, text("never"),
+                              &(struct task_options){.stack_size = sizes[i]}));
     CHECK(stats().tasks == tasks);
     return 0;
 }
@@ -1522,7 +1525,7 @@ static int grows(void *arg)
 
 static int trees_of_tasks_come_to_their_end_in_any_order(void *arg)
 {
-    unsigned seed = (unsigned)turns_now();
+    unsigned seed = (unsigned)test_seed_now();
     struct plant plant = {&seed, 4};
 
     (void)arg;

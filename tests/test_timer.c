@@ -3,6 +3,7 @@
 #include "random.h"
 #include "record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
@@ -456,7 +457,7 @@ static task_time random_deadline(struct fixture *fixture)
     task_time now = fixture->now;
     unsigned bits = (unsigned)random_below(random, 62);
     task_time delay = (task_time)(random_next(random) >> (64 - bits - 1));
-    task_time when;
+    uint64_t border;
 
     switch (random_below(random, 8)) {
     case 0:
@@ -468,10 +469,11 @@ static task_time random_deadline(struct fixture *fixture)
     case 3:
     case 4: /* at the border of a tick, or of a slot */
         bits = TICK_BITS + 6 * (unsigned)random_below(random, 8);
-        when = (task_time)random_below(random, 5) << bits;
-        if (__builtin_add_overflow(now >> bits << bits, when, &when))
+        border = ((uint64_t)now >> bits) + random_below(random, 5);
+        if (border > (uint64_t)INT64_MAX >> bits)
             return INT64_MAX - 1;
-        return when - 1 + (task_time)random_below(random, 3);
+        return (task_time)(border << bits) - 1 +
+               (task_time)random_below(random, 3);
     default:
         return delay < INT64_MAX - 1 - now ? now + delay : INT64_MAX - 1;
     }

@@ -11,6 +11,7 @@ static _Thread_local size_t length;
 static _Thread_local size_t capacity;
 
 static atomic_int failed_checks;
+static uint64_t seed_now;
 
 static void make_room(size_t n)
 {
@@ -247,11 +248,13 @@ void run_in_main_seeded(void **state)
     task_fn **fn = *state;
 
     for (unsigned i = 0; i < test_rounds(100); i++) {
-        int status = run_seeded(test_seed(i), *fn, NULL);
+        int status;
 
+        seed_now = test_seed(i);
+        status = run_seeded(seed_now, *fn, NULL);
         if (status)
             print_error("TASK_TEST_SEED=%llu: %d\n",
-                        (unsigned long long)test_seed(i), status);
+                        (unsigned long long)seed_now, status);
         assert_int_equal(status, 0);
         assert_record("");
     }
@@ -277,6 +280,11 @@ uint64_t test_seed(unsigned i)
     const char *first = getenv("TASK_TEST_SEED");
 
     return (first ? strtoull(first, NULL, 0) : 1) + i;
+}
+
+uint64_t test_seed_now(void)
+{
+    return seed_now;
 }
 
 size_t resident_bytes(void)

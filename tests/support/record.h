@@ -15,7 +15,7 @@
  *     static void a_sleeper_wakes_on_time(void **state)
  *     {
  *         (void)state;
- *         assert_int_equal(run_virtual(sleeper, "up"), 7);
+ *         assert_int_equal(run_virtual(sleeper, text("up")), 7);
  *         assert_record("sleep, up at 1 s");
  *     }
  *
@@ -25,7 +25,7 @@
  *
  *     static int yield_runs_the_others(void *arg)
  *     {
- *         struct task *other = task_create(says, "other");
+ *         struct task *other = task_create(says, text("other"));
  *
  *         task_yield();
  *         record("main");
@@ -146,6 +146,12 @@ int run_seeded(uint64_t seed, task_fn *fn, void *arg);
 /* The same with other options: what is told of memory in them is replaced. */
 int run_with(struct loop_options options, task_fn *fn, void *arg);
 
+/* A string literal as the argument of a task. */
+static inline void *text(const char *literal)
+{
+    return (void *)(uintptr_t)literal;
+}
+
 /* How many turns the running loop has begun. */
 uint64_t turns_now(void);
 
@@ -156,6 +162,9 @@ unsigned test_rounds(unsigned n);
 
 /* The i-th of a row of seeds, which begins at TASK_TEST_SEED, else at 1. */
 uint64_t test_seed(unsigned i);
+
+/* That of the run of in_main_seeded that is under way. */
+uint64_t test_seed_now(void);
 
 /* Pages of this process in memory, in bytes. */
 size_t resident_bytes(void);

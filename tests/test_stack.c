@@ -1,0 +1,729 @@
+#include "stack.h"
+
+#include "child.h"
+#include "counting.h"
+#include "random.h"
+#include "record.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define N_OF(array) (sizeof(array) / sizeof(array)[0])
+
+/* More than may stay warm: where it has to be more than that. */
+enum { MANY = STACKS_WARM + STACKS_WARM / 2, FEW = 60 };
+
+struct fixture {
+    struct counting counting;
+    struct allocator allocator;
+    struct stacks stacks;
+    size_t n;
+    struct stack *taken[MANY];
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+
+    if (!fixture)
+        return -1;
+    fixture->allocator =
+        (struct allocator){counting_alloc, &fixture->counting};
+    *state = fixture;
+    return task__stacks_init(&fixture->stacks, &fixture->allocator,
+                             TASK_STACK_DEFAULT);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_blocks;
+
+    task__stacks_destroy(&fixture->stacks);
+    n_blocks = fixture->counting.n_blocks;
+    free(fixture);
+    return n_blocks ? -1 : 0;
+}
+
+static struct stack *take(struct stacks *stacks)
+{
+    assert_int_equal(stacks_reserve(stacks), 0);
+    return stacks_take(stacks);
+}
+
+static void take_all(struct fixture *fixture, size_t n)
+{
+    while (fixture->n < n)
+        fixture->taken[fixture->n++] = take(&fixture->stacks);
+}
+
+/* As the scheduler does: also what is too many then. */
+static void give(struct stacks *stacks, struct stack *stack)
+{
+    struct stack *too_many = stacks_give(stacks, stack);
+
+    if (too_many)
+        task__stack_cool(stacks, too_many);
+}
+
+static void give_all(struct fixture *fixture)
+{
+    while (fixture->n)
+        give(&fixture->stacks, fixture->taken[--fixture->n]);
+}
+
+/* Write to a stack, from its top down to a depth. */
+static void use(const struct stack *stack, size_t depth, int value)
+{
+    memset(stack->top - depth, value, depth);
+}
+
+static void use_all(struct fixture *fixture, size_t depth)
+{
+    for (size_t i = 0; i < fixture->n; i++)
+        use(fixture->taken[i], depth, 1);
+}
+
+static bool is_resident(const struct fixture *fixture, const char *address)
+{
+    size_t page = fixture->stacks.page;
+    uintptr_t start = (uintptr_t)address / page * page;
+    unsigned char resident = 0;
+
+    assert_int_equal(mincore((void *)start, page, &resident), 0);
+    return resident & 1;
+}
+
+/* Pages of a stack that are in memory. */
+static size_t resident_pages(const struct fixture *fixture,
+                             const struct stack *stack)
+{
+    size_t n = 0;
+
+    for (const char *at = task__stack_low(stack); at < stack->top;
+         at += fixture->stacks.page)
+        n += is_resident(fixture, at);
+    return n;
+}
+
+/* Of this process. */
+static size_t count_maps(void)
+{
+    FILE *file = fopen("/proc/self/maps", "r");
+    size_t n = 0;
+
+    assert_non_null(file);
+    for (int c; (c = getc(file)) != EOF;)
+        n += c == '\n';
+    fclose(file);
+    return n;
+}
+
+/* Sizes. */
+
+static void a_size_is_rounded_up_to_pages(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t page = fixture->stacks.page;
+    const size_t sizes[] = {TASK_STACK_MIN, TASK_STACK_MIN + 1,
+                            TASK_STACK_DEFAULT - 1, TASK_STACK_DEFAULT,
+                            1000001};
+
+    for (size_t i = 0; i < N_OF(sizes); i++) {
+        struct stacks stacks;
+
+        assert_int_equal(
+            task__stacks_init(&stacks, &fixture->allocator, sizes[i]), 0);
+        assert_int_equal(stacks.size, (sizes[i] + page - 1) / page * page);
+        task__stacks_destroy(&stacks);
+    }
+}
+
+static void a_size_below_the_least_is_refused(void **state)
+{
+    const size_t sizes[] = {0, 1, TASK_STACK_MIN - 1};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < N_OF(sizes); i++) {
+        struct stacks stacks;
+
+        assert_int_equal(
+            task__stacks_init(&stacks, &fixture->allocator, sizes[i]), -EINVAL);
+    }
+}
+
+static void a_size_beyond_reason_is_refused_or_cannot_be_had(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (size_t size = SIZE_MAX; size >= (size_t)1 << 47; size -= size / 3) {
+        struct stacks stacks;
+        int status = task__stacks_init(&stacks, &fixture->allocator, size);
+
+        if (status) {
+            assert_int_equal(status, -EINVAL);
+            continue;
+        }
+        assert_int_equal(stacks_reserve(&stacks), -ENOMEM);
+        assert_int_equal(stacks_reserve(&stacks), -ENOMEM);
+        assert_int_equal(stacks.n_reserved, 0);
+        task__stacks_destroy(&stacks);
+    }
+    assert_int_equal(fixture->counting.n_blocks, 0);
+}
+
+static void large_stacks_come_one_by_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stacks stacks;
+
+    assert_int_equal(
+        task__stacks_init(&stacks, &fixture->allocator, (size_t)1 << 30), 0);
+    for (int i = 0; i < 3; i++) {
+        const struct stack *stack = take(&stacks);
+
+        *task__stack_low(stack) = 1;
+        stack->top[-1] = 1;
+    }
+    assert_int_equal(stacks.n_free, 0);
+    task__stacks_destroy(&stacks);
+}
+
+/* Places. */
+
+static void a_stack_can_be_written_from_low_to_top(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t size = fixture->stacks.size;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++) {
+        char *low = task__stack_low(fixture->taken[i]);
+        char *top = fixture->taken[i]->top;
+
+        assert_in_range(top - low, size, size + fixture->stacks.page);
+        memset(low, 1, (size_t)(top - low));
+    }
+}
+
+static void stacks_do_not_overlap(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++) {
+        char *low = task__stack_low(fixture->taken[i]);
+
+        memset(low, (int)i, (size_t)(fixture->taken[i]->top - low));
+    }
+    for (size_t i = 0; i < FEW; i++)
+        for (const char *at = task__stack_low(fixture->taken[i]);
+             at < fixture->taken[i]->top; at++)
+            if (*at != (char)i)
+                fail();
+    assert_int_equal(fixture->n, FEW);
+}
+
+static void a_top_is_aligned_to_64_bytes_and_a_low_to_a_page(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++) {
+        const struct stack *stack = fixture->taken[i];
+
+        assert_int_equal((uintptr_t)stack->top % 64, 0);
+        assert_int_equal((uintptr_t)task__stack_low(stack) %
+                             fixture->stacks.page,
+                         0);
+    }
+}
+
+/* Guards. */
+
+static void write_to(void *address)
+{
+    *(volatile char *)address = 1;
+}
+
+static void assert_guarded(const struct stacks *stacks,
+                           const struct stack *stack)
+{
+    char *low = task__stack_low(stack);
+    char *const addresses[] = {low - 1, low - stacks->page};
+
+    for (size_t i = 0; i < N_OF(addresses); i++) {
+        int status = child_run(write_to, addresses[i]);
+
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSEGV);
+    }
+}
+
+static void a_write_below_any_stack_kills_the_process(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t step = test_rounds(50) < 50 ? 7 : 1; /* a fork is slow there */
+
+    take_all(fixture, FEW); /* of three slabs */
+    for (size_t i = 0; i < FEW; i += step)
+        assert_guarded(&fixture->stacks, fixture->taken[i]);
+}
+
+static void a_stack_that_was_used_and_cooled_has_its_guard(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *stack = take(&fixture->stacks);
+
+    use(stack, fixture->stacks.size, 1);
+    give(&fixture->stacks, stack);
+    give(&fixture->stacks, take(&fixture->stacks));
+    take_all(fixture, 1);
+    assert_guarded(&fixture->stacks, fixture->taken[0]);
+}
+
+static void large_stacks_have_a_guard(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stacks stacks;
+
+    assert_int_equal(
+        task__stacks_init(&stacks, &fixture->allocator, 8 << 20), 0);
+    assert_guarded(&stacks, take(&stacks));
+    assert_guarded(&stacks, take(&stacks));
+    task__stacks_destroy(&stacks);
+}
+
+/* Taking and giving. */
+
+static void stacks_that_are_not_used_take_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(fixture->counting.n_calls, 0);
+    assert_null(fixture->stacks.slabs.first);
+}
+
+static void what_is_reserved_can_be_taken_without_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_calls;
+
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    n_calls = fixture->counting.n_calls;
+    for (size_t i = 0; i < 1000; i++)
+        *task__stack_low(stacks_take(&fixture->stacks)) = 1;
+    assert_int_equal(fixture->counting.n_calls, n_calls);
+}
+
+static void what_is_unreserved_serves_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_calls;
+
+    assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    n_calls = fixture->counting.n_calls;
+    for (int i = 0; i < 1000; i++) {
+        stacks_unreserve(&fixture->stacks);
+        assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    }
+    assert_int_equal(fixture->counting.n_calls, n_calls);
+}
+
+static void a_reservation_without_memory_fails_and_works_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct counting *counting = &fixture->counting;
+
+    take_all(fixture, 16);
+    while (fixture->stacks.n_free)
+        take_all(fixture, fixture->n + 1);
+    counting->fail_at = counting->n_calls + 1;
+    assert_int_equal(stacks_reserve(&fixture->stacks), 0); /* a slab of one */
+    counting->n_calls = 0;
+    counting->fail_at = 1;
+    stacks_unreserve(&fixture->stacks);
+    assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    *task__stack_low(stacks_take(&fixture->stacks)) = 1;
+}
+
+static void *no_memory(void *pointer, size_t size, void *arg)
+{
+    (void)pointer;
+    (void)size;
+    (void)arg;
+    return NULL;
+}
+
+static void without_any_memory_nothing_can_be_reserved(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->allocator.alloc = no_memory;
+    assert_int_equal(stacks_reserve(&fixture->stacks), -ENOMEM);
+    fixture->allocator.alloc = counting_alloc;
+    assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+}
+
+static void the_stack_given_last_is_taken_first(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *given[FEW];
+
+    take_all(fixture, FEW);
+    memcpy(given, fixture->taken, sizeof given);
+    for (size_t i = 0; i < FEW; i++)
+        give(&fixture->stacks, given[i]);
+    for (size_t i = FEW; i-- > 0;)
+        assert_ptr_equal(take(&fixture->stacks), given[i]);
+}
+
+static void a_warm_stack_is_taken_before_a_cold_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *stack = take(&fixture->stacks);
+
+    assert_false(stack->warm);
+    give(&fixture->stacks, stack);
+    assert_ptr_equal(take(&fixture->stacks), stack);
+    assert_true(stack->warm);
+    assert_false(take(&fixture->stacks)->warm);
+}
+
+static void a_few_warm_stacks_keep_all_their_contents(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, 10);
+    for (size_t i = 0; i < 10; i++)
+        use(fixture->taken[i], fixture->stacks.size, (int)i + 1);
+    give_all(fixture);
+    take_all(fixture, 10); /* the first again the last */
+    for (size_t i = 0; i < 10; i++) {
+        const struct stack *stack = fixture->taken[i];
+        char value = (char)(i + 1);
+
+        assert_true(stack->warm);
+        assert_int_equal(stack->top[-1], value);
+        assert_int_equal(stack->top[-(ptrdiff_t)fixture->stacks.size], value);
+    }
+}
+
+static void many_warm_stacks_keep_their_top(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, 1000);
+    use_all(fixture, fixture->stacks.size);
+    give_all(fixture);
+    take_all(fixture, 1000);
+    for (size_t i = 0; i < 1000; i++)
+        for (size_t depth = 1; depth <= 2048; depth++)
+            if (fixture->taken[i]->top[-(ptrdiff_t)depth] != 1)
+                fail_msg("lost %zu bytes below the top", depth);
+    assert_int_equal(fixture->n, 1000);
+}
+
+/* Memory. */
+
+static void a_stack_that_was_not_touched_takes_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++)
+        assert_int_equal(resident_pages(fixture, fixture->taken[i]), 0);
+}
+
+static void a_stack_takes_the_pages_that_were_touched(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *stack = take(&fixture->stacks);
+
+    use(stack, 1024, 1);
+    assert_int_equal(resident_pages(fixture, stack), 1);
+}
+
+static void many_warm_stacks_keep_little_but_their_first_page(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t hot = STACKS_HOT_BYTES / fixture->stacks.page;
+    size_t pages = 0;
+    struct stack *given[1000];
+
+    take_all(fixture, N_OF(given));
+    use_all(fixture, fixture->stacks.size);
+    memcpy(given, fixture->taken, sizeof given);
+    give_all(fixture);
+    for (size_t i = 0; i < N_OF(given); i++) {
+        assert_true(is_resident(fixture, given[i]->top - 1));
+        pages += resident_pages(fixture, given[i]);
+    }
+    /* Every top lies in a page of its own, which is not counted. */
+    assert_true(pages <= hot + 2 * N_OF(given));
+}
+
+/* Gives back stacks of a burst; how many were handed back as too many. */
+static size_t give_back_a_burst(struct fixture *fixture)
+{
+    size_t n_too_many = 0;
+
+    while (fixture->n) {
+        struct stack *too_many =
+            stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
+
+        if (too_many) {
+            assert_true(too_many->warm);
+            task__stack_cool(&fixture->stacks, too_many);
+            n_too_many++;
+        }
+    }
+    return n_too_many;
+}
+
+static void no_more_than_the_bound_stay_warm(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_too_many;
+
+    take_all(fixture, MANY);
+    n_too_many = give_back_a_burst(fixture);
+    /* The hot one may count or not. */
+    assert_in_range(n_too_many, MANY - STACKS_WARM - 1, MANY - STACKS_WARM);
+}
+
+static void what_is_too_many_was_warm_for_longest(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *first;
+    struct stack *too_many = NULL;
+
+    take_all(fixture, MANY);
+    first = fixture->taken[fixture->n - 1];
+    while (!too_many)
+        too_many = stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
+    assert_ptr_equal(too_many, first);
+}
+
+static void a_cooled_stack_takes_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *too_many = NULL;
+
+    take_all(fixture, MANY);
+    for (size_t i = fixture->n - 20; i < fixture->n; i++)
+        use(fixture->taken[i], fixture->stacks.size, 1);
+    while (!too_many)
+        too_many = stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
+    task__stack_cool(&fixture->stacks, too_many);
+    assert_false(too_many->warm);
+    assert_int_equal(resident_pages(fixture, too_many), 0);
+}
+
+static void after_a_burst_memory_is_given_back(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t before = resident_bytes();
+    size_t page = fixture->stacks.page;
+    size_t peak;
+
+    take_all(fixture, MANY);
+    use_all(fixture, page); /* so that about two pages of each are touched */
+    peak = resident_bytes();
+    assert_true(peak - before >= MANY * page);
+    give_all(fixture);
+    assert_true(resident_bytes() <=
+                before + (STACKS_WARM + 100) * page + STACKS_HOT_BYTES);
+}
+
+static void after_a_burst_slabs_are_unmapped(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_blocks;
+    size_t most = fixture->stacks.n_all;
+
+    take_all(fixture, MANY);
+    n_blocks = fixture->counting.n_blocks;
+    most = fixture->stacks.n_all;
+    give_all(fixture);
+    assert_true(fixture->counting.n_blocks < n_blocks);
+    assert_true(fixture->stacks.n_all <= most - (MANY - STACKS_WARM) / 2);
+    assert_int_equal(fixture->stacks.n_free, fixture->stacks.n_all);
+}
+
+static void bursts_leave_the_same_number_of_mappings(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n = 0;
+
+    for (int i = 0; i < 4; i++) {
+        take_all(fixture, MANY);
+        give_all(fixture);
+        if (i == 0)
+            n = count_maps();
+    }
+    assert_true(count_maps() <= n + 8);
+}
+
+static void many_stacks_take_few_mappings_where_guards_are_light(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t page = fixture->stacks.page;
+    size_t before = count_maps();
+    char *probe = mmap(NULL, page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool light = probe != MAP_FAILED && madvise(probe, page, 0x7fffffff) &&
+                 !madvise(probe, page, 102 /* MADV_GUARD_INSTALL */);
+
+    munmap(probe, page);
+    if (!light)
+        skip();
+    take_all(fixture, MANY);
+    assert_true(count_maps() <= before + MANY / 100);
+}
+
+static void destroy_unmaps_everything(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t page = fixture->stacks.page;
+    char *low[FEW];
+    unsigned char resident;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++)
+        low[i] = task__stack_low(fixture->taken[i]);
+    for (size_t i = 0; i < FEW / 2; i++)
+        give(&fixture->stacks, fixture->taken[i]);
+    task__stacks_destroy(&fixture->stacks);
+    for (size_t i = 0; i < FEW; i++) {
+        assert_int_equal(mincore(low[i], page, &resident), -1);
+        assert_int_equal(errno, ENOMEM);
+    }
+    assert_int_equal(fixture->counting.n_blocks, 0);
+}
+
+/* Against a model: every stack belongs to one owner. */
+
+static void random_step(struct fixture *fixture, struct random *random,
+                        size_t limit)
+{
+    size_t i = random_below(random, limit);
+    struct stack *stack = fixture->taken[i];
+
+    if (!stack) {
+        stack = take(&fixture->stacks);
+        fixture->n++;
+        fixture->taken[i] = stack;
+        memcpy(stack->top - sizeof i, &i, sizeof i);
+    } else {
+        size_t owner;
+
+        memcpy(&owner, stack->top - sizeof owner, sizeof owner);
+        assert_int_equal(owner, i);
+        fixture->taken[i] = NULL;
+        fixture->n--;
+        give(&fixture->stacks, stack);
+    }
+}
+
+static void each_stack_has_one_owner_under_random_operations(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stacks *stacks = &fixture->stacks;
+    struct random random = {test_seed(7)};
+
+    for (unsigned i = 0; i < test_rounds(60000); i++) {
+        /* Grows to MANY, shrinks to a few, and again. */
+        random_step(fixture, &random, i / 10000 % 2 ? 50 : MANY);
+        assert_int_equal(stacks->n_all - stacks->n_free, fixture->n);
+        assert_int_equal(stacks->n_reserved, 0);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        if (fixture->taken[i])
+            give(stacks, fixture->taken[i]);
+    assert_int_equal(stacks->n_all, stacks->n_free);
+}
+
+/* What was used. */
+
+static void a_new_stack_was_not_used(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, FEW);
+    for (size_t i = 0; i < FEW; i++)
+        assert_in_range(task__stack_used(fixture->taken[i]), 0,
+                        fixture->stacks.page);
+}
+
+static void the_use_is_told_to_the_word(void **state)
+{
+    const size_t depths[] = {8, 64, 1000, 4096, 5000, 20000, 65536};
+    struct fixture *fixture = *state;
+
+    take_all(fixture, N_OF(depths));
+    for (size_t i = 0; i < N_OF(depths); i++) {
+        use(fixture->taken[i], depths[i], 1);
+        assert_in_range(task__stack_used(fixture->taken[i]), depths[i],
+                        depths[i] + sizeof(void *));
+    }
+}
+
+static void a_depth_that_is_left_again_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *stack = take(&fixture->stacks);
+
+    use(stack, 30000, 1);
+    use(stack, 29000, 0); /* left, and now only 1000 bytes tell of it */
+    assert_in_range(task__stack_used(stack), 30000, 30000 + sizeof(void *));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_size_is_rounded_up_to_pages),
+        TEST(a_size_below_the_least_is_refused),
+        TEST(a_size_beyond_reason_is_refused_or_cannot_be_had),
+        TEST(large_stacks_come_one_by_one),
+        TEST(a_stack_can_be_written_from_low_to_top),
+        TEST(stacks_do_not_overlap),
+        TEST(a_top_is_aligned_to_64_bytes_and_a_low_to_a_page),
+        TEST(a_write_below_any_stack_kills_the_process),
+        TEST(a_stack_that_was_used_and_cooled_has_its_guard),
+        TEST(large_stacks_have_a_guard),
+        TEST(stacks_that_are_not_used_take_nothing),
+        TEST(what_is_reserved_can_be_taken_without_memory),
+        TEST(what_is_unreserved_serves_the_next),
+        TEST(a_reservation_without_memory_fails_and_works_later),
+        TEST(without_any_memory_nothing_can_be_reserved),
+        TEST(the_stack_given_last_is_taken_first),
+        TEST(a_warm_stack_is_taken_before_a_cold_one),
+        TEST(a_few_warm_stacks_keep_all_their_contents),
+        TEST(many_warm_stacks_keep_their_top),
+        TEST(a_stack_that_was_not_touched_takes_no_memory),
+        TEST(a_stack_takes_the_pages_that_were_touched),
+        TEST(many_warm_stacks_keep_little_but_their_first_page),
+        TEST(no_more_than_the_bound_stay_warm),
+        TEST(what_is_too_many_was_warm_for_longest),
+        TEST(a_cooled_stack_takes_no_memory),
+        TEST(after_a_burst_memory_is_given_back),
+        TEST(after_a_burst_slabs_are_unmapped),
+        TEST(bursts_leave_the_same_number_of_mappings),
+        TEST(many_stacks_take_few_mappings_where_guards_are_light),
+        TEST(destroy_unmaps_everything),
+        TEST(each_stack_has_one_owner_under_random_operations),
+        TEST(a_new_stack_was_not_used),
+        TEST(the_use_is_told_to_the_word),
+        TEST(a_depth_that_is_left_again_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

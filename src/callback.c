@@ -108,13 +108,13 @@ static void run_callback(struct ready *ready)
 
 static bool is_queued(const struct callback *callback)
 {
-    return callback->at.timer.place == TIMER_IDLE &&
+    return callback->at.timer.slot == NULL &&
            callback->at.ready.run == run_callback;
 }
 
 static void make_ready(struct callback *callback)
 {
-    callback->at.timer.place = TIMER_IDLE;
+    callback->at.timer.slot = NULL;
     callback->at.ready.run = run_callback;
     callback->loop->n_queued++;
     ready_push(&callback->loop->scheduler, &callback->at.ready);
@@ -155,7 +155,7 @@ int64_t loop_call_at(task_time when, loop_fn *fn, void *arg)
 
     if (id < 0)
         return id;
-    callback->at.timer.place = TIMER_IDLE;
+    callback->at.timer.slot = NULL;
     callback->at.timer.fire = fire;
     callback->at.ready.run = NULL;
     if (when != TASK_FOREVER)

@@ -53,13 +53,99 @@ static struct heap_node *meld_siblings(heap_before_fn *before,
     return root;
 }
 
-void task__heap_insert(struct heap *heap, struct heap_node *node)
+/* Insert a tree. */
+static void add_root(struct heap *heap, struct heap_node *node)
 {
-    node->child = NULL;
     node->next = NULL;
     node->prev = NULL;
     heap->root = heap->root ? meld(heap->before, heap->root, node) : node;
     heap->root->next = NULL;
+}
+
+void task__heap_insert(struct heap *heap, struct heap_node *node)
+{
+    node->child = NULL;
+    add_root(heap, node);
+}
+
+/* Sorted lists are linked by `child`, so that they are heaps but for `prev`. */
+static struct heap_node *merge(heap_before_fn *before, struct heap_node *a,
+                               struct heap_node *b)
+{
+    struct heap_node *merged;
+    struct heap_node **end = &merged;
+
+    while (a && b) {
+        struct heap_node **list = before(a, b) ? &a : &b;
+
+        *end = *list;
+        end = &(*end)->child;
+        *list = *end;
+    }
+    *end = a ? a : b;
+    return merged;
+}
+
+/* Cut a sorted list off the front of an unsorted one: a run up or down. */
+static struct heap_node *cut_run(heap_before_fn *before,
+                                 struct heap_node **list)
+{
+    struct heap_node *first = *list;
+    struct heap_node *last = first;
+    struct heap_node *next = first->next;
+
+    first->child = NULL;
+    if (next && before(next, first)) {
+        do {
+            struct heap_node *rest = next->next;
+
+            next->child = first;
+            first = next;
+            next = rest;
+        } while (next && before(next, first));
+    } else {
+        for (; next && before(last, next); next = next->next) {
+            last->child = next;
+            last = next;
+        }
+        last->child = NULL;
+    }
+    *list = next;
+    return first;
+}
+
+/* Merge sort: bins[i] holds nothing, or what 2^i runs made. */
+static struct heap_node *sort(heap_before_fn *before, struct heap_node *list)
+{
+    enum { BINS = 48 };
+    struct heap_node *bins[BINS] = {NULL};
+    struct heap_node *sorted = NULL;
+
+    while (list) {
+        struct heap_node *run = cut_run(before, &list);
+        int i = 0;
+
+        for (; bins[i]; bins[i++] = NULL)
+            run = merge(before, bins[i], run);
+        bins[i] = run;
+    }
+    for (int i = 0; i < BINS; i++)
+        if (bins[i])
+            sorted = sorted ? merge(before, bins[i], sorted) : bins[i];
+    return sorted;
+}
+
+void task__heap_insert_list(struct heap *heap, struct heap_node *list)
+{
+    struct heap_node *first = sort(heap->before, list);
+
+    if (!first)
+        return;
+    for (struct heap_node *node = first; node->child; node = node->child) {
+        node->child->prev = node;
+        node->child->next = NULL;
+    }
+    add_root(heap, first);
 }
 
 void task__heap_remove(struct heap *heap, struct heap_node *node)

@@ -37,6 +37,14 @@ struct heap {
 };
 
 void task__heap_insert(struct heap *heap, struct heap_node *node);
+
+/*
+ * Insert many: a list linked by `next`, in any order, which costs what sorting
+ * it costs. A sorted list is a heap already, each node the only child of the
+ * one before, and gives up its least for nothing.
+ */
+void task__heap_insert_list(struct heap *heap, struct heap_node *list);
+
 void task__heap_remove(struct heap *heap, struct heap_node *node);
 
 #endif

@@ -127,8 +127,7 @@ struct watcher {
     void (*ended)(struct watcher *watcher, struct task *task);
 };
 
-/* What a coroutine between two tasks needs of its stack. The rest of the page
- * is what COLORS in stack.c take. */
+/* What a coroutine between two tasks needs of its stack. */
 enum { COROUTINE_KEPT = CONTEXT_ROOM + 1536 };
 
 struct scheduler {
@@ -239,7 +238,7 @@ static inline void waiter_init(struct waiter *waiter, struct task *self,
     waiter->kind = kind;
     waiter->task = self;
     waiter->node.list = NULL;
-    waiter->timer.place = TIMER_IDLE;
+    waiter->timer.slot = NULL;
 }
 
 /* Suspend until woken; what it was woken with. */

@@ -25,87 +25,85 @@ void task__timers_init(struct timers *timers, task_time now)
     timers->position = tick_of(now);
 }
 
-static void hang(struct timers *timers, struct timer *timer, int64_t tick)
+static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
+                               int64_t tick)
 {
     uint64_t differs = (uint64_t)(tick ^ timers->position);
     unsigned level = (63u - (unsigned)__builtin_clzll(differs)) / SLOT_BITS;
     unsigned index = (unsigned)(tick >> (SLOT_BITS * level)) & SLOT_MASK;
     struct timer_slot *slot = &timers->slots[level][index];
-    struct timer *first = slot->first;
+    struct timer **chain = &slot->chains[timer->order % TIMER_CHAINS];
+    struct timer *next = *chain;
+    uint64_t bit = (uint64_t)1 << index;
 
-    timer->place = TIMER_IN_SLOT + level * TIMER_SLOTS + index;
-    timer->at.slot.next = first;
-    timer->at.slot.link = &slot->first;
-    slot->first = timer;
-    if (first) {
-        first->at.slot.link = &timer->at.slot.next;
-        if (timer->when > slot->earliest)
-            return;
-    } else {
-        timers->used[level] |= (uint64_t)1 << index;
-    }
+    timer->slot = slot;
+    timer->at.chain.next = next;
+    timer->at.chain.link = chain;
+    *chain = timer;
+    if (likely(next))
+        next->at.chain.link = &timer->at.chain.next;
+    if (timers->used[level] & bit && timer->when > slot->earliest)
+        return;
+    timers->used[level] |= bit;
     slot->earliest = timer->when;
     slot->exact = true;
 }
 
-/* Where a timer belongs, seen from the position that the wheel is in. */
-static void place(struct timers *timers, struct timer *timer)
-{
-    int64_t tick = tick_of(timer->when);
-
-    if (tick > timers->position) {
-        hang(timers, timer, tick);
-    } else {
-        timer->place = TIMER_IN_HEAP;
-        task__heap_insert(&timers->due, &timer->at.heap);
-    }
-}
-
 void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
 {
+    int64_t tick = tick_of(when);
+
     assert(!timer_armed(timer));
     timer->when = when;
     timer->order = timers->armed++;
     timers->n++;
-    place(timers, timer);
+    if (likely(tick > timers->position)) {
+        hang(timers, timer, tick);
+    } else {
+        timer->slot = &timers->due_slot;
+        task__heap_insert(&timers->due, &timer->at.heap);
+    }
 }
 
-static void unhang(struct timers *timers, struct timer *timer)
+static bool is_empty(const struct timer_slot *slot)
 {
-    unsigned at = timer->place - TIMER_IN_SLOT;
-    unsigned level = at / TIMER_SLOTS;
-    unsigned index = at % TIMER_SLOTS;
-    struct timer_slot *slot = &timers->slots[level][index];
-    struct timer *next = timer->at.slot.next;
+    for (int i = 0; i < TIMER_CHAINS; i++)
+        if (slot->chains[i])
+            return false;
+    return true;
+}
 
-    *timer->at.slot.link = next;
-    if (next)
-        next->at.slot.link = timer->at.slot.link;
-    if (timer->when == slot->earliest)
+static void mark_unused(struct timers *timers, const struct timer_slot *slot)
+{
+    size_t i = (size_t)(slot - timers->slots[0]);
+
+    timers->used[i / TIMER_SLOTS] &= ~((uint64_t)1 << i % TIMER_SLOTS);
+}
+
+static ALWAYS_INLINE void unhang(struct timers *timers, struct timer *timer)
+{
+    struct timer_slot *slot = timer->slot;
+    struct timer *next = timer->at.chain.next;
+
+    *timer->at.chain.link = next;
+    if (likely(next))
+        next->at.chain.link = timer->at.chain.link;
+    else if (is_empty(slot))
+        mark_unused(timers, slot);
+    if (unlikely(timer->when == slot->earliest))
         slot->exact = false;
-    if (!slot->first)
-        timers->used[level] &= ~((uint64_t)1 << index);
 }
 
 void task__timer_cancel(struct timers *timers, struct timer *timer)
 {
     if (!timer_armed(timer))
         return;
-    if (timer->place == TIMER_IN_HEAP)
+    if (timer->slot == &timers->due_slot)
         task__heap_remove(&timers->due, &timer->at.heap);
     else
         unhang(timers, timer);
-    timer->place = TIMER_IDLE;
+    timer->slot = NULL;
     timers->n--;
-}
-
-/* Empty a slot onto a chain of timers that waits to be placed anew. */
-static void empty_slot(struct timer_slot *slot, struct timer ***end)
-{
-    **end = slot->first;
-    for (struct timer *timer = slot->first; timer; timer = timer->at.slot.next)
-        *end = &timer->at.slot.next;
-    slot->first = NULL;
 }
 
 /*
@@ -125,27 +123,55 @@ static uint64_t slots_come(const struct timers *timers, unsigned level,
     return timers->used[level] & (((uint64_t)2 << (to & SLOT_MASK)) - 1);
 }
 
-/* Pour out what has come by `tick`: into the heap, or onto lower levels. */
+/*
+ * Empty a slot: what has come goes onto the list `due`, linked as heap nodes;
+ * the rest to lower levels.
+ */
+static void pour(struct timers *timers, struct timer_slot *slot,
+                 struct heap_node **due)
+{
+    struct timer_slot poured = *slot;
+
+    memset(slot, 0, sizeof *slot);
+    for (unsigned i = 0; !is_empty(&poured); i = (i + 1) % TIMER_CHAINS) {
+        struct timer *timer = poured.chains[i];
+
+        if (!timer)
+            continue;
+
+        struct timer *next = timer->at.chain.next;
+        int64_t tick = tick_of(timer->when);
+
+        __builtin_prefetch(next, 1);
+        poured.chains[i] = next;
+        if (tick > timers->position) {
+            hang(timers, timer, tick);
+        } else {
+            timer->slot = &timers->due_slot;
+            timer->at.heap.next = *due;
+            *due = &timer->at.heap;
+        }
+    }
+}
+
+/*
+ * Go to a later tick. Lower levels are emptied first: what a slot that has come
+ * still holds for later goes to a lower level.
+ */
 static void advance(struct timers *timers, int64_t tick)
 {
-    struct timer *poured = NULL;
-    struct timer **end = &poured;
+    struct heap_node *due = NULL;
+    uint64_t come[TIMER_LEVELS];
 
-    for (unsigned level = 0; level < TIMER_LEVELS; level++) {
-        uint64_t come = slots_come(timers, level, tick);
-
-        timers->used[level] &= ~come;
-        for (; come; come &= come - 1)
-            empty_slot(&timers->slots[level][__builtin_ctzll(come)], &end);
-    }
+    for (unsigned level = 0; level < TIMER_LEVELS; level++)
+        come[level] = slots_come(timers, level, tick);
     timers->position = tick;
-    *end = NULL;
-    while (poured) {
-        struct timer *timer = poured;
-
-        poured = timer->at.slot.next;
-        place(timers, timer);
+    for (unsigned level = 0; level < TIMER_LEVELS; level++) {
+        timers->used[level] &= ~come[level];
+        for (uint64_t left = come[level]; left; left &= left - 1)
+            pour(timers, &timers->slots[level][__builtin_ctzll(left)], &due);
     }
+    task__heap_insert_list(&timers->due, due);
 }
 
 void task__timers_fire(struct timers *timers, task_time now)
@@ -169,12 +195,14 @@ static void scan(struct timer_slot *slot)
     task_time earliest = TASK_FOREVER;
     int n = 0;
 
-    for (struct timer *timer = slot->first; timer; timer = timer->at.slot.next) {
-        if (++n > TIMER_SCAN)
-            return;
-        if (timer->when < earliest)
-            earliest = timer->when;
-    }
+    for (int i = 0; i < TIMER_CHAINS; i++)
+        for (const struct timer *timer = slot->chains[i]; timer;
+             timer = timer->at.chain.next) {
+            if (++n > TIMER_SCAN)
+                return;
+            if (timer->when < earliest)
+                earliest = timer->when;
+        }
     slot->earliest = earliest;
     slot->exact = true;
 }

@@ -28,14 +28,11 @@
 
 #include <task/time.h>
 
-enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64 };
-
-/* Where a timer is: in which of the wheel's slots, or one of these. */
-enum timer_place {
-    TIMER_IDLE = 0,
-    TIMER_IN_HEAP = 1,
-    TIMER_IN_SLOT = 2, /* + level * TIMER_SLOTS + index */
-};
+/*
+ * A slot has several chains: they are walked in turn, and while one timer is
+ * dealt with the next of the other chains are on their way into the cache.
+ */
+enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_CHAINS = 4 };
 
 struct timer {
     union {
@@ -43,16 +40,16 @@ struct timer {
         struct {               /* when in a slot */
             struct timer *next;
             struct timer **link; /* what points here */
-        } slot;
+        } chain;
     } at;
     task_time when;
     uint64_t order;
     void (*fire)(struct timer *timer);
-    unsigned place;
+    struct timer_slot *slot; /* NULL: idle; or the timers' `due_slot` */
 };
 
 struct timer_slot {
-    struct timer *first;
+    struct timer *chains[TIMER_CHAINS];
     task_time earliest; /* no timer of the slot is earlier; of a non-empty one */
     bool exact;         /* ... and one is as early as that */
 };
@@ -64,6 +61,7 @@ struct timers {
     size_t n;       /* how many are now */
     uint64_t used[TIMER_LEVELS]; /* a bit for each slot that is not empty */
     struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
+    struct timer_slot due_slot; /* what those in the heap point to */
 };
 
 void task__timers_init(struct timers *timers, task_time now);
@@ -89,7 +87,7 @@ task_time task__timers_next(struct timers *timers);
 
 static inline bool timer_armed(const struct timer *timer)
 {
-    return timer->place != TIMER_IDLE;
+    return timer->slot;
 }
 
 #endif

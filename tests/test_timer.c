@@ -30,7 +30,7 @@ struct fixture {
     task_time now;
     uint64_t armed;
     size_t n_fired;
-    int fired[64]; /* the first of them */
+    int fired[64];                   /* the first of them */
     void (*then)(struct item *item); /* done in each callback, if not NULL */
     struct random random;
     struct item items[N_TIMERS];
@@ -209,8 +209,8 @@ static size_t border_deadlines(task_time *whens, task_time from)
     return n;
 }
 
-static void a_timer_fires_at_its_deadline_and_not_a_nanosecond_before(
-    void **state)
+static void
+a_timer_fires_at_its_deadline_and_not_a_nanosecond_before(void **state)
 {
     const task_time froms[] = {0, 1, TICK - 1, TICK, 12345678901234567};
     task_time whens[3 * 63 + 1];
@@ -502,16 +502,9 @@ static void some_operations(struct item *item)
  * a border; or nowhere. */
 static task_time random_instant(struct fixture *fixture)
 {
-    static const task_time jumps[] = {0,
-                                      1,
-                                      1000,
-                                      TICK - 1,
-                                      TICK,
-                                      64 * TICK,
-                                      TASK_SECOND,
-                                      TASK_HOUR,
-                                      YEAR,
-                                      100000000000000000};
+    static const task_time jumps[] = {
+        0,         1,           1000,      TICK - 1, TICK,
+        64 * TICK, TASK_SECOND, TASK_HOUR, YEAR,     100000000000000000};
     const struct item *next = model_next(fixture);
     size_t choice = random_below(&fixture->random, 4 + N_OF(jumps));
     task_time when = fixture->now;
@@ -623,8 +616,7 @@ static void the_next_of_a_long_slot_is_never_too_late(void **state)
     struct timer *crowd = arm_crowd(&fixture->timers, n, from);
 
     for (size_t i = 0; i < n; i++) {
-        assert_true(task__timers_next(&fixture->timers) <=
-                    from + (task_time)i);
+        assert_true(task__timers_next(&fixture->timers) <= from + (task_time)i);
         task__timer_cancel(&fixture->timers, &crowd[i]);
     }
     assert_int_equal(task__timers_next(&fixture->timers), TASK_FOREVER);

@@ -1,10 +1,14 @@
 /* What timers cost: most time-outs are cancelled, some expire.
  *
+ * The timers are those of sleeps and time-outs, in the caller's memory, as the
+ * peers' are; then the same by loop_call_at, which allocates and has an id.
+ *
  * a: 1,000,000 within a minute are set, then cancelled in the same order;
  * b: 1,000,000 within a second expire, processor time with setting them;
  *    and the same for 100,000 sleeping tasks, with creating them;
  * c: of 10,000 within a minute, one is cancelled and set again. */
 #include "bench.h"
+#include "scheduler.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -17,6 +21,7 @@ enum {
 };
 
 static int64_t ids[MANY];
+static struct timer timers[MANY];
 static struct task *tasks[SLEEPERS];
 
 /* Some whole milliseconds below @p limit. */
@@ -30,7 +35,24 @@ static void never(void *arg)
     (void)arg;
 }
 
+static struct timers *wheel(void)
+{
+    return scheduler_current()->timers;
+}
+
 static int set_and_cancel(void *arg)
+{
+    task_time now = loop_time();
+
+    (void)arg;
+    for (long i = 0; i < MANY; i++)
+        task__timer_arm(wheel(), &timers[i], now + some_milliseconds(60000));
+    for (long i = 0; i < MANY; i++)
+        task__timer_cancel(wheel(), &timers[i]);
+    return 0;
+}
+
+static int call_and_cancel(void *arg)
 {
     task_time now = loop_time();
 
@@ -43,27 +65,45 @@ static int set_and_cancel(void *arg)
     return 0;
 }
 
-struct expiry {
+static struct {
     long left;
     struct task *all; /* a future: they have all expired */
-};
+} expiry;
 
 static void expire(void *arg)
 {
-    struct expiry *expiry = arg;
+    (void)arg;
+    if (!--expiry.left)
+        task_future_complete(expiry.all, 0);
+}
 
-    if (!--expiry->left)
-        task_future_complete(expiry->all, 0);
+static void fire(struct timer *timer)
+{
+    expire(timer);
 }
 
 static int set_and_wait(void *arg)
 {
-    struct expiry expiry = {.left = MANY, .all = task_future_create()};
     task_time now = loop_time();
 
     (void)arg;
+    expiry.left = MANY;
+    expiry.all = task_future_create();
     for (long i = 0; i < MANY; i++) {
-        if (loop_call_at(now + some_milliseconds(1000), expire, &expiry) < 0)
+        timers[i].fire = fire;
+        task__timer_arm(wheel(), &timers[i], now + some_milliseconds(1000));
+    }
+    return task_await(expiry.all);
+}
+
+static int call_and_wait(void *arg)
+{
+    task_time now = loop_time();
+
+    expiry.left = MANY;
+    expiry.all = task_future_create();
+    for (long i = 0; i < MANY; i++) {
+        if (loop_call_at(now + some_milliseconds(1000), expire, arg) < 0)
             return -ENOMEM;
     }
     return task_await(expiry.all);
@@ -80,10 +120,9 @@ static int sleep_all(void *arg)
     return bench_crowd(tasks, SLEEPERS, sleeper, arg);
 }
 
-static void set_one(task_time now, uint64_t i)
+static task_time later(task_time now)
 {
-    ids[i] =
-        loop_call_at(now + TASK_SECOND + some_milliseconds(59000), never, NULL);
+    return now + TASK_SECOND + some_milliseconds(59000);
 }
 
 static int churn(void *arg)
@@ -92,11 +131,24 @@ static int churn(void *arg)
 
     (void)arg;
     for (long i = 0; i < CHURNS; i++) {
+        struct timer *timer = &timers[bench_random() % LIVE];
+
+        task__timer_cancel(wheel(), timer);
+        task__timer_arm(wheel(), timer, later(now));
+    }
+    return 0;
+}
+
+static int call_churn(void *arg)
+{
+    task_time now = loop_time();
+
+    for (long i = 0; i < CHURNS; i++) {
         uint64_t which = bench_random() % LIVE;
 
         if (loop_call_cancel(ids[which]))
             return -ENOENT;
-        set_one(now, which);
+        ids[which] = loop_call_at(later(now), never, arg);
     }
     return 0;
 }
@@ -104,12 +156,18 @@ static int churn(void *arg)
 static int measure_churn(void *arg)
 {
     struct bench_case c = {"w5", .name = "c churn 10k live"};
+    struct bench_case calls = {"w5", .name = "c churn 10k live, loop_call_at"};
     task_time now = loop_time();
 
-    for (uint64_t i = 0; i < LIVE; i++)
-        set_one(now, i);
-    c.operations = CHURNS;
+    c.operations = calls.operations = CHURNS;
+    for (long i = 0; i < LIVE; i++)
+        task__timer_arm(wheel(), &timers[i], later(now));
     bench_rounds(&c, churn, arg);
+    for (long i = 0; i < LIVE; i++) {
+        task__timer_cancel(wheel(), &timers[i]);
+        ids[i] = loop_call_at(later(now), never, arg);
+    }
+    bench_rounds(&calls, call_churn, arg);
     for (long i = 0; i < LIVE; i++)
         loop_call_cancel(ids[i]);
     return 0;
@@ -121,12 +179,17 @@ static int measure(void *arg)
     struct bench_case b = {"w5", .name = "b expire 1M in 1s"};
     struct bench_case s = {"w5", .name = "b expire (sleeping tasks, 100k)"};
 
-    a.operations = b.operations = MANY;
+    struct bench_case a2 = {"w5", .name = "a insert+cancel 1M, loop_call_at"};
+    struct bench_case b2 = {"w5", .name = "b expire 1M in 1s, loop_call_at"};
+
+    a.operations = b.operations = a2.operations = b2.operations = MANY;
     s.operations = SLEEPERS;
-    b.unit = s.unit = "ns CPU";
-    b.clock = s.clock = bench_cpu;
+    b.unit = b2.unit = s.unit = "ns CPU";
+    b.clock = b2.clock = s.clock = bench_cpu;
     bench_rounds(&a, set_and_cancel, arg);
     bench_rounds(&b, set_and_wait, arg);
+    bench_rounds(&a2, call_and_cancel, arg);
+    bench_rounds(&b2, call_and_wait, arg);
     bench_rounds(&s, sleep_all, arg);
     return measure_churn(arg);
 }

@@ -65,7 +65,8 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
-    stacks->kept = (kept + page - 1) / page * page;
+    stacks->kept =
+        (kept + COLORS * COLOR_STEP + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->slab_length = stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
     return 0;
@@ -192,28 +193,27 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     return stack;
 }
 
-/* The one that was hot is so no longer. */
+/* The one that was hot is so no longer: it joins the warm ones, or is too many. */
 struct stack *task__stacks_give_another(struct stacks *stacks,
                                         struct stack *stack)
 {
     struct stack *hot = stacks->hot;
 
     stacks->hot = stack;
+    if (stacks->n_warm == STACKS_WARM)
+        return hot;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size)
         madvise(task__stack_low(hot), stacks->size + stacks->page - stacks->kept,
                 MADV_DONTNEED);
     list_prepend(&stacks->warm, &hot->node);
-    if (++stacks->n_warm <= STACKS_WARM)
-        return NULL;
-    return container_of(stacks->warm.last, struct stack, node);
+    stacks->n_warm++;
+    return NULL;
 }
 
 void task__stack_cool(struct stacks *stacks, struct stack *stack)
 {
     struct stack_slab *slab = stack->slab;
 
-    list_remove(&stack->node);
-    stacks->n_warm--;
     stack->warm = false;
     madvise(task__stack_low(stack), stacks->size + stacks->page, MADV_DONTNEED);
     list_prepend(&stacks->cold, &stack->node);
@@ -244,7 +244,7 @@ size_t task__stack_used(const struct stack *stack)
 
     const uintptr_t *word = (const uintptr_t *)(const void *)page;
 
-    while (!*word && (const char *)word < stack->top)
+    while ((const char *)word < stack->top && !*word)
         word++;
     return (size_t)(stack->top - (const char *)word);
 }

@@ -17,9 +17,10 @@
  *             given first
  *     cold    never used, or emptied since; in `cold`
  *
- * At most STACKS_WARM are warm; the first STACKS_HOT_BYTES of them keep all
- * that they grew to, the others only the pages of their topmost `kept` bytes. A
- * slab that is cold all over is unmapped, unless its stacks are reserved.
+ * At most STACKS_WARM are warm, besides the hot one; the first STACKS_HOT_BYTES
+ * of them keep all that they grew to, the others only the pages of their topmost
+ * `kept` bytes. A slab that is cold all over is unmapped, unless its stacks are
+ * reserved.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -99,8 +100,8 @@ static inline struct stack *stacks_take(struct stacks *stacks)
 /*
  * Give one back, which may be the one that this runs on: it stays warm.
  *
- * Returns a stack that has been warm for longest and is too many, or NULL: the
- * caller ends what is on it, then calls task__stack_cool.
+ * Returns another that is too many, or NULL: the caller ends what is on it, and
+ * calls task__stack_cool.
  */
 static inline struct stack *stacks_give(struct stacks *stacks,
                                         struct stack *stack)

@@ -82,8 +82,17 @@ void task__context_arrive(struct context *self)
 
 #if defined(CONTEXT_HAS_MODES)
 
-/* The MXCSR of all that have the plain x87 modes, while one that has not runs. */
-static THREAD_LOCAL uint32_t plain_mxcsr;
+/* The MXCSR of all that have the plain x87 modes, as far as it was seen. */
+static THREAD_LOCAL uint32_t plain_mxcsr = 0x1f80;
+
+void task__context_note_modes(void)
+{
+    uint16_t x87;
+
+    __asm__ volatile("fnstcw %0" : "=m"(x87));
+    if (x87 == X87_PLAIN)
+        plain_mxcsr = __builtin_ia32_stmxcsr();
+}
 
 void task__context_set_modes(const struct context *model)
 {
@@ -101,6 +110,19 @@ void task__context_change_modes(struct context *from, const struct context *to)
     else
         from->mxcsr = mxcsr;
     task__context_set_modes(to);
+}
+
+#endif
+
+#if defined(CONTEXT_IS_UCONTEXT)
+
+/* Never inlined: a ucontext_t is large, and has to be gone when this returns. */
+NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
+{
+    ucontext_t here;
+
+    from->saved = &here;
+    swapcontext(&here, to->saved);
 }
 
 #endif

@@ -60,6 +60,10 @@ static ALWAYS_INLINE void context_reset_modes(const struct context *model)
         __asm__ volatile("msr fpcr, %0" : : "r"(model->fpcr));
 }
 
+static inline void task__context_note_modes(void)
+{
+}
+
 /*
  * A context is new until something runs by it: then it points to itself, which
  * is no stack, but may be prefetched like one.

@@ -26,12 +26,11 @@ struct context {
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
+void task__context_jump(struct context *from, struct context *to);
+
 static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
-    ucontext_t here;
-
-    from->saved = &here;
-    swapcontext(&here, to->saved);
+    task__context_jump(from, to);
 }
 
 /* What is not in the C library: without it nobody has changed the modes. */
@@ -43,6 +42,10 @@ static ALWAYS_INLINE void context_reset_modes(const struct context *model)
     (void)model;
     if (fesetenv)
         fesetenv(FE_DFL_ENV);
+}
+
+static inline void task__context_note_modes(void)
+{
 }
 
 /*

@@ -33,6 +33,9 @@ enum { X87_PLAIN = 0x037f };
 void task__context_change_modes(struct context *from, const struct context *to);
 void task__context_set_modes(const struct context *model);
 
+/* Take the modes of this thread, if they are plain, for the plain ones. */
+void task__context_note_modes(void);
+
 static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
     __asm__ volatile("fnstcw %0" : "=m"(from->x87));

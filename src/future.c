@@ -88,6 +88,8 @@ int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
 
     if (!task)
         return 0;
+    if (loop_is_inherited(loop_of_task(task)))
+        return -EPERM;
     for (struct list_node *node = task->watchers.first; node;) {
         struct watcher *watcher = container_of(node, struct watcher, node);
         struct done_callback *callback =

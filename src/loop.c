@@ -155,6 +155,7 @@ static int enter(struct loop *loop)
     loop->running = true;
     loop->scheduler.errno_location = &errno;
     task__scheduler_current = &loop->scheduler;
+    task__context_note_modes();
     loop->looked_at = task__clock_now(&loop->clock);
     loop->looked_at_tick = clock_ticks();
     loop->woke_at = loop->looked_at;
@@ -406,8 +407,10 @@ task_time loop_next_timeout(const struct loop *loop)
     next = task__timers_next(timers);
     if (next == TASK_FOREVER)
         return TASK_FOREVER;
-    next -= task__clock_now(&loop->clock);
-    return next > 0 ? next : 0;
+
+    task_time now = task__clock_now(&loop->clock);
+
+    return next > now ? next - now : 0;
 }
 
 struct loop *loop_current(void)
@@ -485,6 +488,16 @@ static void shut_down(struct loop *loop)
     }
 }
 
+/*
+ * In a forked child: close our copies of the loop's descriptors, and leave its
+ * memory, a copy too, as it is. We may be on one of its stacks, and where it ran
+ * at the fork its frames are above us.
+ */
+static void abandon(struct loop *loop)
+{
+    loop->poller->backend->destroy(loop->poller);
+}
+
 int loop_free(struct loop *loop)
 {
     int status;
@@ -492,7 +505,7 @@ int loop_free(struct loop *loop)
     if (!loop)
         return 0;
     if (loop_is_inherited(loop)) {
-        destroy(loop);
+        abandon(loop);
         return 0;
     }
     status = enter(loop);
@@ -501,6 +514,7 @@ int loop_free(struct loop *loop)
     shut_down(loop);
     if (loop_is_inherited(loop))
         return -EPERM;
+    loop->freed = true;
     loop->wants_alarm = false;
     destroy(loop);
     task__scheduler_current = NULL;

@@ -55,6 +55,7 @@ struct loop {
     uint64_t last_id;
 
     bool running;
+    bool freed;         /* no task can be made any more */
     bool stopping;      /* the run returns when the batch has ended */
     bool debug;
     bool is_deadlocked; /* and that was reported */

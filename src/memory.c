@@ -87,6 +87,7 @@ void *task__pool_grow(struct pool *pool)
         *pool_trailer(pool, object) = (uintptr_t)chunk;
         *end = object;
         end = (void **)(void *)object;
+        pool->n_all++;
         pool->n_free++;
     }
     *end = NULL;
@@ -114,8 +115,8 @@ static bool is_idle(const struct pool *pool, const struct chunk *chunk)
 }
 
 /*
- * Give back the chunks that are free all over. What cannot be given back now
- * (and what has just been swept) is not looked at before as much again is free.
+ * Give back the chunks that are free all over. The next sweep comes when half of
+ * what is in use now has come back: so all sweeps together cost little.
  */
 void task__pool_sweep(struct pool *pool)
 {
@@ -125,6 +126,7 @@ void task__pool_sweep(struct pool *pool)
     count_free(pool);
     for (void *object = pool->free; object; object = *(void **)object) {
         if (is_idle(pool, chunk_of(pool, object))) {
+            pool->n_all--;
             pool->n_free--;
         } else {
             *end = object;
@@ -139,7 +141,9 @@ void task__pool_sweep(struct pool *pool)
         if (is_idle(pool, chunk))
             free_chunk(pool, chunk);
     }
-    pool->sweep_at = pool->n_free + (pool->n_free > spare ? pool->n_free : spare);
+    pool->sweep_at = pool->n_free + (pool->n_all - pool->n_free) / 2;
+    if (pool->sweep_at < spare)
+        pool->sweep_at = spare;
 }
 
 void *task__pool_next(const struct pool *pool, const void *object)

@@ -56,6 +56,7 @@ struct pool {
     size_t align;
     size_t stride; /* from object to object: a multiple of `align` */
     void *free;    /* the first free object, which points to the next */
+    size_t n_all;
     size_t n_free;
     size_t sweep_at; /* look for free chunks when more than so many are free */
     struct list chunks;

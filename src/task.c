@@ -33,7 +33,7 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
 struct task *task__make(struct loop *loop, struct stacks *stacks,
                         const char *file, int line)
 {
-    struct task *task = pool_get(&loop->task_pool);
+    struct task *task = likely(!loop->freed) ? pool_get(&loop->task_pool) : NULL;
 
     if (!task)
         return NULL;
@@ -487,17 +487,42 @@ struct task **task__all_live(struct loop *loop)
     return tasks;
 }
 
+/* Let the task at @p i sink to its place in a heap whose latest is at 0. */
+static void sink(struct task *tasks[], size_t n, size_t i)
+{
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        struct task *task = tasks[i];
+
+        if (child + 1 < n && tasks[child + 1]->id > tasks[child]->id)
+            child++;
+        if (task->id >= tasks[child]->id)
+            return;
+        tasks[i] = tasks[child];
+        tasks[child] = task;
+    }
+}
+
 size_t task_all(struct task *out[], size_t n)
 {
     struct loop *loop = loop_current();
     struct task *task = NULL;
-    size_t i = 0;
+    size_t n_out = 0;
 
     if (!loop)
         return 0;
-    while (i < n && (task = task__next_live(loop, task)))
-        out[i++] = task;
-    qsort(out, i, sizeof(struct task *), compare_ids);
+    while (n_out < n && (task = task__next_live(loop, task)))
+        out[n_out++] = task;
+    if (n_out < loop->n_tasks) { /* no room: the earliest stay */
+        for (size_t i = n / 2; i--;)
+            sink(out, n, i);
+        while (n && (task = task__next_live(loop, task)))
+            if (task->id < out[0]->id) {
+                out[0] = task;
+                sink(out, n, 0);
+            }
+    }
+    if (n_out)
+        qsort(out, n_out, sizeof(struct task *), compare_ids);
     return loop->n_tasks;
 }
 

@@ -122,9 +122,9 @@ static void run_everything_inside(void *arg)
 {
     struct loop *other = arg;
 
-    CHECK_STATUS(loop_run(note, "never"), -EBUSY);
-    CHECK_STATUS(loop_run_main(other, note, "never"), -EBUSY);
-    CHECK_STATUS(loop_run_main(loop_current(), note, "never"), -EBUSY);
+    CHECK_STATUS(loop_run(note, text("never")), -EBUSY);
+    CHECK_STATUS(loop_run_main(other, note, text("never")), -EBUSY);
+    CHECK_STATUS(loop_run_main(loop_current(), note, text("never")), -EBUSY);
     CHECK_STATUS(loop_run_forever(other), -EBUSY);
     CHECK_STATUS(loop_run_forever(loop_current()), -EBUSY);
     CHECK_STATUS(loop_run_turn(other, 0), -EBUSY);
@@ -255,8 +255,8 @@ static int clean_up_slowly(void *arg)
 static int leave_two_behind(void *arg)
 {
     (void)arg;
-    task_create(clean_up_slowly, "a");
-    task_detach(task_create(clean_up_slowly, "b"));
+    task_create(clean_up_slowly, text("a"));
+    task_detach(task_create(clean_up_slowly, text("b")));
     CHECK_STATUS(task_yield(), 0);
     record("main has ended");
     return 5;
@@ -278,8 +278,8 @@ static int never_stepped(void *arg)
 static int leave_new_ones_behind(void *arg)
 {
     (void)arg;
-    task_create(never_stepped, "a");
-    task_detach(task_create(never_stepped, "b"));
+    task_create(never_stepped, text("a"));
+    task_detach(task_create(never_stepped, text("b")));
     return 0;
 }
 
@@ -300,15 +300,15 @@ static int helper(void *arg)
 static int clean_up_with_help(void *arg)
 {
     CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
-    CHECK_STATUS(task_await(task_create(helper, "helped")), 11);
-    CHECK_STATUS(task_await(task_create(helper, "helped again")), 11);
+    CHECK_STATUS(task_await(task_create(helper, text("helped"))), 11);
+    CHECK_STATUS(task_await(task_create(helper, text("helped again"))), 11);
     return note(arg);
 }
 
 static int leave_one_that_needs_help(void *arg)
 {
     (void)arg;
-    task_detach(task_create(clean_up_with_help, "cleaned up"));
+    task_detach(task_create(clean_up_with_help, text("cleaned up")));
     return task_yield();
 }
 
@@ -431,8 +431,8 @@ static int refuse_to_end(void *arg)
 static int leave_one_that_refuses(void *arg)
 {
     (void)arg;
-    task_detach(task_create(refuse_to_end, "refused"));
-    task_detach(task_create(clean_up_slowly, "b"));
+    task_detach(task_create(refuse_to_end, text("refused")));
+    task_detach(task_create(clean_up_slowly, text("b")));
     CHECK_STATUS(task_yield(), 0);
     return 6;
 }
@@ -543,7 +543,7 @@ static int sleep_and_note(void *arg)
 static int leave_a_sleeper(void *arg)
 {
     (void)arg;
-    task_detach(task_create(sleep_and_note, "sleeper"));
+    task_detach(task_create(sleep_and_note, text("sleeper")));
     CHECK_STATUS(task_sleep(TASK_SECOND), 0);
     record("first");
     return 1;
@@ -574,7 +574,7 @@ static void tasks_are_carried_over_to_the_next_run(void **state)
 static int leave_a_callback(void *arg)
 {
     CHECK(loop_call_later(TASK_SECOND, note_call, arg) > 0);
-    CHECK(loop_call_soon(note_call, "soon") > 0);
+    CHECK(loop_call_soon(note_call, text("soon")) > 0);
     return 0;
 }
 
@@ -584,9 +584,9 @@ static void callbacks_are_carried_over_to_the_next_run(void **state)
     struct loop *loop = test_loop_new(&count);
 
     (void)state;
-    assert_int_equal(loop_run_main(loop, leave_a_callback, "later"), 0);
+    assert_int_equal(loop_run_main(loop, leave_a_callback, text("later")), 0);
     assert_record("");
-    assert_int_equal(loop_run_main(loop, helper, "main"), 11);
+    assert_int_equal(loop_run_main(loop, helper, text("main")), 11);
     assert_record("soon, later, main");
     test_loop_free(loop, &count);
 }
@@ -594,7 +594,7 @@ static void callbacks_are_carried_over_to_the_next_run(void **state)
 static void callbacks_that_are_left_are_dropped(void **state)
 {
     (void)state;
-    assert_int_equal(run_virtual(leave_a_callback, "never"), 0);
+    assert_int_equal(run_virtual(leave_a_callback, text("never")), 0);
 }
 
 /* Stopping. */
@@ -609,16 +609,16 @@ static void stop_call(void *arg)
 static void note_and_call_soon(void *arg)
 {
     record("%s", (const char *)arg);
-    CHECK(loop_call_soon(note_call, "next turn") > 0);
+    CHECK(loop_call_soon(note_call, text("next turn")) > 0);
 }
 
 static int set_a_batch(void *arg)
 {
     (void)arg;
-    CHECK(loop_call_soon(note_call, "a") > 0);
+    CHECK(loop_call_soon(note_call, text("a")) > 0);
     CHECK(loop_call_soon(stop_call, NULL) > 0);
-    CHECK(loop_call_soon(note_and_call_soon, "b") > 0);
-    task_detach(task_create(note, "c"));
+    CHECK(loop_call_soon(note_and_call_soon, text("b")) > 0);
+    task_detach(task_create(note, text("c")));
     return 0;
 }
 
@@ -643,7 +643,7 @@ static int stop_often(void *arg)
     (void)arg;
     for (int i = 0; i < 3; i++)
         loop_stop(loop_current());
-    CHECK(loop_call_soon(note_call, "after the stop") > 0);
+    CHECK(loop_call_soon(note_call, text("after the stop")) > 0);
     CHECK_STATUS(task_sleep(TASK_SECOND), 0);
     record("main goes on");
     return 8;
@@ -670,7 +670,7 @@ static void several_stops_in_a_turn_are_one(void **state)
     (void)state;
     assert_int_equal(loop_run_main(loop, stop_often, NULL), -EAGAIN);
     assert_record("");
-    task_detach(loop_create_task(loop, sleep_and_end_the_run, "stops"));
+    task_detach(loop_create_task(loop, sleep_and_end_the_run, text("stops")));
     assert_int_equal(loop_run_forever(loop), 0);
     assert_record("after the stop, main goes on, stops");
     test_loop_free(loop, &count);
@@ -712,7 +712,7 @@ static void a_stop_before_the_run_leaves_it_one_batch(void **state)
     struct loop *loop = test_loop_new(&count);
 
     (void)state;
-    task_detach(loop_create_task(loop, yield_and_note, "second batch"));
+    task_detach(loop_create_task(loop, yield_and_note, text("second batch")));
     loop_stop(loop);
     loop_stop(loop);
     assert_int_equal(loop_run_main(loop, sleep_for_ever, NULL), -EAGAIN);
@@ -769,7 +769,7 @@ static void a_main_that_never_ended_is_cancelled_at_the_end(void **state)
 
     (void)state;
     loop_stop(loop);
-    assert_int_equal(loop_run_main(loop, clean_up_slowly, "main"), -EAGAIN);
+    assert_int_equal(loop_run_main(loop, clean_up_slowly, text("main")), -EAGAIN);
     assert_record("");
     test_loop_free(loop, &count);
     assert_record("main has ended");
@@ -801,8 +801,8 @@ static void a_loop_is_freed_with_tasks_that_never_ran(void **state)
     struct loop *loop = test_loop_new(&count);
 
     (void)state;
-    assert_non_null(loop_create_task(loop, never_stepped, "a"));
-    task_detach(loop_create_task(loop, never_stepped, "b"));
+    assert_non_null(loop_create_task(loop, never_stepped, text("a")));
+    task_detach(loop_create_task(loop, never_stepped, text("b")));
     test_loop_free(loop, &count);
     assert_record("a, b");
 }
@@ -834,9 +834,9 @@ static void tasks_may_be_created_before_the_loop_runs(void **state)
 {
     struct memory_count count = {0};
     struct loop *loop = test_loop_new(&count);
-    struct task *a = loop_create_task(loop, note, "a");
-    struct task *b = (loop_create_task)(loop, yield_and_note, "b");
-    struct task *c = loop_create_task(loop, never_stepped, "c");
+    struct task *a = loop_create_task(loop, note, text("a"));
+    struct task *b = (loop_create_task)(loop, yield_and_note, text("b"));
+    struct task *c = loop_create_task(loop, never_stepped, text("c"));
     int n = 2;
 
     (void)state;
@@ -860,7 +860,7 @@ static void tasks_may_be_created_before_the_loop_runs(void **state)
 
 static int create_in_another_loop(void *arg)
 {
-    struct task *task = loop_create_task(arg, note, "there");
+    struct task *task = loop_create_task(arg, note, text("there"));
 
     CHECK(task != NULL);
     CHECK_STATUS(task_await(task), -EINVAL);
@@ -880,7 +880,7 @@ static void a_task_of_another_loop_cannot_be_awaited(void **state)
     (void)state;
     assert_int_equal(run_virtual(create_in_another_loop, other), 0);
     assert_record("here");
-    assert_int_equal(loop_run_main(other, yield_and_note, "main"), 0);
+    assert_int_equal(loop_run_main(other, yield_and_note, text("main")), 0);
     assert_record("there, main");
     test_loop_free(other, &count);
 }
@@ -982,7 +982,7 @@ static int leave_tasks_parked(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 10; i++)
-        task_detach(task_create(sleep_and_note, "sleeper"));
+        task_detach(task_create(sleep_and_note, text("sleeper")));
     return task_sleep(TASK_SECOND);
 }
 
@@ -1122,23 +1122,23 @@ static int end_cancelled(void *arg)
 static void loop_run_cancels_a_deadlocked_main(void **state)
 {
     char expected[40];
-    char text[2000];
+    char printed[2000];
     int status;
 
     (void)state;
     catch_stderr();
-    status = loop_run(end_cancelled, "main");
-    release_stderr(text, sizeof text);
+    status = loop_run(end_cancelled, text("main"));
+    release_stderr(printed, sizeof printed);
     assert_int_equal(status, -EDEADLK);
-    assert_non_null(strstr(text, "deadlock"));
-    assert_non_null(strstr(text, "task-1"));
+    assert_non_null(strstr(printed, "deadlock"));
+    assert_non_null(strstr(printed, "task-1"));
     snprintf(expected, sizeof expected, "main: %d", -ECANCELED);
     assert_record(expected);
 }
 
 static int deadlock_with_another(void *arg)
 {
-    task_detach(task_create(end_cancelled, "other"));
+    task_detach(task_create(end_cancelled, text("other")));
     return end_cancelled(arg);
 }
 
@@ -1150,7 +1150,7 @@ static void a_deadlocked_run_cancels_nothing_by_itself(void **state)
     int number = 5;
 
     (void)state;
-    assert_int_equal(loop_run_main(loop, deadlock_with_another, "main"),
+    assert_int_equal(loop_run_main(loop, deadlock_with_another, text("main")),
                      -EDEADLK);
     snprintf(expected, sizeof expected, "deadlock(%d)", -EDEADLK);
     assert_record(expected);
@@ -1189,7 +1189,7 @@ static int wait_beside_a_timer(void *arg)
     task_detach(task_create(sleep_for_ever, NULL));
     task_detach(task_create(await_it, future));
     CHECK_STATUS(task_sleep(1000 * TASK_HOUR), 0);
-    CHECK(loop_call_later(1000 * TASK_HOUR, note_call, "called") > 0);
+    CHECK(loop_call_later(1000 * TASK_HOUR, note_call, text("called")) > 0);
     CHECK_STATUS(task_sleep(1000 * TASK_HOUR), 0);
     return 0;
 }
@@ -1222,8 +1222,8 @@ static void nothing_is_deadlocked_while_there_is_a_timer(void **state)
 static int wait_for_a_callback_that_never_comes(void *arg)
 {
     (void)arg;
-    CHECK(loop_call_later(TASK_FOREVER, note_call, "never") > 0);
-    CHECK(loop_call_at(TASK_FOREVER, note_call, "never") > 0);
+    CHECK(loop_call_later(TASK_FOREVER, note_call, text("never")) > 0);
+    CHECK(loop_call_at(TASK_FOREVER, note_call, text("never")) > 0);
     return task_sleep_until(TASK_FOREVER);
 }
 
@@ -1262,10 +1262,10 @@ static void a_daemon_alone_is_not_named_in_a_deadlock(void **state)
 static int order_a_turn(void *arg)
 {
     (void)arg;
-    CHECK(loop_call_later(0, note_call, "timer") > 0);
-    CHECK(loop_call_soon(note_call, "a") > 0);
-    task_detach(task_create(note, "b"));
-    CHECK(loop_call_soon(note_and_call_soon, "c") > 0);
+    CHECK(loop_call_later(0, note_call, text("timer")) > 0);
+    CHECK(loop_call_soon(note_call, text("a")) > 0);
+    task_detach(task_create(note, text("b")));
+    CHECK(loop_call_soon(note_and_call_soon, text("c")) > 0);
     CHECK_STATUS(task_yield(), 0);
     record("main");
     CHECK_STATUS(task_yield(), 0);
@@ -1469,14 +1469,14 @@ static int note_three_times(void *arg)
 
 static int make_a_trace(void *arg)
 {
-    static char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     struct task *tasks[8];
 
     (void)arg;
     for (size_t i = 0; i < 8; i++)
-        tasks[i] = task_create(note_three_times, names[i]);
-    CHECK(loop_call_soon(note_call, "1") > 0);
-    CHECK(loop_call_soon(note_call, "2") > 0);
+        tasks[i] = task_create(note_three_times, text(names[i]));
+    CHECK(loop_call_soon(note_call, text("1")) > 0);
+    CHECK(loop_call_soon(note_call, text("2")) > 0);
     for (size_t i = 0; i < 8; i++)
         CHECK_STATUS(task_await(tasks[i]), 0);
     return 0;
@@ -1515,14 +1515,14 @@ static void trace_call(void *arg)
 
 static int trace_all(void *arg)
 {
-    static char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     struct task *tasks[8];
 
     tracing = arg;
     for (size_t i = 0; i < 8; i++)
-        tasks[i] = task_create(trace_three_times, names[i]);
-    CHECK(loop_call_soon(trace_call, "1") > 0);
-    CHECK(loop_call_later(TASK_SECOND, trace_call, "2") > 0);
+        tasks[i] = task_create(trace_three_times, text(names[i]));
+    CHECK(loop_call_soon(trace_call, text("1")) > 0);
+    CHECK(loop_call_later(TASK_SECOND, trace_call, text("2")) > 0);
     for (size_t i = 0; i < 8; i++)
         CHECK_STATUS(task_await(tasks[i]), 0);
     return task_sleep(2 * TASK_SECOND);
@@ -1625,7 +1625,7 @@ static int work_in_steps(void *arg)
 
 static int wait_for_others(void *arg)
 {
-    struct task *task = task_create(work_in_steps, "other");
+    struct task *task = task_create(work_in_steps, text("other"));
 
     (void)arg;
     CHECK_STATUS(task_wait_all_blocked(), 0);
@@ -1650,12 +1650,12 @@ static int wait_and_note(void *arg)
 
 static int wait_together(void *arg)
 {
-    struct task *a = task_create(wait_and_note, "a");
-    struct task *b = task_create(wait_and_note, "b");
-    struct task *c = task_create(work_in_steps, "worker");
+    struct task *a = task_create(wait_and_note, text("a"));
+    struct task *b = task_create(wait_and_note, text("b"));
+    struct task *c = task_create(work_in_steps, text("worker"));
 
     (void)arg;
-    wait_and_note("main");
+    wait_and_note(text("main"));
     CHECK_STATUS(task_await(a), 0);
     CHECK_STATUS(task_await(b), 0);
     return task_await(c);
@@ -1686,7 +1686,7 @@ static int be_refused(void *arg)
 static int cancel_a_watcher(void *arg)
 {
     int canceled = -ECANCELED;
-    struct task *busy = task_create(yield_and_note, "busy");
+    struct task *busy = task_create(yield_and_note, text("busy"));
     struct task *task = task_create(be_refused, &canceled);
 
     (void)arg;
@@ -1717,8 +1717,8 @@ static struct loop_stats figures(void)
 
 static int look_at_figures(void *arg)
 {
-    struct task *sleeper = task_create(helper, "sleeper");
-    struct task *other = task_create(yield_and_note, "other");
+    struct task *sleeper = task_create(helper, text("sleeper"));
+    struct task *other = task_create(yield_and_note, text("other"));
     struct loop_stats stats = figures();
 
     (void)arg;
@@ -1757,10 +1757,10 @@ static int count_ready_callbacks(void *arg)
 {
     (void)arg;
     CHECK_STATUS((long long)figures().ready, 0);
-    CHECK(loop_call_soon(note_call, "a") > 0);
-    CHECK(loop_call_soon(note_call, "b") > 0);
+    CHECK(loop_call_soon(note_call, text("a")) > 0);
+    CHECK(loop_call_soon(note_call, text("b")) > 0);
     CHECK_STATUS((long long)figures().ready, 2);
-    task_detach(task_create(note, "c"));
+    task_detach(task_create(note, text("c")));
     CHECK_STATUS((long long)figures().ready, 3);
     CHECK_STATUS(task_yield(), 0);
     CHECK_STATUS((long long)figures().ready, 0);
@@ -1878,7 +1878,7 @@ static void see_other_error(const struct loop_error *error, void *arg)
 
 static int change_the_handler(void *arg)
 {
-    loop_set_error_handler(loop_current(), see_other_error, "other handler");
+    loop_set_error_handler(loop_current(), see_other_error, text("other handler"));
     return detach_a_failure(arg);
 }
 
@@ -1942,12 +1942,12 @@ static void a_report_that_the_hook_causes_goes_to_stderr(void **state)
 
 static void create_in_the_hook(const struct loop_error *error, void *arg)
 {
-    struct task *task = task_create(note, "created by the hook");
+    struct task *task = task_create(note, text("created by the hook"));
 
     (void)arg;
     record("hook(%s)", error->task_name);
     CHECK(task != NULL);
-    CHECK(loop_call_soon(note_call, "called by the hook") > 0);
+    CHECK(loop_call_soon(note_call, text("called by the hook")) > 0);
     task_detach(task);
 }
 
@@ -1990,7 +1990,7 @@ static void create_at_the_end(const struct loop_error *error, void *arg)
 static int leave_a_failed_handle(void *arg)
 {
     CHECK(task_create(return_number, arg) != NULL);
-    task_detach(task_create(refuse_to_end, "never"));
+    task_detach(task_create(refuse_to_end, text("never")));
     return task_yield();
 }
 

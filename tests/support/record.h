@@ -157,7 +157,8 @@ uint64_t turns_now(void);
 
 /* How much. */
 
-/* n; a fiftieth (at least 1) if TASK_TEST_VALGRIND is set. */
+/* n; a fiftieth (at least 1) if TASK_TEST_VALGRIND is set, and under
+ * ThreadSanitizer, which knows 8,000 tasks at most. */
 unsigned test_rounds(unsigned n);
 
 /* The i-th of a row of seeds, which begins at TASK_TEST_SEED, else at 1. */
@@ -166,7 +167,8 @@ uint64_t test_seed(unsigned i);
 /* That of the run of in_main_seeded that is under way. */
 uint64_t test_seed_now(void);
 
-/* Pages of this process in memory, in bytes. */
+/* What this process has in memory, in bytes; 0 where that tells nothing: under
+ * sanitizers, which keep what was freed. */
 size_t resident_bytes(void);
 
 #endif

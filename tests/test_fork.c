@@ -1,0 +1,581 @@
+/*
+ * fork: the child has no loop, may run new ones where it stands, and leaves the
+ * parent's alone.
+ */
+#include "record.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In a child: say what is not so, and end. */
+#define EXPECT(condition)                                                      \
+    ((condition) ? (void)0 : expected(#condition, __LINE__))
+
+static void expected(const char *condition, int line)
+{
+    fprintf(stderr, "%s:%d: in the child: not so: %s\n", __FILE__, line,
+            condition);
+    _exit(1);
+}
+
+static void end_child(void)
+{
+    fflush(NULL);
+    _exit(0);
+}
+
+/* A child that hangs is killed. */
+static pid_t fork_child(void)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (!pid)
+        alarm(30);
+    return pid;
+}
+
+/* Whether a child has ended well. */
+static bool went_well(pid_t pid)
+{
+    int status = -1;
+
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static int return_number(void *arg)
+{
+    return *(const int *)arg;
+}
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return task_sleep(TASK_FOREVER);
+}
+
+static int sleep_a_while(void *arg)
+{
+    (void)arg;
+    return task_sleep(2 * TASK_MILLISECOND);
+}
+
+static int unreached(void *arg)
+{
+    (void)arg;
+    EXPECT(!"called");
+    return 0;
+}
+
+static void unreached_call(void *arg)
+{
+    (void)arg;
+    EXPECT(!"called");
+}
+
+static void unreached_end(struct task *task, void *arg)
+{
+    (void)task;
+    unreached_call(arg);
+}
+
+/* What a test shares with its main. */
+struct forked {
+    struct loop *loop;
+    struct task *parked;
+    struct task *future;
+    pid_t pid;
+    void (*in_child)(struct forked *forked);
+    unsigned reports;
+};
+
+static void count_report(const struct loop_error *error, void *arg)
+{
+    (void)error;
+    ((struct forked *)arg)->reports++;
+}
+
+static struct loop *make_loop(struct forked *forked, enum loop_clock clock)
+{
+    struct loop_options options = test_options(NULL);
+
+    options.clock = clock;
+    options.on_error = count_report;
+    options.on_error_arg = forked;
+    forked->loop = loop_new(&options);
+    assert_non_null(forked->loop);
+    return forked->loop;
+}
+
+/* What a child may expect of itself, and of the loop that it inherited. */
+
+static void have_no_loop(struct forked *forked)
+{
+    (void)forked;
+    EXPECT(loop_current() == NULL);
+    EXPECT(task_current() == NULL);
+    EXPECT(task_sleep(0) == -EPERM);
+    EXPECT(task_yield() == -EPERM);
+    EXPECT(task_sleep(TASK_FOREVER) == -EPERM);
+    EXPECT(task_wait_all_blocked() == -EPERM);
+    EXPECT(loop_call_soon(unreached_call, NULL) == -EPERM);
+    EXPECT(loop_call_later(0, unreached_call, NULL) == -EPERM);
+    EXPECT(loop_call_at(0, unreached_call, NULL) == -EPERM);
+    EXPECT(loop_call_cancel(1) == -ENOENT);
+    EXPECT(task_create(unreached, NULL) == NULL);
+    EXPECT(task_future_create() == NULL);
+    EXPECT(task_all(NULL, 0) == 0);
+}
+
+static void cannot_use_the_loop(struct forked *forked)
+{
+    struct loop *loop = forked->loop;
+
+    EXPECT(loop_run_main(loop, unreached, NULL) == -EPERM);
+    EXPECT(loop_run_forever(loop) == -EPERM);
+    EXPECT(loop_run_turn(loop, 0) == -EPERM);
+    EXPECT(loop_run_turn(loop, TASK_FOREVER) == -EPERM);
+    EXPECT(loop_fd(loop) == -EPERM);
+    EXPECT(loop_create_task(loop, unreached, NULL) == NULL);
+    EXPECT(loop_next_timeout(loop) == TASK_FOREVER);
+    loop_stop(loop);
+    loop_advance(loop, TASK_HOUR);
+}
+
+static void cannot_use_its_tasks(struct forked *forked)
+{
+    struct task *parked = forked->parked;
+
+    EXPECT(task_await(parked) == -EPERM);
+    EXPECT(task_cancel_await(parked) == -EPERM);
+    EXPECT(!task_cancel(parked));
+    EXPECT(!task_done(parked));
+    EXPECT(task_status(parked) == -EINPROGRESS);
+    EXPECT(task_add_done_callback(parked, unreached_end, NULL) == -EPERM);
+    EXPECT(task_remove_done_callback(parked, unreached_end, NULL) == -EPERM);
+    EXPECT(task_future_complete(forked->future, 1) == -EPERM);
+    EXPECT(!task_done(forked->future));
+    task_set_name(parked, "other");
+    task_detach(parked);
+    task_detach(forked->future);
+}
+
+static int work(void *arg)
+{
+    int numbers[] = {3, 4};
+    struct task *sleeper = task_create(sleep_a_while, NULL);
+
+    EXPECT(task_await(task_create(return_number, &numbers[0])) == 3);
+    EXPECT(task_await(task_create(return_number, &numbers[1])) == 4);
+    EXPECT(task_await(sleeper) == 0);
+    EXPECT(task_cancel_await(task_create(sleep_for_ever, NULL)) == -ECANCELED);
+    EXPECT(loop_run(return_number, &numbers[0]) == -EBUSY);
+    return return_number(arg);
+}
+
+static void can_run_new_loops(struct forked *forked)
+{
+    int number = 66;
+
+    EXPECT(loop_run(work, &number) == 66);
+    EXPECT(run_virtual(work, &number) == 66);
+    EXPECT(loop_run(work, &number) == 66);
+    have_no_loop(forked);
+    cannot_use_the_loop(forked);
+}
+
+static void can_free_the_loop(struct forked *forked)
+{
+    EXPECT(loop_free(forked->loop) == 0);
+    EXPECT(forked->reports == 0);
+    have_no_loop(forked);
+}
+
+static void can_free_the_loop_and_run_new_ones(struct forked *forked)
+{
+    int number = 67;
+
+    can_free_the_loop(forked);
+    EXPECT(loop_run(work, &number) == 67);
+    EXPECT(run_virtual(work, &number) == 67);
+}
+
+/* Fork in a task; the child returns from it. */
+
+static int fork_in_a_task(void *arg)
+{
+    struct forked *forked = arg;
+
+    forked->parked = task_create(sleep_for_ever, NULL);
+    forked->future = task_future_create();
+    CHECK_STATUS(task_yield(), 0);
+    forked->pid = fork_child();
+    if (!forked->pid) {
+        forked->in_child(forked);
+        return 55;
+    }
+    CHECK(loop_current() == forked->loop);
+    CHECK(went_well(forked->pid));
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_await(task_create(sleep_a_while, NULL)), 0);
+    CHECK_STATUS(task_future_complete(forked->future, 9), 0);
+    CHECK_STATUS(task_await(forked->future), 9);
+    CHECK_STATUS(task_cancel_await(forked->parked), -ECANCELED);
+    return 7;
+}
+
+static void check_fork_in_a_task(void (*in_child)(struct forked *),
+                                 enum loop_clock clock)
+{
+    struct forked forked = {.pid = -1, .in_child = in_child};
+    struct loop *loop = make_loop(&forked, clock);
+    int status = loop_run_main(loop, fork_in_a_task, &forked);
+
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        EXPECT(loop_current() == NULL);
+        end_child();
+    }
+    assert_int_equal(status, 7);
+    test_loop_free(loop, NULL);
+    assert_int_equal(forked.reports, 0);
+}
+
+static void do_nothing(struct forked *forked)
+{
+    (void)forked;
+}
+
+static void a_task_that_returns_in_the_child_ends_the_inherited_run(
+    void **state)
+{
+    (void)state;
+    check_fork_in_a_task(do_nothing, LOOP_CLOCK_VIRTUAL);
+    check_fork_in_a_task(do_nothing, LOOP_CLOCK_REAL);
+}
+
+static void in_the_child_no_loop_is_current(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(have_no_loop, LOOP_CLOCK_VIRTUAL);
+    check_fork_in_a_task(have_no_loop, LOOP_CLOCK_REAL);
+}
+
+static void the_inherited_loop_cannot_be_used(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(cannot_use_the_loop, LOOP_CLOCK_VIRTUAL);
+    check_fork_in_a_task(cannot_use_the_loop, LOOP_CLOCK_REAL);
+}
+
+static void inherited_tasks_cannot_be_used(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(cannot_use_its_tasks, LOOP_CLOCK_VIRTUAL);
+}
+
+static void a_new_loop_runs_on_the_stack_of_an_inherited_task(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(can_run_new_loops, LOOP_CLOCK_VIRTUAL);
+    check_fork_in_a_task(can_run_new_loops, LOOP_CLOCK_REAL);
+}
+
+static void freeing_the_inherited_loop_touches_nothing_of_the_parents(
+    void **state)
+{
+    (void)state;
+    check_fork_in_a_task(can_free_the_loop, LOOP_CLOCK_VIRTUAL);
+    check_fork_in_a_task(can_free_the_loop_and_run_new_ones, LOOP_CLOCK_REAL);
+}
+
+static void exit_at_once(struct forked *forked)
+{
+    (void)forked;
+    end_child();
+}
+
+static void a_child_that_exits_leaves_the_parent_alone(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(exit_at_once, LOOP_CLOCK_REAL);
+}
+
+static int fork_in_an_own_loop(void *arg)
+{
+    ((struct forked *)arg)->loop = loop_current();
+    return fork_in_a_task(arg);
+}
+
+static void write_stderr_to_a_file(struct forked *forked)
+{
+    FILE *file = tmpfile();
+
+    EXPECT(file && dup2(fileno(file), STDERR_FILENO) >= 0);
+    have_no_loop(forked);
+}
+
+/*
+ * The child of a plain loop_run, which frees what it inherited by itself, and
+ * has nothing to report: stderr is a file that stays empty.
+ */
+static void the_inherited_loop_run_returns_in_the_child(void **state)
+{
+    struct forked forked = {.pid = -1, .in_child = write_stderr_to_a_file};
+    int status = loop_run(fork_in_an_own_loop, &forked);
+
+    (void)state;
+    if (!forked.pid) {
+        fflush(stderr);
+        EXPECT(lseek(STDERR_FILENO, 0, SEEK_END) == 0);
+        EXPECT(status == -EPERM);
+        end_child();
+    }
+    assert_int_equal(status, 7);
+}
+
+static int fork_eagerly(void *arg)
+{
+    struct forked *forked = arg;
+
+    forked->pid = fork_child();
+    if (!forked->pid)
+        have_no_loop(forked);
+    return 55;
+}
+
+static int create_one_that_forks(void *arg)
+{
+    struct forked *forked = arg;
+    struct task_options eager = {.eager = true};
+    struct task *task = task_create_with(fork_eagerly, arg, &eager);
+
+    if (!forked->pid)
+        EXPECT(!"went on");
+    CHECK(went_well(forked->pid));
+    return task_await(task);
+}
+
+static void a_fork_in_an_eager_task_ends_the_inherited_run(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    int status;
+
+    (void)state;
+    status = loop_run_main(loop, create_one_that_forks, &forked);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        end_child();
+    }
+    assert_int_equal(status, 55);
+    test_loop_free(loop, NULL);
+}
+
+/* Fork in a callback. */
+
+static void fork_in_a_callback(void *arg)
+{
+    struct forked *forked = arg;
+
+    forked->pid = fork_child();
+    if (!forked->pid)
+        forked->in_child(forked);
+}
+
+static int wait_for_a_fork(void *arg)
+{
+    struct forked *forked = arg;
+
+    forked->parked = task_create(sleep_for_ever, NULL);
+    forked->future = task_future_create();
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(loop_call_soon(fork_in_a_callback, arg) > 0);
+    CHECK_STATUS(task_yield(), 0);
+    if (!forked->pid)
+        EXPECT(!"went on");
+    CHECK(went_well(forked->pid));
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_cancel_await(forked->parked), -ECANCELED);
+    return 7;
+}
+
+static void check_fork_in_a_callback(void (*in_child)(struct forked *))
+{
+    struct forked forked = {.pid = -1, .in_child = in_child};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    int status = loop_run_main(loop, wait_for_a_fork, &forked);
+
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        end_child();
+    }
+    assert_int_equal(status, 7);
+    test_loop_free(loop, NULL);
+    assert_int_equal(forked.reports, 0);
+}
+
+static void a_fork_in_a_callback_ends_the_inherited_run(void **state)
+{
+    (void)state;
+    check_fork_in_a_callback(have_no_loop);
+    check_fork_in_a_callback(cannot_use_the_loop);
+    check_fork_in_a_callback(cannot_use_its_tasks);
+    check_fork_in_a_callback(can_run_new_loops);
+}
+
+static void the_inherited_loop_can_be_freed_in_a_callback(void **state)
+{
+    (void)state;
+    check_fork_in_a_callback(can_free_the_loop);
+    check_fork_in_a_callback(can_free_the_loop_and_run_new_ones);
+}
+
+/* Fork outside a run. */
+
+static void a_loop_that_does_not_run_is_inherited_too(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    int number = 5;
+
+    (void)state;
+    forked.parked = loop_create_task(loop, sleep_for_ever, NULL);
+    assert_int_equal(loop_run_main(loop, return_number, &number), 5);
+    forked.pid = fork_child();
+    if (!forked.pid) {
+        cannot_use_the_loop(&forked);
+        can_run_new_loops(&forked);
+        can_free_the_loop_and_run_new_ones(&forked);
+        end_child();
+    }
+    assert_true(went_well(forked.pid));
+    assert_int_equal(loop_run_main(loop, return_number, &number), 5);
+    assert_false(task_done(forked.parked));
+    test_loop_free(loop, NULL);
+    assert_int_equal(forked.reports, 0);
+}
+
+/* The timer of the parent's descriptor is shared with the child. */
+static void the_childs_doings_do_not_move_the_parents_alarm(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    struct pollfd fd = {.fd = loop_fd(loop), .events = POLLIN};
+
+    (void)state;
+    if (fd.fd < 0) {
+        test_loop_free(loop, NULL);
+        skip();
+    }
+    task_detach(loop_create_task(loop, sleep_a_while, NULL));
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    forked.pid = fork_child();
+    if (!forked.pid) {
+        cannot_use_the_loop(&forked);
+        can_free_the_loop_and_run_new_ones(&forked);
+        end_child();
+    }
+    assert_true(went_well(forked.pid));
+    assert_int_equal(poll(&fd, 1, 20000), 1);
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    test_loop_free(loop, NULL);
+}
+
+/* Generations. */
+
+static int fork_again(void *arg)
+{
+    struct forked forked = {.loop = loop_current()};
+
+    forked.pid = fork_child();
+    if (!forked.pid) {
+        have_no_loop(&forked);
+        cannot_use_the_loop(&forked);
+        can_run_new_loops(&forked);
+        end_child();
+    }
+    EXPECT(went_well(forked.pid));
+    EXPECT(task_sleep(TASK_MILLISECOND) == 0);
+    return return_number(arg);
+}
+
+static void run_one_that_forks(struct forked *forked)
+{
+    int number = 68;
+
+    EXPECT(loop_run(fork_again, &number) == 68);
+    have_no_loop(forked);
+}
+
+static void a_child_may_fork_again(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(run_one_that_forks, LOOP_CLOCK_REAL);
+}
+
+/* Descriptors. */
+
+/* How many are open that exec would keep; those open at first do not count. */
+static size_t kept_by_exec(void)
+{
+    size_t n = 0;
+
+    for (int fd = STDERR_FILENO + 1; fd < 256; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        n += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return n;
+}
+
+static int sleep_short_and_long(void *arg)
+{
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_sleep(6 * TASK_MILLISECOND), 0);
+    CHECK_STATUS((long long)kept_by_exec(), (long long)*(size_t *)arg);
+    loop_fd(loop_current());
+    CHECK_STATUS((long long)kept_by_exec(), (long long)*(size_t *)arg);
+    return 0;
+}
+
+static void descriptors_of_a_loop_do_not_survive_exec(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    size_t before = kept_by_exec();
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, sleep_short_and_long, &before), 0);
+    test_loop_free(loop, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        behaviour(a_task_that_returns_in_the_child_ends_the_inherited_run),
+        behaviour(in_the_child_no_loop_is_current),
+        behaviour(the_inherited_loop_cannot_be_used),
+        behaviour(inherited_tasks_cannot_be_used),
+        behaviour(a_new_loop_runs_on_the_stack_of_an_inherited_task),
+        behaviour(freeing_the_inherited_loop_touches_nothing_of_the_parents),
+        behaviour(a_child_that_exits_leaves_the_parent_alone),
+        behaviour(the_inherited_loop_run_returns_in_the_child),
+        behaviour(a_fork_in_an_eager_task_ends_the_inherited_run),
+        behaviour(a_fork_in_a_callback_ends_the_inherited_run),
+        behaviour(the_inherited_loop_can_be_freed_in_a_callback),
+        behaviour(a_loop_that_does_not_run_is_inherited_too),
+        behaviour(the_childs_doings_do_not_move_the_parents_alarm),
+        behaviour(a_child_may_fork_again),
+        behaviour(descriptors_of_a_loop_do_not_survive_exec),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

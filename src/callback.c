@@ -20,7 +20,7 @@ struct callback {
     int64_t id;
 };
 
-_Static_assert(sizeof(struct callback) <= CALLBACK_SIZE, "fits the pool");
+_Static_assert(sizeof(struct callback) <= RECORD_SIZE, "fits the pool");
 
 /* A place in use; or free: 2 * (the next free one + 1; 0: none) + 1. */
 union callback_place {
@@ -41,9 +41,9 @@ static int grow(struct loop *loop)
     struct callback_table *table = &loop->callbacks;
     uint32_t n = table->n ? 2 * table->n : 64;
     union callback_place *places =
-        n <= IDS ? memory_resize(&loop->allocator, table->places,
-                                 n * sizeof *places)
-                 : NULL;
+        n <= IDS
+            ? memory_resize(&loop->allocator, table->places, n * sizeof *places)
+            : NULL;
 
     if (!places)
         return -ENOMEM;
@@ -63,7 +63,7 @@ static struct callback *make(struct loop *loop, loop_fn *fn, void *arg)
 
     if (unlikely(!table->free) && grow(loop))
         return NULL;
-    callback = pool_get(&loop->callback_pool);
+    callback = pool_get(&loop->record_pool);
     if (!callback)
         return NULL;
 
@@ -101,7 +101,7 @@ static void run_callback(struct ready *ready)
     loop->n_queued--;
     if (fn)
         forget(loop, callback);
-    pool_put(&loop->callback_pool, callback);
+    pool_put(&loop->record_pool, callback);
     if (fn)
         fn(arg);
 }
@@ -189,7 +189,7 @@ int loop_call_cancel(int64_t id)
         callback->fn = NULL;
     } else {
         task__timer_cancel(&loop->timers, &callback->at.timer);
-        pool_put(&loop->callback_pool, callback);
+        pool_put(&loop->record_pool, callback);
     }
     return 0;
 }
@@ -197,5 +197,5 @@ int loop_call_cancel(int64_t id)
 void task__callbacks_destroy(struct loop *loop)
 {
     memory_free(&loop->allocator, loop->callbacks.places);
-    task__pool_destroy(&loop->callback_pool);
+    task__pool_destroy(&loop->record_pool);
 }

@@ -19,8 +19,7 @@ struct done_callback {
     void *arg;
 };
 
-_Static_assert(sizeof(struct done_callback) <= CALLBACK_SIZE,
-               "fits the pool");
+_Static_assert(sizeof(struct done_callback) <= RECORD_SIZE, "fits the pool");
 
 static void run_callback(struct ready *ready)
 {
@@ -32,7 +31,7 @@ static void run_callback(struct ready *ready)
 
     list_remove(&callback->watcher.node);
     loop_of_task(task)->n_queued--;
-    pool_put(&loop_of_task(task)->callback_pool, callback);
+    pool_put(&loop_of_task(task)->record_pool, callback);
     if (fn)
         fn(task, arg);
     task__unpin(task);
@@ -59,7 +58,7 @@ int task_add_done_callback(struct task *task, task_done_fn *fn, void *arg)
         return -EINVAL;
     if (loop_is_inherited(loop_of_task(task)))
         return -EPERM;
-    callback = pool_get(&loop_of_task(task)->callback_pool);
+    callback = pool_get(&loop_of_task(task)->record_pool);
     if (!callback)
         return -ENOMEM;
     memset(callback, 0, sizeof *callback);
@@ -79,7 +78,7 @@ static void forget(struct done_callback *callback, bool is_queued)
     if (is_queued)
         callback->fn = NULL;
     else
-        pool_put(&loop_of_task(callback->task)->callback_pool, callback);
+        pool_put(&loop_of_task(callback->task)->record_pool, callback);
 }
 
 int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
@@ -111,8 +110,8 @@ void task__forget_callbacks(struct task *task)
         struct watcher *watcher = container_of(node, struct watcher, node);
 
         if (watcher->ended == queue_callback)
-            pool_put(&loop_of_task(task)->callback_pool,
-                           container_of(watcher, struct done_callback, watcher));
+            pool_put(&loop_of_task(task)->record_pool,
+                     container_of(watcher, struct done_callback, watcher));
     }
 }
 
@@ -132,7 +131,7 @@ int task_future_complete(struct task *future, int status)
 {
     if (!future)
         return -ENOMEM;
-    if (future->stacks || loop_is_inherited(loop_of_task(future)))
+    if (!future->future || loop_is_inherited(loop_of_task(future)))
         return -EPERM;
     if (future->done)
         return -EALREADY;

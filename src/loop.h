@@ -30,7 +30,13 @@ struct callback_table {
     uint32_t made; /* how many callbacks ever were, in 31 bits */
 };
 
-enum { CALLBACK_SIZE = 88 };
+enum { RECORD_SIZE = 88 };
+
+/* What other threads read: see stats.c. */
+struct published_stats {
+    unsigned version;
+    uintptr_t words[sizeof(struct loop_stats) / sizeof(uintptr_t)];
+};
 
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
@@ -40,8 +46,8 @@ struct loop {
     struct allocator allocator;
     struct poller *poller;
 
-    struct pool task_pool; /* of all tasks and futures */
-    struct pool callback_pool; /* of objects of CALLBACK_SIZE */
+    struct pool task_pool;   /* of all tasks and futures */
+    struct pool record_pool; /* of callbacks and other small things */
     struct callback_table callbacks;
     size_t n_callbacks; /* not yet called */
     size_t n_queued;    /* of these and done callbacks: in the ready queue */
@@ -49,14 +55,14 @@ struct loop {
     struct stack_size *other_stacks;
 
     struct list watchful; /* in task_wait_all_blocked */
-    size_t n_tasks;   /* not done, without futures */
-    size_t n_daemons; /* of these */
-    size_t n_ending;  /* asked to end, since the loop does */
+    size_t n_tasks;       /* not done, without futures */
+    size_t n_daemons;     /* of these */
+    size_t n_ending;      /* asked to end, since the loop does */
     uint64_t last_id;
 
     bool running;
-    bool freed;         /* no task can be made any more */
-    bool stopping;      /* the run returns when the batch has ended */
+    bool freed;    /* no task can be made any more */
+    bool stopping; /* the run returns when the batch has ended */
     bool debug;
     bool is_deadlocked; /* and that was reported */
     bool in_report;     /* the error hook is at work */
@@ -70,6 +76,7 @@ struct loop {
     uint64_t polls;
     task_time idle_time;
     task_time busy_time;
+    struct published_stats published;
 };
 
 static inline struct loop *loop_of(struct scheduler *scheduler)
@@ -97,6 +104,22 @@ struct task *task__next_live(const struct loop *loop, const struct task *task);
 /* All of them, in the order of creation; NULL when there is no memory. */
 struct task **task__all_live(struct loop *loop);
 
+/* run.c: make a loop this thread's current one, or say why not; and leave it. */
+int task__loop_enter(struct loop *loop);
+void task__loop_leave(struct loop *loop);
+
+/*
+ * Look at the world: what has happened becomes ready. With nothing ready, wait
+ * for it, but not beyond `limit` on the loop's clock. -EDEADLK: no use.
+ */
+int task__loop_look(struct loop *loop, task_time limit);
+
+/* shutdown.c: end what is left, but for what nothing can end. */
+void task__loop_shut_down(struct loop *loop);
+
+/* stats.c */
+void task__stats_publish(struct loop *loop);
+
 /* task.c */
 struct task *task__make(struct loop *loop, struct stacks *stacks,
                         const char *file, int line);
@@ -104,6 +127,10 @@ struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
 void task__end(struct task *task, int status);
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
+
+/* local.c; to inherit can fail for want of memory */
+bool task__locals_inherit(struct task *child, const struct task *creator);
+void task__locals_destroy(struct task *task);
 
 /* future.c */
 void task__forget_callbacks(struct task *task);
@@ -116,5 +143,8 @@ void task__report(struct loop *loop, struct loop_error *error);
 void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
 void task__report_deadlock(struct loop *loop);
+
+/* Say what a task did that cannot go on, and abort. */
+void task__abort(const struct task *task, const char *what) NORETURN;
 
 #endif

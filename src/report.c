@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A text that grows; when memory is short it ends early. */
@@ -84,7 +85,7 @@ void task__report(struct loop *loop, struct loop_error *error)
 static void describe(char *out, size_t size, const struct task *task)
 {
     int n = snprintf(out, size, "%s %llu \"%.64s\"",
-                     task->stacks ? "task" : "future",
+                     task->future ? "future" : "task",
                      (unsigned long long)task->id, task_name(task));
 
     if (task->file && n >= 0 && (size_t)n < size)
@@ -115,6 +116,16 @@ void task__report_unread(struct task *task)
     task->references -= TASK_PIN;
 }
 
+void task__abort(const struct task *task, const char *what)
+{
+    char who[LINE] = "code outside of any task";
+
+    if (task)
+        describe(who, sizeof who, task);
+    fprintf(stderr, "libtask: %s %s\n", who, what);
+    abort();
+}
+
 void task__report_dropped(struct task *task)
 {
     char who[LINE];
@@ -130,36 +141,59 @@ void task__report_dropped(struct task *task)
     task__report(loop_of_task(task), &error);
 }
 
-static const struct task *awaited(const struct task *task)
-{
-    const struct waiter *waiter = task->waiter;
+/* Name the tasks that one waits for, up to a few. */
+struct awaited_names {
+    struct text *text;
+    size_t n;
+};
 
-    return waiter && waiter->kind->awaited ? waiter->kind->awaited(waiter, 0)
-                                           : NULL;
+enum { NAMES = 8 };
+
+static void add_awaited(struct task *task, void *arg)
+{
+    struct awaited_names *names = arg;
+
+    if (names->n++ < NAMES)
+        add(names->text, "%s %s %llu \"%.64s\"", names->n > 1 ? "," : "",
+            task->future ? "future" : "task", (unsigned long long)task->id,
+            task_name(task));
 }
 
-enum { LONGEST_CYCLE = 1000 };
+/* Whether it needs its own end, by way of others. */
+struct cycle {
+    struct task *task;
+    bool found;
+};
 
-static bool is_in_cycle(const struct task *task)
+static void look_for_cycle(struct task *other, void *arg)
 {
-    const struct task *other = awaited(task);
+    struct cycle *cycle = arg;
 
-    for (int i = 0; other && other != task && i < LONGEST_CYCLE; i++)
-        other = awaited(other);
-    return other == task;
+    cycle->found = cycle->found || task__needs(other, cycle->task);
+}
+
+static bool is_in_cycle(struct task *task)
+{
+    struct cycle cycle = {.task = task};
+    const struct waiter *waiter = task->waiter;
+
+    if (waiter && waiter->kind->needs_all && !list_empty(&task->watchers))
+        waiter->kind->each_awaited(waiter, look_for_cycle, &cycle);
+    return cycle.found;
 }
 
 static void add_task(struct text *text, struct task *task)
 {
-    const struct task *other = awaited(task);
+    const struct waiter *waiter = task->waiter;
+    struct awaited_names names = {.text = text};
     char who[LINE];
 
     describe(who, sizeof who, task);
-    add(text, "\n  %s %s", who,
-        task->waiter ? task->waiter->kind->verb : "ready");
-    if (other)
-        add(text, " %s %llu \"%.64s\"", other->stacks ? "task" : "future",
-            (unsigned long long)other->id, task_name(other));
+    add(text, "\n  %s %s", who, waiter ? waiter->kind->verb : "ready");
+    if (waiter && waiter->kind->each_awaited)
+        waiter->kind->each_awaited(waiter, add_awaited, &names);
+    if (names.n > NAMES)
+        add(text, " and %zu more", names.n - NAMES);
     if (is_in_cycle(task))
         add(text, " (in a cycle)");
 }
@@ -168,8 +202,7 @@ static void add_task(struct text *text, struct task *task)
 void task__report_deadlock(struct loop *loop)
 {
     struct text text = {.allocator = &loop->allocator};
-    struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK,
-                               .status = -EDEADLK};
+    struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK, .status = -EDEADLK};
     size_t n = loop->n_tasks - loop->n_daemons;
     struct task **tasks;
 

@@ -9,6 +9,7 @@
 struct coroutine {
     struct context context;
     struct stack *stack;
+    struct stacks *stacks; /* of which the stack is one */
     struct scheduler *scheduler;
     unsigned stack_id; /* Valgrind's */
 };
@@ -120,7 +121,7 @@ static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
  * turns were that short, the next few are taken on trust: should one of them be
  * long, the others of the few come before it is noticed, and no more.
  */
-enum { CREDIT = 8, SHORT_TURNS = 64 };
+enum { CREDIT = 2, SHORT_TURNS = 64 };
 
 static NEVER_INLINE bool is_patient(struct scheduler *scheduler)
 {
@@ -148,7 +149,7 @@ static void run_tasks(void *arg);
 
 /* Begin the coroutine of a stack that has none. */
 static COLD void begin_coroutine(struct scheduler *scheduler,
-                                 struct stack *stack)
+                                 struct stacks *stacks, struct stack *stack)
 {
     struct coroutine *coroutine = coroutine_of(stack);
     char *low = task__stack_low(stack);
@@ -158,16 +159,18 @@ static COLD void begin_coroutine(struct scheduler *scheduler,
 
     coroutine->stack_id = stack_id;
     coroutine->stack = stack;
+    coroutine->stacks = stacks;
     coroutine->scheduler = scheduler;
 }
 
 /* Give a new task its stack; returns where to switch to. */
 static struct context *start(struct task *task)
 {
-    struct stack *stack = stacks_take(task->stacks);
+    struct stacks *stacks = task->stacks;
+    struct stack *stack = stacks_take(stacks);
 
     if (unlikely(!stack->warm))
-        begin_coroutine(task->scheduler, stack);
+        begin_coroutine(task->scheduler, stacks, stack);
     task->stack = stack;
     context_mark_begun(&task->context);
     return &coroutine_of(stack)->context;
@@ -239,9 +242,9 @@ int task__yield(struct task *self)
 
     ready_append(&scheduler->ready, &self->ready);
     leave(scheduler, &self->context);
-    if (likely(!self->requested))
+    if (likely(!self->undelivered))
         return 0;
-    self->requested = false;
+    task_take_requests(self);
     return -ECANCELED;
 }
 
@@ -268,10 +271,10 @@ static void run_tasks(void *arg)
 {
     struct coroutine *coroutine = arg;
     struct scheduler *scheduler = coroutine->scheduler;
+    struct stacks *stacks = coroutine->stacks;
 
     for (;;) {
         struct task *task = scheduler->current;
-        struct stacks *stacks = task->stacks;
 
         *scheduler->errno_location = 0;
         context_reset_modes(&scheduler->home);
@@ -282,7 +285,6 @@ static void run_tasks(void *arg)
             context_switch(&coroutine->context, &scheduler->home);
             continue;
         }
-        task->stack = NULL;
         scheduler->ended(task, status);
 
         struct task *next = choose_next(scheduler);
@@ -365,6 +367,8 @@ void task__wake(struct waiter *waiter, int result)
     struct task *task = waiter->task;
     struct scheduler *scheduler = task->scheduler;
 
+    if (unlikely(task->waiter != waiter))
+        waiter = waiter->kind->choose(waiter);
     assert(task->waiter == waiter);
     waiter->result = result;
     task->waiter = NULL;
@@ -374,48 +378,76 @@ void task__wake(struct waiter *waiter, int result)
     ready_push(scheduler, &task->ready);
 }
 
-void task__requests_add(struct requests *requests, struct task *task)
+void task__chain_request(struct task_chain *requests, struct task *task)
 {
-    task->cancelling++;
-    if (task->done || task->in_requests)
+    if (task->done)
         return;
-    task->in_requests = true;
-    task->next_request = NULL;
-    *requests->end = task;
-    requests->end = &task->next_request;
+    task->cancelling++;
+    task_chain_append(requests, task);
 }
 
 /*
- * A future ends by being asked to; a task when it has heard of it. Requests
- * made before one of them is delivered are delivered as one.
+ * A future ends by being asked to; a task when it has heard of it.
  */
-static void deliver(struct task *task, struct requests *requests)
+static void deliver(struct task *task, struct task_chain *requests)
 {
     struct waiter *waiter = task->waiter;
 
-    if (!task->stacks)
+    if (task->future)
         task->scheduler->ended(task, -ECANCELED);
     else if (!waiter)
-        task->requested |= !task->refused;
+        task->undelivered += !task->refused;
     else if (waiter->kind->cancel)
         waiter->kind->cancel(waiter, requests);
     else
         waiter_refuse(waiter);
 }
 
+void task__chain_run(struct task_chain *requests)
+{
+    struct task *task;
+
+    while ((task = task_chain_pop(requests)))
+        if (!task->done)
+            deliver(task, requests);
+}
+
 bool task__request(struct task *task)
 {
-    struct requests requests = {.end = &requests.first};
+    struct task_chain requests = {NULL, NULL};
 
     if (task->done)
         return false;
-    task__requests_add(&requests, task);
-    while ((task = requests.first)) {
-        requests.first = task->next_request;
-        if (!requests.first)
-            requests.end = &requests.first;
-        task->in_requests = false;
-        deliver(task, &requests);
-    }
+    task__chain_request(&requests, task);
+    task__chain_run(&requests);
     return true;
+}
+
+static void look_at(struct task *task, void *chain)
+{
+    task_chain_append(chain, task);
+}
+
+/*
+ * Each that is needed is looked at once. If nobody watches `self`, nobody needs
+ * it: so a chain of tasks is not walked again by each that is put before it.
+ */
+bool task__needs(struct task *task, const struct task *self)
+{
+    struct task_chain needed = {NULL, NULL};
+    bool found = task == self;
+
+    if (found || list_empty(&self->watchers))
+        return found;
+    task_chain_append(&needed, task);
+    for (struct task *at = task; at && !found; at = at->next) {
+        const struct waiter *waiter = at->waiter;
+
+        found = at == self;
+        if (waiter && waiter->kind->needs_all)
+            waiter->kind->each_awaited(waiter, look_at, &needed);
+    }
+    while (task_chain_pop(&needed))
+        continue;
+    return found;
 }

@@ -49,8 +49,11 @@ struct ready_queue {
 };
 
 /*
- * A task, or a future, which nobody runs: it has no `stacks`, and is completed
- * from outside.
+ * A task, or a future, which nobody runs and which is completed from outside.
+ *
+ * Requests are counted twice: `cancelling` until somebody takes them back,
+ * `undelivered` until the task has heard of them. What is undelivered is
+ * delivered as one.
  */
 struct task {
     /* What a switch touches. */
@@ -60,33 +63,44 @@ struct task {
     union {
         uint32_t flags;
         struct {
-            bool requested : 1;   /* a request waits to be delivered */
-            bool refused : 1;     /* it was woken by one, and has not run since */
+            bool refused : 1; /* a request woke it, and it has not run since */
             bool done : 1;
-            bool was_read : 1;    /* somebody has seen the status */
+            bool future : 1;
+            bool was_read : 1; /* somebody has seen the status */
             bool daemon : 1;
-            bool ending : 1;      /* asked to end since its loop does */
-            bool named : 1;       /* `name` is the user's */
-            bool in_requests : 1; /* in the chain of requests under way */
+            bool ending : 1;          /* asked to end since its loop does */
+            bool named : 1;           /* `name` is the user's */
+            bool chained : 1;         /* in a chain of tasks */
+            uint32_t deliveries : 24; /* of requests, so far */
         };
     };
-    int status;             /* when done */
+    union {
+        unsigned undelivered; /* requests, while not done */
+        int status;           /* when done */
+    };
 
     struct scheduler *scheduler;
-    struct stack *stack;   /* NULL while new, and when done */
-    struct stacks *stacks; /* where its stack comes from; NULL: a future */
+    union {
+        struct stacks *stacks; /* while new: where its stack will come from */
+        struct stack *stack;   /* then, until done */
+    };
     task_fn *fn;
     void *arg;
     uint64_t references;  /* handles of the user's, and pins of ours: it runs,
                            * or is looked at */
     struct list watchers; /* whoever wants to know of its end, in order */
 
+    /* What it leaves behind when it ends. */
+    struct task_lock *locks;  /* that it holds, the last taken first */
+    struct task_scope *scope; /* the innermost open one */
+    struct local_value *locals;
+
     uint64_t id;
     char *name;       /* NULL: made when asked for */
     const char *file; /* where it was created; NULL: not known */
     int line;
-    unsigned cancelling;       /* requests */
-    struct task *next_request; /* in the chain of requests under way */
+    unsigned cancelling;
+    struct task *next; /* in a chain */
 };
 
 /* Both kinds of reference in one number. */
@@ -98,19 +112,36 @@ static inline bool task_has_handle(const struct task *task)
     return (uint32_t)task->references;
 }
 
+/* Tasks in a row, each at most once, and in one chain at a time. */
+struct task_chain {
+    struct task *first;
+    struct task **end;
+};
+
+typedef void visit_fn(struct task *task, void *arg);
+
 /*
  * A way of waiting: one constant for each call that parks.
- *
- * `cancel` is what a request does to a task that is parked in that way. NULL:
- * it wakes it with -ECANCELED. Else it does what it wants, and the request is
- * delivered only if that calls waiter_refuse or wakes the task.
  */
-struct requests;
 struct wait_kind {
     const char *verb; /* "sleeping", "awaiting" */
-    void (*cancel)(struct waiter *waiter, struct requests *requests);
-    /* The i-th task that it waits for to end, or NULL: for reports. */
-    struct task *(*awaited)(const struct waiter *waiter, size_t i);
+
+    /*
+     * What a request does to a task that is parked in this way. NULL: it is
+     * delivered by waking the task with -ECANCELED. Else this may pass it on,
+     * by task__chain_request, to those that the task waits for; keep it for the
+     * next suspending call, by waiter_defer; or deliver it, by waiter_refuse.
+     */
+    void (*cancel)(struct waiter *waiter, struct task_chain *requests);
+
+    /* Name every task whose end it waits for; NULL: none. */
+    void (*each_awaited)(const struct waiter *waiter, visit_fn *visit,
+                         void *arg);
+    bool needs_all; /* it goes on only when all of these have ended */
+
+    /* A waiter of this kind is one of several of its task's. It was chosen: take
+     * all off their lists; returns the one that the task is parked with. */
+    struct waiter *(*choose)(struct waiter *waiter);
 };
 
 struct waiter {
@@ -212,6 +243,13 @@ static ALWAYS_INLINE void ready_push(struct scheduler *scheduler,
         scheduler->stirred(scheduler);
 }
 
+/* Deliver what is undelivered. */
+static inline void task_take_requests(struct task *task)
+{
+    task->undelivered = 0;
+    task->deliveries++;
+}
+
 /*
  * What every suspending call does first: take a waiting request.
  *
@@ -224,8 +262,8 @@ static ALWAYS_INLINE int task_enter(struct task **self)
     if (unlikely(!task))
         return -EPERM;
     *self = task;
-    if (unlikely(task->requested)) {
-        task->requested = false;
+    if (unlikely(task->undelivered)) {
+        task_take_requests(task);
         return -ECANCELED;
     }
     return 0;
@@ -247,6 +285,12 @@ int task__park(struct waiter *waiter);
 /* The same, and wake with -ETIMEDOUT then, unless it is TASK_FOREVER. */
 int task__park_until(struct waiter *waiter, task_time when);
 
+/* Whether the task still waits in this way: it was neither woken nor refused. */
+static inline bool waiter_is_parked(const struct waiter *waiter)
+{
+    return waiter->task->waiter == waiter;
+}
+
 /* Make a parked task ready; its park returns `result`. */
 void task__wake(struct waiter *waiter, int result);
 
@@ -260,16 +304,40 @@ static inline bool wake_first(struct list *queue, int result)
 }
 
 /*
- * Requests to end, under way from task to task: each that is asked may pass it
- * on to those that it waits for, without recursion.
+ * Requests to end go from task to task, since each that is asked may pass it on:
+ * a chain of those that have yet to be asked, and no recursion.
  */
-struct requests {
-    struct task *first;
-    struct task **end;
-};
 
-/* Ask one more. */
-void task__requests_add(struct requests *requests, struct task *task);
+/* Put a task at the end of a chain. False: it is in one. */
+static inline bool task_chain_append(struct task_chain *chain,
+                                     struct task *task)
+{
+    if (task->chained)
+        return false;
+    task->chained = true;
+    task->next = NULL;
+    *(chain->first ? chain->end : &chain->first) = task;
+    chain->end = &task->next;
+    return true;
+}
+
+/* The first task, in no chain now, or NULL. */
+static inline struct task *task_chain_pop(struct task_chain *chain)
+{
+    struct task *task = chain->first;
+
+    if (task) {
+        chain->first = task->next;
+        task->chained = false;
+    }
+    return task;
+}
+
+/* Have one more asked; nothing happens if it is done. */
+void task__chain_request(struct task_chain *requests, struct task *task);
+
+/* Ask all in a chain, and whoever they pass the request on to. */
+void task__chain_run(struct task_chain *requests);
 
 /* Ask a task, and whoever it passes the request on to. False: it was done. */
 bool task__request(struct task *task);
@@ -278,7 +346,21 @@ bool task__request(struct task *task);
 static inline void waiter_refuse(struct waiter *waiter)
 {
     waiter->task->refused = true;
+    waiter->task->deliveries++;
     task__wake(waiter, -ECANCELED);
 }
+
+/* Keep a request: it comes next. */
+static inline void waiter_defer(struct waiter *waiter,
+                                struct task_chain *requests)
+{
+    (void)requests;
+    waiter->task->undelivered++;
+}
+
+/*
+ * Whether the task cannot go on before `self` has ended, at some remove.
+ */
+bool task__needs(struct task *task, const struct task *self);
 
 #endif

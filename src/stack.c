@@ -41,6 +41,11 @@ static size_t index_of(const struct stack *stack)
     return (size_t)(stack - stack->slab->stack);
 }
 
+size_t task__stack_size(const struct stack *stack)
+{
+    return stack->slab->stacks->size;
+}
+
 char *task__stack_low(const struct stack *stack)
 {
     const struct stacks *stacks = stack->slab->stacks;
@@ -65,10 +70,10 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
-    stacks->kept =
-        (kept + COLORS * COLOR_STEP + page - 1) / page * page;
+    stacks->kept = (kept + COLORS * COLOR_STEP + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
-    stacks->slab_length = stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
+    stacks->slab_length =
+        stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
     return 0;
 }
 
@@ -144,8 +149,7 @@ static int add_slab(struct stacks *stacks, size_t length)
     slab->n_cold = length;
     for (size_t i = 0; i < length; i++) {
         slab->stack[i].slab = slab;
-        slab->stack[i].top =
-            end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
+        slab->stack[i].top = end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
         list_append(&stacks->cold, &slab->stack[i].node);
     }
     list_append(&stacks->slabs, &slab->node);
@@ -203,8 +207,8 @@ struct stack *task__stacks_give_another(struct stacks *stacks,
     if (stacks->n_warm == STACKS_WARM)
         return hot;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size)
-        madvise(task__stack_low(hot), stacks->size + stacks->page - stacks->kept,
-                MADV_DONTNEED);
+        madvise(task__stack_low(hot),
+                stacks->size + stacks->page - stacks->kept, MADV_DONTNEED);
     list_prepend(&stacks->warm, &hot->node);
     stacks->n_warm++;
     return NULL;
@@ -238,7 +242,8 @@ size_t task__stack_used(const struct stack *stack)
     char *page = end_of(stack) - stacks->page;
     unsigned char resident = 1;
 
-    while (page > low && !mincore(page - stacks->page, stacks->page, &resident) &&
+    while (page > low &&
+           !mincore(page - stacks->page, stacks->page, &resident) &&
            resident & 1)
         page -= stacks->page;
 

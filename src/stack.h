@@ -116,6 +116,9 @@ static inline struct stack *stacks_give(struct stacks *stacks,
 
 void task__stack_cool(struct stacks *stacks, struct stack *stack);
 
+/* How many bytes of it are usable. */
+size_t task__stack_size(const struct stack *stack);
+
 /* Its lowest usable address. */
 char *task__stack_low(const struct stack *stack);
 

@@ -33,7 +33,8 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
 struct task *task__make(struct loop *loop, struct stacks *stacks,
                         const char *file, int line)
 {
-    struct task *task = likely(!loop->freed) ? pool_get(&loop->task_pool) : NULL;
+    struct task *task =
+        likely(!loop->freed) ? pool_get(&loop->task_pool) : NULL;
 
     if (!task)
         return NULL;
@@ -41,11 +42,15 @@ struct task *task__make(struct loop *loop, struct stacks *stacks,
     context_mark_new(&task->context);
     task->waiter = NULL;
     task->flags = 0;
+    task->future = !stacks;
+    task->undelivered = 0;
     task->scheduler = &loop->scheduler;
-    task->stack = NULL;
     task->stacks = stacks;
     task->references = TASK_HANDLE;
     task->watchers = (struct list){NULL, NULL};
+    task->locks = NULL;
+    task->scope = NULL;
+    task->locals = NULL;
     task->id = ++loop->last_id;
     task->name = NULL;
     task->file = file;
@@ -73,6 +78,8 @@ static void free_task(struct task *task)
 
     if (unlikely(!list_empty(&task->watchers)))
         task__forget_callbacks(task);
+    if (unlikely(task->locals))
+        task__locals_destroy(task);
     memory_free(&loop->allocator, task->name);
     pool_put(&loop->task_pool, task);
 }
@@ -101,12 +108,21 @@ void task__unpin(struct task *task)
     drop(task, TASK_PIN);
 }
 
+/* One that has never run, and will not. */
+static void discard(struct task *task)
+{
+    loop_of_task(task)->n_tasks--;
+    stacks_unreserve(task->stacks);
+    free_task(task);
+}
+
 /*
  * A task that is alive from now on, and made ready by whoever asked for it.
  */
 static struct task *create(struct loop *loop, struct stacks *stacks,
                            task_fn *fn, void *arg, const char *file, int line)
 {
+    const struct task *creator = loop->scheduler.current;
     struct task *task;
 
     if (stacks_reserve(stacks))
@@ -120,15 +136,12 @@ static struct task *create(struct loop *loop, struct stacks *stacks,
     task->arg = arg;
     task->references += TASK_PIN;
     loop->n_tasks++;
+    if (unlikely(creator && creator->locals) &&
+        !task__locals_inherit(task, creator)) {
+        discard(task);
+        return NULL;
+    }
     return task;
-}
-
-/* One that has never run, and will not. */
-static void discard(struct task *task)
-{
-    loop_of_task(task)->n_tasks--;
-    stacks_unreserve(task->stacks);
-    free_task(task);
 }
 
 struct task *task__create(struct loop *loop, task_fn *fn, void *arg)
@@ -140,10 +153,20 @@ struct task *task__create(struct loop *loop, task_fn *fn, void *arg)
     return task;
 }
 
+/* What a coroutine has of its own ends with it. */
+static COLD void leave_all(struct task *task)
+{
+    if (task->scope)
+        task__abort(task, "ended in the midst of a scope");
+    task__locals_destroy(task);
+}
+
 void task__end(struct task *task, int status)
 {
     struct loop *loop = loop_of_task(task);
 
+    if (unlikely(task->scope || task->locals))
+        leave_all(task);
     task->status = status;
     task->done = true;
     for (struct list_node *node = task->watchers.first; node;) {
@@ -152,7 +175,7 @@ void task__end(struct task *task, int status)
         node = node->next;
         watcher->ended(watcher, task);
     }
-    if (!task->stacks)
+    if (task->future)
         return;
     loop->n_tasks--;
     loop->n_daemons -= task->daemon;
@@ -238,8 +261,7 @@ struct task *(loop_create_task)(struct loop *loop, task_fn *fn, void *arg)
 
 void task_detach(struct task *task)
 {
-    if (task && task_has_handle(task) &&
-        !loop_is_inherited(loop_of_task(task)))
+    if (task && task_has_handle(task) && !loop_is_inherited(loop_of_task(task)))
         drop(task, TASK_HANDLE);
 }
 
@@ -271,122 +293,6 @@ bool task_cancelled(const struct task *task)
     return task && task->done && task->status == -ECANCELED;
 }
 
-/* Waiting for another task: a request is passed on to it. */
-struct awaiting {
-    struct waiter waiter;
-    struct watcher watcher;
-    struct task *target;
-};
-
-static void pass_on(struct waiter *waiter, struct requests *requests)
-{
-    task__requests_add(requests,
-                       container_of(waiter, struct awaiting, waiter)->target);
-}
-
-static struct task *awaited(const struct waiter *waiter, size_t i)
-{
-    return i ? NULL : container_of(waiter, struct awaiting, waiter)->target;
-}
-
-static const struct wait_kind AWAITING = {
-    .verb = "awaiting",
-    .cancel = pass_on,
-    .awaited = awaited,
-};
-
-static void wake_awaiter(struct watcher *watcher, struct task *task)
-{
-    struct awaiting *awaiting =
-        container_of(watcher, struct awaiting, watcher);
-
-    list_remove(&watcher->node);
-    task__wake(&awaiting->waiter, task->status);
-}
-
-static void wait_for_end(struct task *self, struct task *task)
-{
-    struct awaiting awaiting = {.target = task,
-                                .watcher = {.ended = wake_awaiter}};
-
-    waiter_init(&awaiting.waiter, self, &AWAITING);
-    list_append(&task->watchers, &awaiting.watcher.node);
-    task__park(&awaiting.waiter);
-}
-
-/*
- * Whether the task waits, at some remove, for `self`. If nobody watches `self`,
- * nobody does: so a chain is not walked again by each that is put before it.
- */
-static bool waits_for(const struct task *task, const struct task *self)
-{
-    if (task != self && list_empty(&self->watchers))
-        return false;
-    while (task && task != self) {
-        const struct waiter *waiter = task->waiter;
-
-        task = waiter && waiter->kind->awaited
-                   ? waiter->kind->awaited(waiter, 0)
-                   : NULL;
-    }
-    return task;
-}
-
-/* Why the caller cannot wait for the task; 0 and the caller: it can. */
-static int may_await(struct task *task, struct task **self)
-{
-    *self = scheduler_self();
-    if (!*self)
-        return -EPERM;
-    if (!task)
-        return -ENOMEM;
-    if (task->scheduler != (*self)->scheduler)
-        return -EINVAL;
-    return !task->done && waits_for(task, *self) ? -EDEADLK : 0;
-}
-
-/*
- * Wait for a task that may be awaited, take its status, and end the handle:
- * meanwhile that is a pin, so that nobody can end it twice.
- */
-static int await(struct task *task, struct task *self)
-{
-    int status;
-
-    task->references += task_has_handle(task) ? TASK_PIN - TASK_HANDLE : TASK_PIN;
-    if (!task->done)
-        wait_for_end(self, task);
-    task->was_read = true;
-    status = task->status;
-    drop(task, TASK_PIN);
-    return status;
-}
-
-int task_await(struct task *task)
-{
-    struct task *self;
-    int error = may_await(task, &self);
-
-    if (error)
-        return error;
-    if (!task->done && self->requested) {
-        self->requested = false;
-        task__request(task);
-    }
-    return await(task, self);
-}
-
-int task_cancel_await(struct task *task)
-{
-    struct task *self;
-    int error = may_await(task, &self);
-
-    if (error)
-        return error;
-    task__request(task);
-    return task_await(task);
-}
-
 bool task_cancel(struct task *task)
 {
     return task && !loop_is_inherited(loop_of_task(task)) &&
@@ -402,8 +308,8 @@ unsigned task_uncancel(struct task *task)
 {
     if (!task || !task->cancelling)
         return 0;
-    if (!--task->cancelling)
-        task->requested = false;
+    if (!--task->cancelling && !task->done)
+        task->undelivered = 0;
     return task->cancelling;
 }
 
@@ -448,7 +354,7 @@ void task__free_all(struct loop *loop)
     struct task *task;
 
     while ((task = task__pool_next(&loop->task_pool, NULL))) {
-        if (!task->done && task->stacks)
+        if (!task->done && !task->future)
             task__report_dropped(task);
         else if (task->done)
             task__report_unread(task);
@@ -460,7 +366,7 @@ struct task *task__next_live(const struct loop *loop, const struct task *task)
 {
     struct task *next = task__pool_next(&loop->task_pool, task);
 
-    while (next && (next->done || !next->stacks))
+    while (next && (next->done || next->future))
         next = task__pool_next(&loop->task_pool, next);
     return next;
 }
@@ -475,8 +381,8 @@ static int compare_ids(const void *a, const void *b)
 
 struct task **task__all_live(struct loop *loop)
 {
-    struct task **tasks =
-        memory_get(&loop->allocator, (loop->n_tasks + 1) * sizeof(struct task *));
+    struct task **tasks = memory_get(
+        &loop->allocator, (loop->n_tasks + 1) * sizeof(struct task *));
     struct task *task = NULL;
 
     if (!tasks)
@@ -526,12 +432,22 @@ size_t task_all(struct task *out[], size_t n)
     return loop->n_tasks;
 }
 
+static bool has_stack(const struct task *task)
+{
+    return task && !task->done && !task->future;
+}
+
 size_t task_stack_size(const struct task *task)
 {
-    return task && !task->done && task->stacks ? task->stacks->size : 0;
+    if (!has_stack(task))
+        return 0;
+    return context_is_new(&task->context) ? task->stacks->size
+                                          : task__stack_size(task->stack);
 }
 
 size_t task_stack_used(const struct task *task)
 {
-    return task && task->stack ? task__stack_used(task->stack) : 0;
+    return has_stack(task) && !context_is_new(&task->context)
+               ? task__stack_used(task->stack)
+               : 0;
 }

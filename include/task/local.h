@@ -1,0 +1,72 @@
+/*
+ * local.h: values that belong to a task, and are handed on to its children.
+ *
+ * A local is a static, zero-initialised struct; each task has a value of its
+ * own in it, or none:
+ *
+ *     static struct task_local request_id;
+ *
+ *     task_local_set(&request_id, id);        in a task
+ *     log_line(task_local_get(&request_id));  in it, or in what it created
+ *
+ * To look one up takes as long as the task has locals that are set.
+ */
+#ifndef TASK_LOCAL_H
+#define TASK_LOCAL_H
+
+#include <task/base.h>
+
+TASK_BEGIN_DECLS
+
+/**
+ * A local. Zero-initialised it is ready; it has to outlive every task in which
+ * it is set.
+ *
+ * A child starts with the values that its creator has at that moment: with the
+ * same pointers where there is no @p destroy, which then nobody owns. Where
+ * there is one, each task owns its value: a child starts with what @p inherit
+ * returns, or without one.
+ *
+ * Both functions are called as callbacks are: they may not suspend.
+ */
+struct task_local {
+    /** Makes the value of a child from its creator's: a copy, or one more
+     *  reference; NULL: the child has none. Called only with @p destroy. */
+    void *(*inherit)(void *value);
+
+    /** Frees a value: when another takes its place, and when its task ends. */
+    void (*destroy)(void *value);
+};
+
+/**
+ * Give the calling task's value.
+ *
+ * @param local  a local
+ *
+ * @return the value, borrowed; NULL when none is set, and outside a task.
+ *
+ * Source: Python's ContextVar.get
+ */
+void *task_local_get(const struct task_local *local);
+
+/**
+ * Set the calling task's value.
+ *
+ * The former value is destroyed, unless it is the same. Tasks that were created
+ * before do not see the new one.
+ *
+ * @param local  a local
+ * @param value  from now on the task's; NULL: none
+ *
+ * @return 0, or
+ *         -ENOMEM  out of memory: the former value stays, @p value is still the
+ *                  caller's,
+ *         -EPERM   called outside a task.
+ *
+ * Source: Python's ContextVar.set
+ */
+int task_local_set(struct task_local *local, void *value);
+
+TASK_END_DECLS
+
+#endif

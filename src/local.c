@@ -1,0 +1,130 @@
+/*
+ * Task locals: a short list of values on each task that has any.
+ */
+#include "loop.h"
+
+#include <errno.h>
+
+struct local_value {
+    struct local_value *next;
+    const struct task_local *local;
+    void *value;
+};
+
+/* What points to the value of a local; or the end of the list. */
+static struct local_value **find(struct task *task,
+                                 const struct task_local *local)
+{
+    struct local_value **at = &task->locals;
+
+    while (*at && (*at)->local != local)
+        at = &(*at)->next;
+    return at;
+}
+
+void *task_local_get(const struct task_local *local)
+{
+    struct task *self = scheduler_self();
+    struct local_value *found = self ? *find(self, local) : NULL;
+
+    return found ? found->value : NULL;
+}
+
+static int put(struct task *task, const struct task_local *local, void *value)
+{
+    struct local_value *new =
+        memory_get(&loop_of_task(task)->allocator, sizeof *new);
+
+    if (!new)
+        return -ENOMEM;
+    *new = (struct local_value){task->locals, local, value};
+    task->locals = new;
+    return 0;
+}
+
+/* Destroy a value as a callback would: no task is current meanwhile. */
+static void destroy(struct scheduler *scheduler, const struct task_local *local,
+                    void *value)
+{
+    struct task *current = scheduler->current;
+
+    if (!local->destroy || !value)
+        return;
+    scheduler->current = NULL;
+    local->destroy(value);
+    scheduler->current = current;
+}
+
+static void *take(struct task *task, struct local_value **at)
+{
+    struct local_value *taken = *at;
+    void *value = taken->value;
+
+    *at = taken->next;
+    memory_free(&loop_of_task(task)->allocator, taken);
+    return value;
+}
+
+int task_local_set(struct task_local *local, void *value)
+{
+    struct task *self = scheduler_self();
+    struct local_value **at;
+    void *former;
+
+    if (!self)
+        return -EPERM;
+    at = find(self, local);
+    if (!*at)
+        return value ? put(self, local, value) : 0;
+    former = (*at)->value;
+    if (value)
+        (*at)->value = value;
+    else
+        take(self, at);
+    if (former != value)
+        destroy(self->scheduler, local, former);
+    return 0;
+}
+
+/* A copy for a child, in the midst of its creator's run. */
+static void *inherit(struct scheduler *scheduler,
+                     const struct local_value *parent)
+{
+    const struct task_local *local = parent->local;
+    struct task *current = scheduler->current;
+    void *value;
+
+    if (!local->destroy)
+        return parent->value;
+    if (!local->inherit)
+        return NULL;
+    scheduler->current = NULL;
+    value = local->inherit(parent->value);
+    scheduler->current = current;
+    return value;
+}
+
+void task__locals_destroy(struct task *task)
+{
+    while (task->locals) {
+        const struct task_local *local = task->locals->local;
+        void *value = take(task, &task->locals);
+
+        destroy(task->scheduler, local, value);
+    }
+}
+
+bool task__locals_inherit(struct task *child, const struct task *creator)
+{
+    for (const struct local_value *parent = creator->locals; parent;
+         parent = parent->next) {
+        void *value = inherit(child->scheduler, parent);
+
+        if (value && put(child, parent->local, value)) {
+            destroy(child->scheduler, parent->local, value);
+            task__locals_destroy(child);
+            return false;
+        }
+    }
+    return true;
+}

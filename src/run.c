@@ -1,0 +1,303 @@
+/*
+ * Running a loop: its turns, and how one is driven from outside.
+ */
+#include "loop.h"
+
+#include <errno.h>
+
+/* While tasks stay ready, turns follow each other without a look at the world
+ * for so long. */
+#define PATIENCE (50 * TASK_MICROSECOND)
+
+int task__loop_enter(struct loop *loop)
+{
+    if (!loop)
+        return -EINVAL;
+    if (loop_is_inherited(loop))
+        return -EPERM;
+    if (loop->running || scheduler_current())
+        return -EBUSY;
+    loop->running = true;
+    loop->scheduler.errno_location = &errno;
+    task__scheduler_current = &loop->scheduler;
+    task__context_note_modes();
+    loop->looked_at = task__clock_now(&loop->clock);
+    loop->looked_at_tick = clock_ticks();
+    loop->woke_at = loop->looked_at;
+    return 0;
+}
+
+/* Have loop_fd tell when the next turn is due. */
+static void set_alarm(struct loop *loop)
+{
+    task_time next = task__timers_next(&loop->timers);
+
+    if (loop->scheduler.ready.first ||
+        (loop->clock.is_virtual && next != TASK_FOREVER))
+        next = 0;
+    loop->poller->backend->alarm(loop->poller, next);
+}
+
+void task__loop_leave(struct loop *loop)
+{
+    loop->running = false;
+    loop->stopping = false;
+    if (loop_is_inherited(loop))
+        return;
+    scheduler_hurry(&loop->scheduler);
+    task__scheduler_current = NULL;
+    if (!loop->clock.is_virtual)
+        loop->busy_time += task__clock_now(&loop->clock) - loop->woke_at;
+    task__stats_publish(loop);
+    if (loop->wants_alarm)
+        set_alarm(loop);
+}
+
+/*
+ * Measure by the clock what PATIENCE is in ticks; none as long as the measure
+ * is too short to be relied on, and where every turn has to be seen.
+ */
+static void set_patience(struct loop *loop, task_time now)
+{
+    struct scheduler *scheduler = &loop->scheduler;
+    task_time elapsed = now - loop->looked_at;
+    uint64_t ticks = clock_ticks() - loop->looked_at_tick;
+
+    scheduler->looked_at = loop->looked_at_tick + ticks;
+    if (elapsed < 10 * TASK_MICROSECOND)
+        return;
+    loop->looked_at = now;
+    loop->looked_at_tick += ticks;
+    scheduler->patience =
+        loop->clock.is_virtual
+            ? 0
+            : (uint64_t)((double)ticks / (double)elapsed * (double)PATIENCE);
+}
+
+/* Wait until then, on the loop's clock; returns what time it is afterwards. */
+static task_time wait_until(struct loop *loop, task_time now, task_time until)
+{
+    struct poller *poller = loop->poller;
+
+    loop->polls++;
+    if (loop->clock.is_virtual) {
+        if (until != TASK_FOREVER && until > now)
+            loop->clock.now = until;
+        return loop->clock.now;
+    }
+    poller->backend->wait(poller, now, until);
+
+    task_time after = task__clock_now(&loop->clock);
+
+    loop->busy_time += now - loop->woke_at;
+    loop->idle_time += after - now;
+    loop->woke_at = after;
+    return after;
+}
+
+/* Whoever waits for all others to be parked sees that they are. */
+static bool tell_watchful(struct loop *loop)
+{
+    bool told = false;
+
+    while (wake_first(&loop->watchful, 0))
+        told = true;
+    return told;
+}
+
+/* Whether nothing can happen any more, though somebody waits for it. */
+static bool is_deadlocked(const struct loop *loop)
+{
+    return !loop->scheduler.ready.first && !loop->timers.n;
+}
+
+int task__loop_look(struct loop *loop, task_time limit)
+{
+    task_time now = task__clock_now(&loop->clock);
+
+    task__timers_fire(&loop->timers, now);
+    if (!loop->scheduler.ready.first && !tell_watchful(loop)) {
+        task_time next = task__timers_next(&loop->timers);
+
+        if (is_deadlocked(loop))
+            return -EDEADLK;
+        now = wait_until(loop, now, next < limit ? next : limit);
+        task__timers_fire(&loop->timers, now);
+    }
+    loop->is_deadlocked = false;
+    set_patience(loop, now);
+    task__stats_publish(loop);
+    return 0;
+}
+
+/* Run batches until this task is done (NULL: for ever), or the loop is
+ * stopped; 0, -EAGAIN, -EDEADLK or -EPERM. */
+static int run_until(struct loop *loop, const struct task *task)
+{
+    for (;;) {
+        task__scheduler_run_batch(&loop->scheduler);
+        if (loop_is_inherited(loop))
+            return -EPERM;
+        if (task && task->done)
+            return 0;
+        if (loop->stopping)
+            return -EAGAIN;
+        if (task__loop_look(loop, TASK_FOREVER)) {
+            task__report_deadlock(loop);
+            return -EDEADLK;
+        }
+    }
+}
+
+static int watch_main_end(struct loop *loop, struct task *task)
+{
+    int status = run_until(loop, task);
+
+    if (!status) {
+        task->was_read = true;
+        status = task->status;
+    }
+    if (status != -EPERM || !loop_is_inherited(loop))
+        task_detach(task);
+    return status;
+}
+
+/* When main ends, its run ends with the batch. */
+static void hurry_home(struct watcher *watcher, struct task *task)
+{
+    list_remove(&watcher->node);
+    scheduler_hurry(task->scheduler);
+}
+
+int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
+{
+    struct watcher end = {.ended = hurry_home};
+    int status;
+
+    if (!fn)
+        return -EINVAL;
+    status = task__loop_enter(loop);
+    if (status)
+        return status;
+
+    struct task *task = task__create(loop, fn, arg);
+
+    if (task) {
+        list_append(&task->watchers, &end.node);
+        status = watch_main_end(loop, task);
+    } else {
+        status = -ENOMEM;
+    }
+    list_remove(&end.node);
+    task__loop_leave(loop);
+    return status;
+}
+
+int loop_run_forever(struct loop *loop)
+{
+    int status = task__loop_enter(loop);
+
+    if (status)
+        return status;
+    status = run_until(loop, NULL);
+    task__loop_leave(loop);
+    return status == -EAGAIN ? 0 : status;
+}
+
+void loop_stop(struct loop *loop)
+{
+    if (!loop || loop_is_inherited(loop))
+        return;
+    loop->stopping = true;
+    scheduler_hurry(&loop->scheduler);
+}
+
+static bool is_alive(const struct loop *loop)
+{
+    return loop->n_tasks > loop->n_daemons || loop->n_callbacks;
+}
+
+int loop_run_turn(struct loop *loop, task_time timeout)
+{
+    int status = task__loop_enter(loop);
+
+    if (status)
+        return status;
+    task__scheduler_run_batch(&loop->scheduler);
+    if (!loop_is_inherited(loop) && !loop->stopping) {
+        bool waits = timeout > 0 && is_alive(loop);
+        task_time now = task__clock_now(&loop->clock);
+
+        status = task__loop_look(loop, waits ? clock_after(now, timeout) : now);
+    }
+    if (loop_is_inherited(loop))
+        status = -EPERM;
+    else if (!is_alive(loop))
+        status = 0;
+    else if (status)
+        task__report_deadlock(loop);
+    else
+        status = 1;
+    task__loop_leave(loop);
+    return status;
+}
+
+int loop_fd(struct loop *loop)
+{
+    int fd;
+
+    if (!loop)
+        return -EINVAL;
+    if (loop_is_inherited(loop))
+        return -EPERM;
+    fd = loop->poller->backend->fd(loop->poller);
+    if (fd >= 0 && !loop->wants_alarm) {
+        loop->wants_alarm = true;
+        set_alarm(loop);
+    }
+    return fd;
+}
+
+task_time loop_next_timeout(const struct loop *loop)
+{
+    struct timers *timers = loop ? loop->scheduler.timers : NULL;
+    task_time next;
+
+    if (!loop || loop_is_inherited(loop))
+        return TASK_FOREVER;
+    if (loop->scheduler.ready.first || loop->scheduler.batch)
+        return 0;
+    next = task__timers_next(timers);
+    if (next == TASK_FOREVER)
+        return TASK_FOREVER;
+
+    task_time now = task__clock_now(&loop->clock);
+
+    return next > now ? next - now : 0;
+}
+
+struct loop *loop_current(void)
+{
+    struct scheduler *scheduler = scheduler_current();
+
+    return scheduler ? loop_of(scheduler) : NULL;
+}
+
+task_time loop_time(void)
+{
+    static const struct clock monotonic = {0};
+    struct scheduler *scheduler = scheduler_current();
+
+    return task__clock_now(scheduler ? scheduler->clock : &monotonic);
+}
+
+void loop_advance(struct loop *loop, task_time by)
+{
+    if (!loop || !loop->clock.is_virtual || loop_is_inherited(loop))
+        return;
+    loop->clock.now = clock_after(loop->clock.now, by);
+    if (loop->clock.now == TASK_FOREVER)
+        loop->clock.now--;
+    if (!loop->running)
+        loop->scheduler.stirred(&loop->scheduler);
+}

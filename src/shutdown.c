@@ -1,0 +1,53 @@
+/*
+ * The end of a loop: what is left is cancelled, and run to its end.
+ */
+#include "loop.h"
+
+/* Ask all tasks that are left to end; false: none is new. */
+static bool ask_to_end(struct loop *loop, bool daemons)
+{
+    struct task *task = NULL;
+    bool asked = false;
+
+    while ((task = task__next_live(loop, task))) {
+        if (task->ending || (task->daemon && !daemons))
+            continue;
+        task->ending = true;
+        loop->n_ending++;
+        task__request(task);
+        asked = true;
+    }
+    return asked;
+}
+
+/*
+ * End what is left: in rounds, since what cleans up may create tasks, which it
+ * may need; daemons last. Those that nothing can wake, and those that are there
+ * when the time is up, are dropped.
+ */
+void task__loop_shut_down(struct loop *loop)
+{
+    task_time timeout = loop->options.shutdown_timeout;
+    task_time limit = timeout > 0
+                          ? clock_after(task__clock_now(&loop->clock), timeout)
+                          : TASK_FOREVER;
+
+    while (loop->n_tasks) {
+        int status = 0;
+
+        if (!loop->n_ending)
+            ask_to_end(loop, loop->n_tasks == loop->n_daemons);
+        loop->stopping = false;
+        task__scheduler_run_batch(&loop->scheduler);
+        if (loop_is_inherited(loop))
+            return;
+        if (loop->n_tasks)
+            status = task__loop_look(loop, limit);
+        if (status && !ask_to_end(loop, true)) {
+            task__report_deadlock(loop);
+            return;
+        }
+        if (task__clock_now(&loop->clock) >= limit)
+            return;
+    }
+}

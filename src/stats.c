@@ -1,0 +1,81 @@
+/*
+ * The figures of a loop, for its own thread and for others: these read what was
+ * published at the last look at the world, under a sequence lock.
+ *
+ * H.-J. Boehm, "Can seqlocks get along with programming language memory
+ * models?", MSPC 2012.
+ */
+#include "loop.h"
+
+#include <string.h>
+
+enum { WORDS = sizeof(struct loop_stats) / sizeof(uintptr_t) };
+
+_Static_assert(sizeof(struct loop_stats) % sizeof(uintptr_t) == 0,
+               "is copied by words");
+
+static void add_stacks(struct loop_stats *stats, const struct stacks *stacks)
+{
+    stats->stacks_cached += stacks->n_warm + (stacks->hot != NULL);
+    stats->stacks_used += stacks->n_all - stacks->n_free;
+}
+
+static void count(const struct loop *loop, struct loop_stats *stats)
+{
+    const struct scheduler *scheduler = &loop->scheduler;
+    size_t running = scheduler->current != NULL;
+
+    *stats = (struct loop_stats){
+        .tasks = loop->n_tasks,
+        .parked = scheduler->n_parked,
+        .ready = loop->n_tasks - scheduler->n_parked - running + loop->n_queued,
+        .timers = loop->timers.n,
+        .turns = scheduler->turns,
+        .switches = scheduler->switches,
+        .polls = loop->polls,
+        .idle_time = loop->idle_time,
+        .busy_time = loop->busy_time,
+    };
+    add_stacks(stats, &loop->stacks);
+    for (const struct stack_size *size = loop->other_stacks; size;
+         size = size->next)
+        add_stacks(stats, &size->stacks);
+}
+
+/* The version is odd while the words are written. */
+void task__stats_publish(struct loop *loop)
+{
+    struct loop_stats stats;
+    uintptr_t words[WORDS];
+    unsigned version = loop->published.version;
+
+    count(loop, &stats);
+    memcpy(words, &stats, sizeof stats);
+    __atomic_store_n(&loop->published.version, version + 1, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < WORDS; i++)
+        __atomic_store_n(&loop->published.words[i], words[i], __ATOMIC_RELEASE);
+    __atomic_store_n(&loop->published.version, version + 2, __ATOMIC_RELEASE);
+}
+
+/* False: they were written meanwhile. */
+static bool read_published(const struct loop *loop, struct loop_stats *stats)
+{
+    const struct published_stats *published = &loop->published;
+    uintptr_t words[WORDS];
+    unsigned version = __atomic_load_n(&published->version, __ATOMIC_ACQUIRE);
+
+    for (size_t i = 0; i < WORDS; i++)
+        words[i] = __atomic_load_n(&published->words[i], __ATOMIC_ACQUIRE);
+    memcpy(stats, words, sizeof *stats);
+    return version % 2 == 0 &&
+           version == __atomic_load_n(&published->version, __ATOMIC_RELAXED);
+}
+
+void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
+{
+    if (scheduler_current() == &loop->scheduler)
+        count(loop, stats);
+    else
+        while (!read_published(loop, stats))
+            continue;
+}

@@ -64,7 +64,10 @@
 #include <task/base.h>
 #include <task/core.h>
 #include <task/debug.h>
+#include <task/local.h>
 #include <task/loop.h>
+#include <task/scope.h>
+#include <task/several.h>
 #include <task/time.h>
 
 #endif

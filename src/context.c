@@ -26,8 +26,8 @@ static THREAD_LOCAL struct beginning {
     struct context *context;
     void (*entry)(void *arg);
     void *arg;
-    ucontext_t *made; /* by makecontext: where to enter */
-    ucontext_t *here; /* what swapcontext leaves */
+    ucontext_t *made;    /* by makecontext: where to enter */
+    ucontext_t *here;    /* what swapcontext leaves */
     struct context back; /* where the coroutine was begun */
     bool entered;
 } beginning;
@@ -46,14 +46,12 @@ static void leave_asan(struct context *from, struct context *to)
     from->size = stack.size;
     stack.low = to->low;
     stack.size = to->size;
-    __sanitizer_start_switch_fiber(&from->fake_stack, to->low,
-                                   to->size);
+    __sanitizer_start_switch_fiber(&from->fake_stack, to->low, to->size);
 }
 
 static void arrive_asan(struct context *self, struct context *left)
 {
-    __sanitizer_finish_switch_fiber(self->fake_stack,
-                                    left ? &left->low : NULL,
+    __sanitizer_finish_switch_fiber(self->fake_stack, left ? &left->low : NULL,
                                     left ? &left->size : NULL);
 }
 

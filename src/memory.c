@@ -44,8 +44,7 @@ void task__pool_init(struct pool *pool, const struct allocator *allocator,
     memset(pool, 0, sizeof *pool);
     pool->allocator = allocator;
     pool->align = align;
-    pool->stride =
-        (object_size + sizeof(uintptr_t) + align - 1) & ~(align - 1);
+    pool->stride = (object_size + sizeof(uintptr_t) + align - 1) & ~(align - 1);
     pool->sweep_at = POOL_SPARE / pool->stride;
 }
 
@@ -134,7 +133,8 @@ void task__pool_sweep(struct pool *pool)
         }
     }
     *end = NULL;
-    for (struct list_node *node = pool->chunks.first, *next; node; node = next) {
+    for (struct list_node *node = pool->chunks.first, *next; node;
+         node = next) {
         struct chunk *chunk = container_of(node, struct chunk, node);
 
         next = node->next;

@@ -50,8 +50,9 @@ struct timer {
 
 struct timer_slot {
     struct timer *chains[TIMER_CHAINS];
-    task_time earliest; /* no timer of the slot is earlier; of a non-empty one */
-    bool exact;         /* ... and one is as early as that */
+    task_time
+        earliest; /* no timer of the slot is earlier; of a non-empty one */
+    bool exact;   /* ... and one is as early as that */
 };
 
 struct timers {

@@ -14,7 +14,9 @@ clock stack context timer
 scheduler
 poller
 loop.h
-report loop.c callback task future sleep version
+report stats run shutdown loop.c callback task local future sleep version
+scope await several
+timeout group wait gather as
 '
 
 cd "$root/src"

@@ -1,0 +1,128 @@
+/*
+ * Tasks in the order in which they end: each watch goes, when its task ends,
+ * from the task's list of watchers to the list of what is completed.
+ */
+#include "several.h"
+
+#include "loop.h"
+#include "scope.h"
+
+#include <errno.h>
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for the next of",
+    .each_awaited = task__several_each,
+};
+
+/* The watches, and whose they are. */
+struct walk {
+    struct several several;
+    struct task_as_completed *it;
+};
+
+static struct list *completed_of(struct task_as_completed *it)
+{
+    return (struct list *)(void *)&it->completed;
+}
+
+static void complete(struct several *several, struct watch *watch)
+{
+    struct walk *walk = container_of(several, struct walk, several);
+
+    list_append(completed_of(walk->it), &watch->watcher.node);
+    if (waiter_is_parked(&several->waiter))
+        task__wake(&several->waiter, 0);
+}
+
+static int begin_walk(struct task_as_completed *it, struct task *self,
+                      struct task *const tasks[], size_t n)
+{
+    struct loop *loop = loop_of_task(self);
+    struct walk *walk = memory_get(&loop->allocator, sizeof *walk);
+    int error = -ENOMEM;
+
+    if (!walk)
+        return error;
+    walk->it = it;
+    walk->several.ended = complete;
+    walk->several.waiter.task = self;
+    error = task__several_begin(&walk->several, self, tasks, n, true);
+    if (error) {
+        memory_free(&loop->allocator, walk);
+        return error;
+    }
+    it->several = &walk->several;
+    for (size_t i = 0; i < n; i++) {
+        struct watch *watch = &walk->several.watches[i];
+
+        it->n_left += watch->task != NULL;
+        if (watch->task && watch->task->done)
+            list_append(completed_of(it), &watch->watcher.node);
+    }
+    return 0;
+}
+
+int task_as_completed_begin(struct task_as_completed *it,
+                            struct task *const tasks[], size_t n)
+{
+    int error;
+
+    if (!task__scope_begin(&it->scope, TASK_FOREVER))
+        return it->scope.again ? -EALREADY : it->scope.error;
+    *completed_of(it) = (struct list){NULL, NULL};
+    it->n_left = 0;
+    it->is_cancelled = false;
+    error = begin_walk(it, it->scope.task, tasks, n);
+    if (error)
+        task__scope_refuse(&it->scope, error);
+    return error;
+}
+
+/* Wait until something is completed. */
+static int wait(struct task_as_completed *it, struct task *self)
+{
+    struct several *several = it->several;
+
+    if (!list_empty(completed_of(it)))
+        return 0;
+    waiter_init(&several->waiter, self, &WAITING);
+    return task__park(&several->waiter);
+}
+
+struct task *task_as_completed_next(struct task_as_completed *it)
+{
+    struct task *self = scheduler_self();
+    int error;
+
+    if (!self || !task__scope_is_open(&it->scope) || it->scope.task != self)
+        return NULL;
+    error = task_enter(&self);
+    if (!error && !it->n_left)
+        return NULL;
+    if (!error)
+        error = wait(it, self);
+    if (error) {
+        it->is_cancelled = true;
+        return NULL;
+    }
+    it->n_left--;
+    return container_of(list_pop(completed_of(it)), struct watch, watcher.node)
+        ->task;
+}
+
+int task_as_completed_end(struct task_as_completed *it, int status)
+{
+    struct task_scope *scope = &it->scope;
+    const struct allocator *allocator;
+    struct walk *walk;
+    int error = task__scope_check(scope);
+
+    if (error)
+        return status ? status : error;
+    walk = container_of(it->several, struct walk, several);
+    allocator = walk->several.allocator;
+    task__several_end(&walk->several);
+    memory_free(allocator, walk);
+    task__scope_end(scope);
+    return !status && it->is_cancelled ? -ECANCELED : status;
+}

@@ -1,0 +1,196 @@
+/*
+ * Waiting for the end of several tasks: all that counts is theirs, or the first.
+ */
+#include "several.h"
+
+#include "loop.h"
+
+#include <errno.h>
+
+/* Ask all to end: the caller was cancelled before it could wait. */
+static bool pass_on_waiting(struct several *several, struct task *self)
+{
+    if (likely(!self->undelivered) || !several->n_left)
+        return false;
+    task_take_requests(self);
+    task__several_request(several);
+    return true;
+}
+
+static void park(struct several *several, struct task *self,
+                 const struct wait_kind *kind)
+{
+    waiter_init(&several->waiter, self, kind);
+    task__park(&several->waiter);
+}
+
+static void wake(struct several *several)
+{
+    if (waiter_is_parked(&several->waiter))
+        task__wake(&several->waiter, 0);
+}
+
+/* All. */
+
+struct gathering {
+    struct several several;
+    int failure; /* the first in time, else 0 */
+    bool is_one_cancelled;
+    bool is_asked; /* the caller was cancelled */
+};
+
+static struct gathering *gathering_of(struct several *several)
+{
+    return container_of(several, struct gathering, several);
+}
+
+static void note(struct gathering *gathering, int status)
+{
+    if (status == -ECANCELED)
+        gathering->is_one_cancelled = true;
+    else if (status < 0 && !gathering->failure)
+        gathering->failure = status;
+}
+
+static void one_of_all_ended(struct several *several, struct watch *watch)
+{
+    note(gathering_of(several), watch->task->status);
+    if (!several->n_left)
+        wake(several);
+}
+
+static void pass_on_to_all(struct waiter *waiter, struct task_chain *requests)
+{
+    gathering_of(several_of(waiter))->is_asked = true;
+    task__several_pass_on(waiter, requests);
+}
+
+static const struct wait_kind GATHERING = {
+    .verb = "gathering",
+    .cancel = pass_on_to_all,
+    .each_awaited = task__several_each,
+    .needs_all = true,
+};
+
+int task_gather(struct task *const tasks[], size_t n, int statuses[])
+{
+    struct gathering gathering = {.failure = 0};
+    struct several *several = &gathering.several;
+    struct task *self = scheduler_self();
+    int error;
+
+    if (!self)
+        return -EPERM;
+    several->ended = one_of_all_ended;
+    several->waiter.task = self;
+    error = task__several_begin(several, self, tasks, n, true);
+    if (error)
+        return error;
+    task__several_take_handles(several);
+    for (size_t i = 0; i < n; i++)
+        if (task_done(tasks[i]))
+            note(&gathering, status_of(tasks[i]));
+    gathering.is_asked = pass_on_waiting(several, self);
+    if (several->n_left)
+        park(several, self, &GATHERING);
+    for (size_t i = 0; statuses && i < n; i++)
+        statuses[i] = status_of(tasks[i]);
+    task__several_end(several);
+    if (!gathering.is_asked && gathering.failure)
+        return gathering.failure;
+    return gathering.is_asked || gathering.is_one_cancelled ? -ECANCELED : 0;
+}
+
+/* The first. */
+
+struct race {
+    struct several several;
+    size_t winner; /* its index; n: there is none yet */
+    bool is_asked; /* the caller was cancelled: there will be none */
+};
+
+static struct race *race_of(struct several *several)
+{
+    return container_of(several, struct race, several);
+}
+
+static void one_of_a_race_ended(struct several *several, struct watch *watch)
+{
+    struct race *race = race_of(several);
+    bool wins = race->winner == several->n && !race->is_asked;
+
+    if (wins)
+        race->winner = (size_t)(watch - several->watches);
+    if (wins || !several->n_left)
+        wake(several);
+}
+
+static void pass_on_to_racers(struct waiter *waiter,
+                              struct task_chain *requests)
+{
+    struct race *race = race_of(several_of(waiter));
+
+    if (race->winner < race->several.n) {
+        waiter_defer(waiter, requests);
+    } else {
+        race->is_asked = true;
+        task__several_pass_on(waiter, requests);
+    }
+}
+
+static const struct wait_kind RACING = {
+    .verb = "racing",
+    .cancel = pass_on_to_racers,
+    .each_awaited = task__several_each,
+    .needs_all = true,
+};
+
+/* Until there is a winner, and then the others have ended. */
+static void run_race(struct race *race, struct task *self)
+{
+    struct several *several = &race->several;
+
+    if (race->winner == several->n && several->n_left)
+        park(several, self, &RACING);
+    if (!race->is_asked)
+        task__several_request(several);
+    while (several->n_left)
+        park(several, self, &RACING);
+}
+
+static size_t first_done(struct task *const tasks[], size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && !task_done(tasks[i]))
+        i++;
+    return i;
+}
+
+int task_race(struct task *const tasks[], size_t n, int *status)
+{
+    struct race race = {.is_asked = false};
+    struct several *several = &race.several;
+    struct task *self = scheduler_self();
+    int error;
+
+    if (!self)
+        return -EPERM;
+    if (!n)
+        return -EINVAL;
+    several->ended = one_of_a_race_ended;
+    several->waiter.task = self;
+    error = task__several_begin(several, self, tasks, n, true);
+    if (error)
+        return error;
+    task__several_take_handles(several);
+    race.winner = n;
+    race.is_asked = pass_on_waiting(several, self);
+    if (!race.is_asked && race.winner == n)
+        race.winner = first_done(tasks, n);
+    run_race(&race, self);
+    if (status && !race.is_asked)
+        *status = status_of(tasks[race.winner]);
+    task__several_end(several);
+    return race.is_asked ? -ECANCELED : (int)race.winner;
+}

@@ -1,0 +1,303 @@
+/*
+ * Groups: children that do not outlive a scope.
+ *
+ * A child is a record in the loop's pool, which watches the child's task and is
+ * in the list of the group's children, until it ends. What ends a group asks
+ * every child, and the owner if it is not waiting for them already.
+ */
+#include "scope.h"
+
+#include "loop.h"
+
+#include <string.h>
+
+struct child {
+    struct watcher watcher;
+    struct list_node node;
+    struct task_group *group;
+    struct task *task;
+};
+
+_Static_assert(sizeof(struct child) <= RECORD_SIZE, "fits the pool");
+
+static struct list *children_of(struct task_group *group)
+{
+    return (struct list *)(void *)&group->children;
+}
+
+static struct child *child_of(struct list_node *node)
+{
+    return container_of(node, struct child, node);
+}
+
+static void ask_children(struct task_group *group, struct task_chain *requests)
+{
+    struct list_node *node = children_of(group)->first;
+
+    for (; node; node = node->next)
+        task__chain_request(requests, child_of(node)->task);
+}
+
+/* End the group early, once. */
+static void abort_group(struct task_group *group)
+{
+    struct task_chain requests = {NULL, NULL};
+
+    if (group->is_aborting)
+        return;
+    group->is_aborting = true;
+    ask_children(group, &requests);
+    task__chain_run(&requests);
+    if (!group->is_ending)
+        task__scope_ask(&group->scope);
+}
+
+static bool is_failure(int status)
+{
+    return status < 0 && status != -ECANCELED;
+}
+
+static void note_failure(struct task_group *group, const struct task *task,
+                         int status)
+{
+    size_t i = group->n_failures++;
+
+    if (i >= TASK_GROUP_FAILURES)
+        return;
+    group->failures[i] =
+        (struct task_failure){.id = task->id, .status = status};
+    strncat(group->failures[i].name, task_name(task),
+            sizeof group->failures[i].name - 1);
+}
+
+static void child_ended(struct watcher *watcher, struct task *task)
+{
+    struct child *child = container_of(watcher, struct child, watcher);
+    struct task_group *group = child->group;
+
+    list_remove(&child->watcher.node);
+    list_remove(&child->node);
+    pool_put(&loop_of_task(task)->record_pool, child);
+    group->n_children--;
+    task->was_read = true;
+    if (is_failure(task->status)) {
+        if (!group->failure)
+            group->failure = task->status;
+        note_failure(group, task, task->status);
+        abort_group(group);
+    }
+    if (!group->n_children && group->waiter)
+        task__wake(group->waiter, 0);
+}
+
+void task_group_begin(struct task_group *group)
+{
+    bool is_early = group->early == group;
+
+    if (!task__scope_begin(&group->scope, TASK_FOREVER))
+        return;
+    group->early = NULL;
+    *children_of(group) = (struct list){NULL, NULL};
+    group->n_children = 0;
+    group->waiter = NULL;
+    group->failure = 0;
+    group->is_ending = false;
+    group->is_aborting = false;
+    group->is_cancelled = false;
+    group->is_asked = false;
+    group->n_failures = 0;
+    if (is_early)
+        task_group_cancel(group);
+}
+
+/* Whether there can be another child; 0, or why not. */
+static int may_create(const struct task_group *group, task_fn *fn)
+{
+    struct scheduler *scheduler = scheduler_current();
+
+    if (!scheduler)
+        return -EPERM;
+    if (!fn || !task__scope_is_open(&group->scope) ||
+        group->scope.task->scheduler != scheduler)
+        return -EINVAL;
+    return group->is_aborting ? -ESHUTDOWN : 0;
+}
+
+/* A child with a handle; NULL and the error. */
+static struct task *create(struct task_group *group, task_fn *fn, void *arg,
+                           const char *file, int line, int *error)
+{
+    struct loop *loop = loop_current();
+    struct child *child;
+
+    *error = may_create(group, fn);
+    if (*error)
+        return NULL;
+    *error = -ENOMEM;
+    child = pool_get(&loop->record_pool);
+    if (!child)
+        return NULL;
+    child->task = task_create_at(fn, arg, NULL, file, line);
+    if (!child->task) {
+        pool_put(&loop->record_pool, child);
+        return NULL;
+    }
+    child->watcher.ended = child_ended;
+    child->group = group;
+    list_append(&child->task->watchers, &child->watcher.node);
+    list_append(children_of(group), &child->node);
+    group->n_children++;
+    return child->task;
+}
+
+struct task *task_group_create_at(struct task_group *group, task_fn *fn,
+                                  void *arg, const char *file, int line)
+{
+    int error;
+
+    return create(group, fn, arg, file, line, &error);
+}
+
+int task_group_start_at(struct task_group *group, task_fn *fn, void *arg,
+                        const char *file, int line)
+{
+    int error;
+    struct task *task = create(group, fn, arg, file, line, &error);
+
+    if (!task)
+        return error;
+    task_detach(task);
+    return 0;
+}
+
+struct task *(task_group_create)(struct task_group *group, task_fn *fn,
+                                 void *arg)
+{
+    return task_group_create_at(group, fn, arg, NULL, 0);
+}
+
+int(task_group_start)(struct task_group *group, task_fn *fn, void *arg)
+{
+    return task_group_start_at(group, fn, arg, NULL, 0);
+}
+
+void task_group_cancel(struct task_group *group)
+{
+    if (task__scope_is_open(&group->scope)) {
+        group->is_cancelled = true;
+        abort_group(group);
+    } else if (!group->scope.state) {
+        group->early = group;
+    }
+}
+
+/* Waiting for the children. */
+
+struct ending {
+    struct waiter waiter;
+    struct task_group *group;
+};
+
+static struct task_group *group_of(const struct waiter *waiter)
+{
+    return container_of(waiter, struct ending, waiter)->group;
+}
+
+static void pass_on(struct waiter *waiter, struct task_chain *requests)
+{
+    struct task_group *group = group_of(waiter);
+
+    group->is_asked = true;
+    group->is_aborting = true;
+    ask_children(group, requests);
+}
+
+static void name_children(const struct waiter *waiter, visit_fn *visit,
+                          void *arg)
+{
+    struct list_node *node = children_of(group_of(waiter))->first;
+
+    for (; node; node = node->next)
+        visit(child_of(node)->task, arg);
+}
+
+static const struct wait_kind ENDING = {
+    .verb = "waiting for the children of its group",
+    .cancel = pass_on,
+    .each_awaited = name_children,
+    .needs_all = true,
+};
+
+/* A request that waits is passed on, while there is somebody to hear it. */
+static void pass_on_waiting(struct ending *ending, struct task *self)
+{
+    struct task_chain requests = {NULL, NULL};
+
+    if (likely(!self->undelivered) || !ending->group->n_children)
+        return;
+    task_take_requests(self);
+    pass_on(&ending->waiter, &requests);
+    task__chain_run(&requests);
+}
+
+static void wait_for_children(struct task_group *group)
+{
+    struct task *self = group->scope.task;
+    struct ending ending = {.group = group};
+
+    pass_on_waiting(&ending, self);
+    while (group->n_children) {
+        waiter_init(&ending.waiter, self, &ENDING);
+        group->waiter = &ending.waiter;
+        task__park(&ending.waiter);
+        group->waiter = NULL;
+    }
+}
+
+/* The status to go on with, and whether a request is lost by it. */
+static int conclude(const struct task_group *group, int status,
+                    bool from_outside)
+{
+    if (is_failure(status))
+        return status;
+    if (group->failure)
+        return group->failure;
+    if (from_outside)
+        return -ECANCELED;
+    return status == -ECANCELED && group->scope.asks ? 0 : status;
+}
+
+int task_group_end(struct task_group *group, int status)
+{
+    struct task_scope *scope = &group->scope;
+    int error = task__scope_check(scope);
+    bool from_outside;
+
+    if (unlikely(error))
+        return error;
+    group->is_ending = true;
+    task__scope_take_back(scope);
+    from_outside = status == -ECANCELED && scope_requests(scope);
+    if (is_failure(status))
+        note_failure(group, scope->task, status);
+    if (status < 0)
+        abort_group(group);
+    wait_for_children(group);
+    from_outside |= group->is_asked;
+    task__scope_end(scope);
+    status = conclude(group, status, from_outside);
+    if (from_outside && status != -ECANCELED)
+        scope_rearm(scope);
+    return status;
+}
+
+size_t task_group_failures(const struct task_group *group,
+                           struct task_failure out[], size_t n)
+{
+    size_t kept = group->n_failures < TASK_GROUP_FAILURES ? group->n_failures
+                                                          : TASK_GROUP_FAILURES;
+
+    for (size_t i = 0; i < n && i < kept; i++)
+        out[i] = group->failures[i];
+    return group->n_failures;
+}

@@ -1,0 +1,138 @@
+#include "several.h"
+
+#include "loop.h"
+
+#include <errno.h>
+
+static void watch_ended(struct watcher *watcher, struct task *task)
+{
+    struct watch *watch = container_of(watcher, struct watch, watcher);
+    struct several *several = watch->several;
+
+    (void)task;
+    list_remove(&watcher->node);
+    several->n_left--;
+    several->ended(several, watch);
+}
+
+static int check(struct task *self, struct task *const tasks[], size_t n,
+                 bool needs_all)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct task *task = tasks[i];
+
+        if (!task)
+            continue;
+        if (task->scheduler != self->scheduler)
+            return -EINVAL;
+        if (task == self ||
+            (needs_all && !task->done && task__needs(task, self)))
+            return -EDEADLK;
+    }
+    return 0;
+}
+
+static bool make_room(struct several *several, size_t n)
+{
+    several->watches = several->few;
+    if (n > SEVERAL_FEW)
+        several->watches =
+            n > SIZE_MAX / sizeof *several->watches
+                ? NULL
+                : memory_get(several->allocator, n * sizeof *several->watches);
+    return several->watches;
+}
+
+static void watch(struct several *several, struct watch *watch,
+                  struct task *task)
+{
+    watch->task = task;
+    if (!task)
+        return;
+    watch->several = several;
+    watch->watcher.ended = watch_ended;
+    watch->watcher.node.list = NULL;
+    task->references += TASK_PIN;
+    if (task->done)
+        return;
+    list_append(&task->watchers, &watch->watcher.node);
+    several->n_left++;
+}
+
+int task__several_begin(struct several *several, struct task *self,
+                        struct task *const tasks[], size_t n, bool needs_all)
+{
+    struct task_chain met = {NULL, NULL};
+    int error = check(self, tasks, n, needs_all);
+
+    if (error)
+        return error;
+    several->allocator = &loop_of_task(self)->allocator;
+    several->n = n;
+    several->n_left = 0;
+    if (!make_room(several, n))
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        watch(several, &several->watches[i],
+              tasks[i] && task_chain_append(&met, tasks[i]) ? tasks[i] : NULL);
+    while (task_chain_pop(&met))
+        continue;
+    return 0;
+}
+
+void task__several_end(struct several *several)
+{
+    for (size_t i = 0; i < several->n; i++) {
+        struct watch *watch = &several->watches[i];
+
+        if (!watch->task)
+            continue;
+        list_remove(&watch->watcher.node);
+        task__unpin(watch->task);
+    }
+    if (several->watches != several->few)
+        memory_free(several->allocator, several->watches);
+}
+
+void task__several_take_handles(struct several *several)
+{
+    for (size_t i = 0; i < several->n; i++) {
+        struct task *task = several->watches[i].task;
+
+        if (!task)
+            continue;
+        if (task_has_handle(task))
+            task->references -= TASK_HANDLE;
+        task->was_read = true;
+    }
+}
+
+void task__several_each(const struct waiter *waiter, visit_fn *visit, void *arg)
+{
+    const struct several *several = several_of(waiter);
+
+    for (size_t i = 0; i < several->n; i++) {
+        struct task *task = several->watches[i].task;
+
+        if (task && !task->done)
+            visit(task, arg);
+    }
+}
+
+static void chain_one(struct task *task, void *requests)
+{
+    task__chain_request(requests, task);
+}
+
+void task__several_pass_on(struct waiter *waiter, struct task_chain *requests)
+{
+    task__several_each(waiter, chain_one, requests);
+}
+
+void task__several_request(struct several *several)
+{
+    struct task_chain requests = {NULL, NULL};
+
+    task__several_pass_on(&several->waiter, &requests);
+    task__chain_run(&requests);
+}

@@ -1,0 +1,100 @@
+/*
+ * Time-outs: a timer asks the task of a scope to end.
+ */
+#include "scope.h"
+
+#include "loop.h"
+
+_Static_assert(sizeof(struct timer) == sizeof((struct task_timeout *)0)->timer,
+               "as the header says");
+
+static struct timer *timer_of(struct task_timeout *timeout)
+{
+    return (struct timer *)(void *)timeout->timer;
+}
+
+static void expire(struct timer *timer)
+{
+    struct task_timeout *timeout =
+        container_of(timer, struct task_timeout, timer);
+
+    timeout->is_expired = true;
+    task__scope_ask(&timeout->scope);
+}
+
+static ALWAYS_INLINE void begin(struct task_timeout *timeout,
+                                struct scheduler *scheduler, task_time when)
+{
+    bool began = task__scope_begin(&timeout->scope, when);
+
+    if (!timeout->scope.again)
+        timeout->is_expired = false;
+    if (unlikely(!began))
+        return;
+    timer_of(timeout)->fire = expire;
+    timer_of(timeout)->slot = NULL;
+    if (when != TASK_FOREVER)
+        task__timer_arm(scheduler->timers, timer_of(timeout), when);
+}
+
+void task_timeout_begin_at(struct task_timeout *timeout, task_time when)
+{
+    begin(timeout, scheduler_current(), when);
+}
+
+void task_timeout_begin(struct task_timeout *timeout, task_time delay)
+{
+    struct scheduler *scheduler = scheduler_current();
+
+    begin(timeout, scheduler,
+          scheduler && delay != TASK_FOREVER
+              ? clock_after(task__clock_now(scheduler->clock), delay)
+              : TASK_FOREVER);
+}
+
+int task_timeout_end(struct task_timeout *timeout, int status)
+{
+    struct task_scope *scope = &timeout->scope;
+    int error = task__scope_check(scope);
+
+    if (unlikely(error))
+        return error;
+    task__timer_cancel(scope->task->scheduler->timers, timer_of(timeout));
+    task__scope_take_back(scope);
+    task__scope_end(scope);
+    return status == -ECANCELED && timeout->is_expired && !scope_requests(scope)
+               ? -ETIMEDOUT
+               : status;
+}
+
+int task_timeout_reschedule(struct task_timeout *timeout, task_time when)
+{
+    struct scheduler *scheduler = scheduler_current();
+    struct timer *timer = timer_of(timeout);
+
+    if (!scheduler || !task__scope_is_open(&timeout->scope) ||
+        timeout->scope.task->scheduler != scheduler || timeout->is_expired)
+        return -EINVAL;
+    task__timer_cancel(scheduler->timers, timer);
+    timeout->scope.deadline = when;
+    if (when != TASK_FOREVER)
+        task__timer_arm(scheduler->timers, timer, when);
+    return 0;
+}
+
+bool task_timeout_expired(const struct task_timeout *timeout)
+{
+    return timeout->is_expired;
+}
+
+task_time task_deadline(void)
+{
+    const struct task *self = scheduler_self();
+    task_time nearest = TASK_FOREVER;
+
+    for (const struct task_scope *scope = self ? self->scope : NULL; scope;
+         scope = scope->outer)
+        if (scope->deadline < nearest)
+            nearest = scope->deadline;
+    return nearest;
+}

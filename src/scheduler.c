@@ -121,7 +121,7 @@ static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
  * turns were that short, the next few are taken on trust: should one of them be
  * long, the others of the few come before it is noticed, and no more.
  */
-enum { CREDIT = 2, SHORT_TURNS = 64 };
+enum { CREDIT = 4, SHORT_TURNS = 64 };
 
 static NEVER_INLINE bool is_patient(struct scheduler *scheduler)
 {

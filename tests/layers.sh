@@ -12,7 +12,7 @@ list heap
 memory
 clock stack context timer
 scheduler
-poller
+poller waiters
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
 scope await several

@@ -44,6 +44,17 @@ struct task;
 struct loop;
 
 /**
+ * Those that wait for something, in their order: a part of locks, queues and
+ * the like. All zero: nobody. The library goes through it as a list of its own,
+ * hence the attribute.
+ */
+struct __attribute__((__may_alias__)) task_waiters {
+    /* private */
+    void *first;
+    void *last;
+};
+
+/**
  * A coroutine's body: runs as a task, may suspend.
  *
  * @param arg  what was given at the creation; the library never looks at it

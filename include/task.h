@@ -66,6 +66,7 @@
 #include <task/debug.h>
 #include <task/local.h>
 #include <task/loop.h>
+#include <task/queue.h>
 #include <task/scope.h>
 #include <task/several.h>
 #include <task/time.h>

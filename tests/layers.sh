@@ -10,12 +10,12 @@
 layers='
 list heap
 memory
-clock stack context timer
+clock stack context timer store
 scheduler
 poller waiters
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
-scope await several
+scope await several queue
 timeout group wait gather as
 '
 

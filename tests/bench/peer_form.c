@@ -1,6 +1,6 @@
 /* The benchmarks in the form of the peers' programs, for running side by side.
  *
- * usage: peer_form w1 | w2 N | w3 | w4 N | w5
+ * usage: peer_form w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe
  *
  * Runs the program of that workload, which lies beside this one. */
 #define _POSIX_C_SOURCE 200809L
@@ -11,16 +11,20 @@
 #include <unistd.h>
 
 static const struct {
-    const char *workload, *program;
+    const char *workload, *which, *program; /* which: NULL: the only one */
 } programs[] = {
-    {"w1", "switch"}, {"w2", "yield"},  {"w3", "spawn"},
-    {"w4", "parked"}, {"w5", "timers"},
+    {"w1", NULL, "switch"},     {"w2", NULL, "yield"},
+    {"w3", NULL, "spawn"},      {"w4", NULL, "parked"},
+    {"w5", NULL, "timers"},     {"w6", "pp", "pingpong"},
+    {"w6", "pipe", "pipeline"},
 };
 
-static const char *program_of(const char *workload)
+static const char *program_of(const char *workload, const char *which)
 {
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-        if (!strcmp(programs[i].workload, workload))
+        if (strcmp(programs[i].workload, workload) != 0)
+            continue;
+        if (!programs[i].which || (which && !strcmp(programs[i].which, which)))
             return programs[i].program;
     }
     return NULL;
@@ -41,11 +45,13 @@ static int beside(char path[PATH_MAX], const char *program)
 
 int main(int argc, char **argv)
 {
-    const char *program = argc > 1 ? program_of(argv[1]) : NULL;
+    const char *program = argc > 1 ? program_of(argv[1], argv[2]) : NULL;
     char path[PATH_MAX];
 
     if (!program) {
-        fprintf(stderr, "usage: %s w1 | w2 N | w3 | w4 N | w5\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe\n",
+                argv[0]);
         return 2;
     }
     if (!beside(path, program) && !setenv("BENCH_FORM", "peer", 1))

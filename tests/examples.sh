@@ -40,3 +40,42 @@ for example in foreground_task background_task; do
     ! $launcher "$build/examples/$example" 0 >/dev/full 2>"$tmp/err" ||
         fail "$example: a full disk goes unnoticed"
 done
+
+# worker_pool: below a tree with a link, an empty directory and a deep one
+mkdir -p "$tmp/tree/empty" "$tmp/tree/a/b/c/d"
+printf 12345 >"$tmp/tree/five"
+printf 1234567 >"$tmp/tree/a/b/seven"
+ln -s /nowhere/at/all "$tmp/tree/a/link" # 15 bytes
+for i in {1..50}; do
+    mkdir "$tmp/tree/$i"
+    printf x >"$tmp/tree/$i/one"
+done
+expect '56 directories, 53 files, 77 bytes' worker_pool "$tmp/tree"
+for workers in 1 2 100; do
+    expect '56 directories, 53 files, 77 bytes' worker_pool "$tmp/tree" "$workers"
+done
+expect '0 directories, 1 files, 5 bytes' worker_pool "$tmp/tree/five"
+for workers in '' x 0 101 -1 1x; do
+    refuse worker_pool "$tmp/tree" "$workers"
+done
+refuse worker_pool "$tmp/tree" 1 1
+! $launcher "$build/examples/worker_pool" "$tmp/none" >/dev/null 2>"$tmp/err" ||
+    fail 'worker_pool: what is missing goes unnoticed'
+printf '%s: No such file or directory\n' "$tmp/none" | cmp - "$tmp/err"
+! $launcher "$build/examples/worker_pool" "$tmp/tree" >/dev/full 2>"$tmp/err" ||
+    fail 'worker_pool: a full disk goes unnoticed'
+
+primes='25 primes, the largest is 97; 16 numbers in the queue at most'
+for list in '' 1 '1 1' '1 100' '100 1' '7 5'; do
+    read -ra tasks <<<"$list"
+    expect "$primes" producers_consumers 100 "${tasks[@]}"
+done
+expect '0 primes, the largest is 0; 1 numbers in the queue at most' \
+    producers_consumers 1
+for argument in '' x 0 -1 1x 100000001; do
+    refuse producers_consumers "$argument"
+    refuse producers_consumers 1 1 "$argument"
+done
+refuse producers_consumers 1 1 1 1
+! $launcher "$build/examples/producers_consumers" >/dev/full 2>"$tmp/err" ||
+    fail 'producers_consumers: a full disk goes unnoticed'

@@ -118,12 +118,12 @@ int task__queue_get_now(struct task_queue *q, void *item)
 
 int task_queue_try_put(struct task_queue *q, const void *item)
 {
-    return put_now(q, item);
+    return task__queue_put_now(q, item);
 }
 
 int task_queue_try_get(struct task_queue *q, void *item)
 {
-    return get_now(q, item);
+    return task__queue_get_now(q, item);
 }
 
 static int wait_in(struct list *list, struct waiter *waiter, struct task *self,

@@ -1369,6 +1369,22 @@ static int a_put_without_memory_changes_nothing(void *arg)
     return 0;
 }
 
+static int memory_is_given_back_after_a_burst(void *arg)
+{
+    int n = (int)test_rounds(100000);
+    struct task_queue q;
+
+    (void)arg;
+    make(&q, 0);
+    fill(&q, n);
+    CHECK(q.store.capacity >= (size_t)n);
+    for (int i = 1; i <= n; i++)
+        CHECK_STATUS(i % 2 ? get(&q) : try_get(&q), i);
+    CHECK(q.store.capacity * sizeof(int) <= 4096);
+    end(&q);
+    return 0;
+}
+
 /* Deadlocks. */
 
 static int waits_for_ever(void *arg)
@@ -1878,6 +1894,7 @@ int main(void)
         in_main(a_huge_bound_is_only_a_bound),
         in_main(figures_tell_what_is_there),
         in_main(a_put_without_memory_changes_nothing),
+        in_main(memory_is_given_back_after_a_burst),
         behaviour(a_get_that_nobody_can_serve_is_a_deadlock),
         in_main_seeded(every_step_agrees_with_a_model),
         in_main_seeded(each_item_is_received_exactly_once),

@@ -8,11 +8,6 @@ static const struct wait_kind PUTTING = {.verb = "putting into a queue"};
 static const struct wait_kind GETTING = {.verb = "getting from a queue"};
 static const struct wait_kind JOINING = {.verb = "joining a queue"};
 
-static struct list *joiners(struct task_queue *q)
-{
-    return (struct list *)&q->joiners;
-}
-
 static int init(struct task_queue *q, size_t item_size, size_t maxsize,
                 bool is_stack, int (*compare)(const void *, const void *))
 {
@@ -40,8 +35,8 @@ int task_queue_init_priority(struct task_queue *q, size_t item_size,
 
 int task_queue_destroy(struct task_queue *q)
 {
-    if (!list_empty(queue_getters(q)) || !list_empty(queue_putters(q)) ||
-        !list_empty(joiners(q)))
+    if (!waiters_empty(&q->getters) || !waiters_empty(&q->putters) ||
+        !waiters_empty(&q->joiners))
         return -EBUSY;
 
     struct task_queue left = *q;
@@ -57,9 +52,10 @@ void task_queue_set_item_destructor(struct task_queue *q,
     q->destroy = destroy;
 }
 
-static struct queue_waiter *first_of(const struct list *waiters)
+static ALWAYS_INLINE struct queue_waiter *first_of(struct task_waiters *waiters)
 {
-    return container_of(waiters->first, struct queue_waiter, waiter.node);
+    return container_of(waiters_list(waiters)->first, struct queue_waiter,
+                        waiter.node);
 }
 
 static ALWAYS_INLINE int put_now(struct task_queue *q, const void *item)
@@ -68,8 +64,8 @@ static ALWAYS_INLINE int put_now(struct task_queue *q, const void *item)
 
     if (unlikely(q->is_shut))
         return -EPIPE;
-    if (!list_empty(queue_getters(q))) {
-        struct queue_waiter *getter = first_of(queue_getters(q));
+    if (!waiters_empty(&q->getters)) {
+        struct queue_waiter *getter = first_of(&q->getters);
 
         store_copy(getter->to, item, q->store.item_size);
         q->unfinished++;
@@ -85,7 +81,7 @@ static ALWAYS_INLINE int put_now(struct task_queue *q, const void *item)
 /* Take in what the first putter has: an item has just left, so there is room. */
 static void admit(struct task_queue *q)
 {
-    struct queue_waiter *putter = first_of(queue_putters(q));
+    struct queue_waiter *putter = first_of(&q->putters);
     int error = store_put(&q->store, putter->from);
 
     assert(!error);
@@ -99,7 +95,7 @@ static ALWAYS_INLINE int get_now(struct task_queue *q, void *item)
     if (!q->store.n)
         return q->is_shut ? -EPIPE : -EAGAIN;
     store_take(&q->store, item);
-    if (unlikely(!list_empty(queue_putters(q))))
+    if (unlikely(!waiters_empty(&q->putters)))
         admit(q);
     else
         store_trim(&q->store);
@@ -126,11 +122,11 @@ int task_queue_try_get(struct task_queue *q, void *item)
     return task__queue_get_now(q, item);
 }
 
-static int wait_in(struct list *list, struct waiter *waiter, struct task *self,
-                   const struct wait_kind *kind)
+static int wait_in(struct task_waiters *waiters, struct waiter *waiter,
+                   struct task *self, const struct wait_kind *kind)
 {
     waiter_init(waiter, self, kind);
-    list_append(list, &waiter->node);
+    list_append(waiters_list(waiters), &waiter->node);
     return task__park(waiter);
 }
 
@@ -148,7 +144,7 @@ int task_queue_put(struct task_queue *q, const void *item)
     struct queue_waiter putter;
 
     putter.from = item;
-    return wait_in(queue_putters(q), &putter.waiter, self, &PUTTING);
+    return wait_in(&q->putters, &putter.waiter, self, &PUTTING);
 }
 
 int task_queue_get(struct task_queue *q, void *item)
@@ -165,13 +161,7 @@ int task_queue_get(struct task_queue *q, void *item)
     struct queue_waiter getter;
 
     getter.to = item;
-    return wait_in(queue_getters(q), &getter.waiter, self, &GETTING);
-}
-
-static void wake_all(struct list *waiters, int result)
-{
-    while (wake_first(waiters, result))
-        continue;
+    return wait_in(&q->getters, &getter.waiter, self, &GETTING);
 }
 
 int task_queue_task_done(struct task_queue *q)
@@ -179,19 +169,18 @@ int task_queue_task_done(struct task_queue *q)
     if (!q->unfinished)
         return -EINVAL;
     if (!--q->unfinished)
-        wake_all(joiners(q), 0);
+        waiters_wake_all(&q->joiners, 0);
     return 0;
 }
 
 int task_queue_join(struct task_queue *q)
 {
     struct task *self;
-    struct waiter joiner;
     int error = task_enter(&self);
 
     if (error || !q->unfinished)
         return error;
-    return wait_in(joiners(q), &joiner, self, &JOINING);
+    return waiters_park(&q->joiners, self, &JOINING);
 }
 
 /* The counts come first: a destructor may look at the queue. */
@@ -201,15 +190,15 @@ static void drop_all(struct task_queue *q)
 
     q->unfinished -= n < q->unfinished ? n : q->unfinished;
     if (!q->unfinished)
-        wake_all(joiners(q), 0);
+        waiters_wake_all(&q->joiners, 0);
     task__store_clear(&q->store, q->destroy);
 }
 
 void task_queue_shutdown(struct task_queue *q, bool immediate)
 {
     q->is_shut = true;
-    wake_all(queue_putters(q), -EPIPE);
-    wake_all(queue_getters(q), -EPIPE);
+    waiters_wake_all(&q->putters, -EPIPE);
+    waiters_wake_all(&q->getters, -EPIPE);
     if (immediate)
         drop_all(q);
 }
@@ -234,22 +223,12 @@ size_t task_queue_unfinished(const struct task_queue *q)
     return q->unfinished;
 }
 
-static size_t count(const struct task_waiters *waiters)
-{
-    const struct list *list = (const struct list *)waiters;
-    size_t n = 0;
-
-    for (const struct list_node *node = list->first; node; node = node->next)
-        n++;
-    return n;
-}
-
 size_t task_queue_getters(const struct task_queue *q)
 {
-    return count(&q->getters);
+    return waiters_count(&q->getters);
 }
 
 size_t task_queue_putters(const struct task_queue *q)
 {
-    return count(&q->putters);
+    return waiters_count(&q->putters);
 }

@@ -10,14 +10,9 @@
 #ifndef TASK_SRC_QUEUE_H
 #define TASK_SRC_QUEUE_H
 
-#include "scheduler.h"
+#include "waiters.h"
 
 #include <task/queue.h>
-
-_Static_assert(sizeof(struct task_waiters) == sizeof(struct list) &&
-                   offsetof(struct task_waiters, last) ==
-                       offsetof(struct list, last),
-               "a list under another name");
 
 /* On the list of getters or of putters. */
 struct queue_waiter {
@@ -27,16 +22,6 @@ struct queue_waiter {
         void *to;         /* where a getter wants one */
     };
 };
-
-static inline struct list *queue_getters(struct task_queue *q)
-{
-    return (struct list *)&q->getters;
-}
-
-static inline struct list *queue_putters(struct task_queue *q)
-{
-    return (struct list *)&q->putters;
-}
 
 /* As task_queue_try_put() and task_queue_try_get(); -EAGAIN: now wait. */
 int task__queue_put_now(struct task_queue *q, const void *item);

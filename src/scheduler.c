@@ -192,7 +192,7 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 
     __builtin_prefetch(next->next, 1);
     __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((char *)task->context.sp + 64, 1);
+    __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
 #else
     (void)next;
 #endif

@@ -76,18 +76,7 @@ static inline bool waiters_wake_first(struct task_waiters *waiters, int result)
 static inline void waiters_wake_all(struct task_waiters *waiters, int result)
 {
     while (waiters_wake_first(waiters, result))
-        ;
-}
-
-/*
- * What a request does to a task that is parked where nothing may end its wait:
- * it stays for the next suspending call.
- */
-static inline void waiter_keep_request(struct waiter *waiter,
-                                       struct requests *requests)
-{
-    (void)requests;
-    waiter->task->requested = true;
+        continue;
 }
 
 #endif

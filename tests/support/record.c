@@ -91,6 +91,11 @@ void check_status(long long actual, long long expected, const char *what,
     failed_checks++;
 }
 
+bool checks_failed(void)
+{
+    return failed_checks;
+}
+
 void assert_checks(void)
 {
     assert_int_equal(atomic_exchange(&failed_checks, 0), 0);

@@ -116,6 +116,9 @@ void check_status(long long actual, long long expected, const char *what,
 /* Fail if a CHECK has failed since the test began; every run_ does it. */
 void assert_checks(void);
 
+/* Whether one has. */
+bool checks_failed(void);
+
 /* Runs. */
 
 /* Memory that a loop has taken and not given back; for faults: `fail_at` 1

@@ -46,6 +46,11 @@
  * asked to start eagerly. Those that await a task and its done callbacks are
  * served in the order of registration, in the turn after it ended.
  *
+ * Zero is ready. Locks, events, queues and their kin lie in the caller's memory;
+ * all zero is a ready one where no number is needed, else there is an
+ * initialiser and an _init call. The _destroy of one that is waited on gives
+ * -EBUSY.
+ *
  * Time. Nanoseconds. A time-out is relative; 0 or less only looks; TASK_FOREVER
  * sets no timer.
  *
@@ -69,6 +74,7 @@
 #include <task/queue.h>
 #include <task/scope.h>
 #include <task/several.h>
+#include <task/sync.h>
 #include <task/time.h>
 
 #endif

@@ -132,6 +132,9 @@ void task__free_all(struct loop *loop);
 bool task__locals_inherit(struct task *child, const struct task *creator);
 void task__locals_destroy(struct task *task);
 
+/* lock.c */
+void task__locks_abandon(struct task *task);
+
 /* future.c */
 void task__forget_callbacks(struct task *task);
 
@@ -142,6 +145,7 @@ void task__callbacks_destroy(struct loop *loop);
 void task__report(struct loop *loop, struct loop_error *error);
 void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
+void task__report_held(struct task *task); /* in debug mode */
 void task__report_deadlock(struct loop *loop);
 
 /* Say what a task did that cannot go on, and abort. */

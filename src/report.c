@@ -141,6 +141,21 @@ void task__report_dropped(struct task *task)
     task__report(loop_of_task(task), &error);
 }
 
+void task__report_held(struct task *task)
+{
+    char who[LINE];
+    char message[2 * LINE];
+    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
+                               .message = message,
+                               .task = task};
+
+    if (!loop_of_task(task)->debug)
+        return;
+    describe(who, sizeof who, task);
+    snprintf(message, sizeof message, "%s ended while it owned a lock", who);
+    task__report(loop_of_task(task), &error);
+}
+
 /* Name the tasks that one waits for, up to a few. */
 struct awaited_names {
     struct text *text;

@@ -159,13 +159,15 @@ static COLD void leave_all(struct task *task)
     if (task->scope)
         task__abort(task, "ended in the midst of a scope");
     task__locals_destroy(task);
+    if (task->locks)
+        task__locks_abandon(task);
 }
 
 void task__end(struct task *task, int status)
 {
     struct loop *loop = loop_of_task(task);
 
-    if (unlikely(task->scope || task->locals))
+    if (unlikely(task->scope || task->locals || task->locks))
         leave_all(task);
     task->status = status;
     task->done = true;

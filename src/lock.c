@@ -1,0 +1,98 @@
+#include "lock.h"
+
+#include "loop.h"
+
+#include <errno.h>
+
+static const struct wait_kind ACQUIRING = {.verb = "acquiring a lock"};
+static const struct wait_kind TAKING_BACK = {
+    .verb = "acquiring a lock again",
+    .cancel = waiter_defer,
+};
+
+/* A lock that was dropped goes to the first who waits for it. */
+static ALWAYS_INLINE void hand_over(struct task_lock *lock)
+{
+    struct waiter *first = waiters_first(&lock->waiters);
+
+    if (first)
+        task__wake(first, lock_take(lock, first->task));
+}
+
+int task_lock_acquire(struct task_lock *lock)
+{
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (unlikely(error))
+        return error;
+    if (likely(!lock->owner))
+        return lock_take(lock, self);
+    if (lock->owner == self)
+        return -EDEADLK;
+    return waiters_park(&lock->waiters, self, &ACQUIRING);
+}
+
+int task_lock_try_acquire(struct task_lock *lock)
+{
+    struct task *self = scheduler_self();
+
+    if (unlikely(!self))
+        return -EPERM;
+    if (likely(!lock->owner))
+        return lock_take(lock, self);
+    return -EAGAIN;
+}
+
+int task_lock_release(struct task_lock *lock)
+{
+    struct task *self = scheduler_self();
+
+    if (unlikely(!self || lock->owner != self))
+        return -EPERM;
+    lock_drop(lock);
+    hand_over(lock);
+    return 0;
+}
+
+int task__lock_take_back(struct task_lock *lock, struct task *self)
+{
+    if (likely(!lock->owner))
+        return lock_take(lock, self);
+    return waiters_park(&lock->waiters, self, &TAKING_BACK);
+}
+
+void task__locks_abandon(struct task *task)
+{
+    struct task_lock *lock;
+
+    task__report_held(task);
+    while ((lock = task->locks)) {
+        lock_drop(lock);
+        lock->abandoned = true;
+        (lock->admit ? lock->admit : hand_over)(lock);
+    }
+}
+
+bool task_lock_locked(const struct task_lock *lock)
+{
+    return lock->owner;
+}
+
+struct task *task_lock_owner(const struct task_lock *lock)
+{
+    return lock->owner;
+}
+
+size_t task_lock_waiting(const struct task_lock *lock)
+{
+    return waiters_count(&lock->waiters);
+}
+
+int task_lock_destroy(struct task_lock *lock)
+{
+    if (lock->owner)
+        return -EBUSY;
+    *lock = (struct task_lock){0};
+    return 0;
+}

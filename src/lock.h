@@ -1,0 +1,37 @@
+/*
+ * Who owns a lock, for what is made of locks: conditions and rwlocks.
+ */
+#ifndef TASK_SRC_LOCK_H
+#define TASK_SRC_LOCK_H
+
+#include "waiters.h"
+
+#include <task/sync.h>
+
+/* A free lock gets an owner; what that one is told: 0 or -EOWNERDEAD. */
+static ALWAYS_INLINE int lock_take(struct task_lock *lock, struct task *task)
+{
+    lock->owner = task;
+    lock->next = task->locks;
+    task->locks = lock;
+    if (likely(!lock->abandoned))
+        return 0;
+    lock->abandoned = false;
+    return -EOWNERDEAD;
+}
+
+/* A lock loses its owner. */
+static ALWAYS_INLINE void lock_drop(struct task_lock *lock)
+{
+    struct task_lock **link = &lock->owner->locks;
+
+    while (unlikely(*link != lock))
+        link = &(*link)->next;
+    *link = lock->next;
+    lock->owner = NULL;
+}
+
+/* Acquire a lock whatever happens: requests come next. 0 or -EOWNERDEAD. */
+int task__lock_take_back(struct task_lock *lock, struct task *self);
+
+#endif

@@ -10,13 +10,6 @@ static const char *name(void)
     return task_name(task_current());
 }
 
-/* An eager task: it has begun to wait, or ended, when this returns. */
-static struct task *start(task_fn *fn, const char *task_name)
-{
-    return task_create_with(
-        fn, NULL, &(struct task_options){.name = task_name, .eager = true});
-}
-
 /* Acquires; says with what result, and what a yield returns then; releases. */
 static int acquires(void *arg)
 {
@@ -75,7 +68,7 @@ static int waiters_own_it_in_the_order_of_arrival(void *arg)
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
     for (size_t i = 0; i < 3; i++) {
-        waiters[i] = start(acquires, names[i]);
+        waiters[i] = test_start(acquires, NULL, names[i]);
         CHECK(task_lock_waiting(&lock) == i + 1);
     }
     CHECK_STATUS(task_lock_release(&lock), 0);
@@ -95,11 +88,11 @@ static int nobody_takes_it_before_the_waiter_it_was_handed_to(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
-    waiter = start(acquires, "waiter");
+    waiter = test_start(acquires, NULL, "waiter");
     CHECK_STATUS(task_lock_release(&lock), 0);
     CHECK(task_lock_locked(&lock));
     CHECK_STATUS(task_lock_try_acquire(&lock), -EAGAIN);
-    CHECK_STATUS(task_await(start(tries, "other")), -EAGAIN);
+    CHECK_STATUS(task_await(test_start(tries, NULL, "other")), -EAGAIN);
     CHECK_STATUS(task_await(waiter), 0);
     CHECK_RECORD("waiter 0 owns, then 0");
     return 0;
@@ -111,7 +104,7 @@ static int a_waiter_cancelled_after_the_release_owns_it(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
-    waiter = start(acquires, "waiter");
+    waiter = test_start(acquires, NULL, "waiter");
     CHECK_STATUS(task_lock_release(&lock), 0);
     CHECK(task_cancel(waiter));
     CHECK_STATUS(task_await(waiter), 0);
@@ -127,8 +120,8 @@ static int a_waiter_cancelled_before_the_release_does_not(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
-    first = start(acquires, "first");
-    second = start(acquires, "second");
+    first = test_start(acquires, NULL, "first");
+    second = test_start(acquires, NULL, "second");
     CHECK(task_cancel(first));
     CHECK(task_lock_waiting(&lock) == 1);
     CHECK_STATUS(task_lock_release(&lock), 0);
@@ -165,13 +158,14 @@ static void cancel_both(void *arg)
 
 static int of_three_waiters_one_cancelled_just_one_owns_it(void *arg)
 {
-    struct race race = {.owner = start(holds_until_cancelled, "owner")};
-    struct task *a = start(acquires, "a");
+    struct race race = {.owner =
+                            test_start(holds_until_cancelled, NULL, "owner")};
+    struct task *a = test_start(acquires, NULL, "a");
     struct task *c;
 
     (void)arg;
-    race.victim = start(acquires, "b");
-    c = start(acquires, "c");
+    race.victim = test_start(acquires, NULL, "b");
+    c = test_start(acquires, NULL, "c");
     CHECK(loop_call_soon(cancel_both, &race) > 0);
     CHECK_STATUS(task_await(race.owner), 0);
     CHECK_STATUS(task_await(a), 0);
@@ -187,7 +181,7 @@ static int a_lock_whose_only_waiter_was_cancelled_is_free(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
-    waiter = start(acquires, "waiter");
+    waiter = test_start(acquires, NULL, "waiter");
     CHECK(task_cancel(waiter));
     CHECK_STATUS(task_lock_release(&lock), 0);
     CHECK(!task_lock_locked(&lock));
@@ -224,7 +218,7 @@ static int only_its_owner_can_release_it(void *arg)
     (void)arg;
     CHECK_STATUS(task_lock_release(&lock), -EPERM);
     CHECK_STATUS(task_lock_acquire(&lock), 0);
-    CHECK_STATUS(task_await(start(releases, "other")), -EPERM);
+    CHECK_STATUS(task_await(test_start(releases, NULL, "other")), -EPERM);
     CHECK(task_lock_owner(&lock) == task_current());
     CHECK_STATUS(task_lock_release(&lock), 0);
     CHECK_STATUS(task_lock_release(&lock), -EPERM);
@@ -276,9 +270,9 @@ static void outside_a_loop_nobody_can_own_it(void **state)
 
 static int an_owner_that_ends_leaves_it_to_the_next(void *arg)
 {
-    struct task *owner = start(keeps, "owner");
-    struct task *first = start(acquires, "first");
-    struct task *second = start(acquires, "second");
+    struct task *owner = test_start(keeps, NULL, "owner");
+    struct task *first = test_start(acquires, NULL, "first");
+    struct task *second = test_start(acquires, NULL, "second");
 
     (void)arg;
     CHECK_STATUS(task_await(owner), 0);
@@ -291,7 +285,7 @@ static int an_owner_that_ends_leaves_it_to_the_next(void *arg)
 static int without_waiters_to_whoever_acquires_it_next(void *arg)
 {
     (void)arg;
-    CHECK_STATUS(task_await(start(keeps, "owner")), 0);
+    CHECK_STATUS(task_await(test_start(keeps, NULL, "owner")), 0);
     CHECK(!task_lock_locked(&lock));
     CHECK_STATUS(task_lock_acquire(&lock), -EOWNERDEAD);
     CHECK(task_lock_owner(&lock) == task_current());
@@ -299,7 +293,7 @@ static int without_waiters_to_whoever_acquires_it_next(void *arg)
     CHECK_STATUS(task_lock_acquire(&lock), 0);
     CHECK_STATUS(task_lock_release(&lock), 0);
 
-    CHECK_STATUS(task_await(start(keeps, "owner")), 0);
+    CHECK_STATUS(task_await(test_start(keeps, NULL, "owner")), 0);
     CHECK_STATUS(task_lock_try_acquire(&lock), -EOWNERDEAD);
     CHECK_STATUS(task_lock_release(&lock), 0);
     return 0;
@@ -307,9 +301,9 @@ static int without_waiters_to_whoever_acquires_it_next(void *arg)
 
 static int a_waiter_cancelled_before_its_owner_ended_does_not_get_it(void *arg)
 {
-    struct task *owner = start(keeps, "owner");
-    struct task *first = start(acquires, "first");
-    struct task *second = start(acquires, "second");
+    struct task *owner = test_start(keeps, NULL, "owner");
+    struct task *first = test_start(acquires, NULL, "first");
+    struct task *second = test_start(acquires, NULL, "second");
 
     (void)arg;
     CHECK(task_cancel(first));
@@ -322,8 +316,8 @@ static int a_waiter_cancelled_before_its_owner_ended_does_not_get_it(void *arg)
 
 static int one_cancelled_after_that_has_it(void *arg)
 {
-    struct task *owner = start(keeps, "owner");
-    struct task *waiter = start(acquires, "waiter");
+    struct task *owner = test_start(keeps, NULL, "owner");
+    struct task *waiter = test_start(acquires, NULL, "waiter");
 
     (void)arg;
     CHECK_STATUS(task_yield(), 0);
@@ -388,7 +382,8 @@ static int keeps_two_in_debug_mode(void *arg)
 static int debug_mode_reports_a_task_that_ends_with_locks(void *arg)
 {
     (void)arg;
-    CHECK_STATUS(task_await(start(keeps_two_in_debug_mode, "forgetful")), 0);
+    CHECK_STATUS(
+        task_await(test_start(keeps_two_in_debug_mode, NULL, "forgetful")), 0);
     CHECK_RECORD("leak(forgetful, 0)");
     for (int i = 0; i < 2; i++) {
         CHECK_STATUS(task_lock_acquire(&many[i]), -EOWNERDEAD);
@@ -404,14 +399,14 @@ static int one_that_is_owned_cannot_be_destroyed(void *arg)
     (void)arg;
     CHECK_STATUS(task_lock_acquire(&lock), 0);
     CHECK_STATUS(task_lock_destroy(&lock), -EBUSY);
-    waiter = start(acquires, "waiter");
+    waiter = test_start(acquires, NULL, "waiter");
     CHECK_STATUS(task_lock_destroy(&lock), -EBUSY);
     CHECK_STATUS(task_lock_release(&lock), 0);
     CHECK_STATUS(task_lock_destroy(&lock), -EBUSY); /* the waiter's */
     CHECK_STATUS(task_await(waiter), 0);
     CHECK_STATUS(task_lock_destroy(&lock), 0);
     CHECK_RECORD("waiter 0 owns, then 0");
-    CHECK_STATUS(task_await(start(keeps, "owner")), 0);
+    CHECK_STATUS(task_await(test_start(keeps, NULL, "owner")), 0);
     CHECK_STATUS(task_lock_destroy(&lock), 0);
     CHECK_STATUS(task_lock_acquire(&lock), 0); /* a new one */
     CHECK_STATUS(task_lock_release(&lock), 0);

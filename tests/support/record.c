@@ -267,6 +267,12 @@ void run_in_main_seeded(void **state)
     }
 }
 
+struct task *test_start(task_fn *fn, void *arg, const char *name)
+{
+    return task_create_with(
+        fn, arg, &(struct task_options){.name = name, .eager = true});
+}
+
 uint64_t turns_now(void)
 {
     struct loop_stats stats;

@@ -155,6 +155,9 @@ static inline void *text(const char *literal)
     return (void *)(uintptr_t)literal;
 }
 
+/* A task that has run already: it has begun to wait, or ended. */
+struct task *test_start(task_fn *fn, void *arg, const char *name);
+
 /* How many turns the running loop has begun. */
 uint64_t turns_now(void);
 

@@ -43,6 +43,49 @@ static void waiting_for_a_helper_is_a_suspension_too(void **state)
     assert_int_equal(cancel_at_every_point(cancels_its_helper, NULL, NULL), 2);
 }
 
+static struct task_event first;
+static struct task_event second;
+
+static int sets_the_second_after_the_first(void *arg)
+{
+    (void)arg;
+    task_event_wait(&first);
+    task_event_set(&second);
+    return 0;
+}
+
+static int sets_the_first(void *arg)
+{
+    (void)arg;
+    task_event_set(&first);
+    return 0;
+}
+
+/* The helper runs behind the body, and sets the second event in the turn in
+ * which the body begins to wait for it. */
+static int waits_for_both(void *arg)
+{
+    struct task *helper;
+    int a, b, c;
+
+    first = second = (struct task_event){0};
+    helper = task_create(sets_the_second_after_the_first, NULL);
+    task_detach(task_create(sets_the_first, NULL));
+    a = task_event_wait(&first);
+    b = task_event_wait(&second);
+    c = task_yield();
+    record("%s%s%s", a ? "x" : ".", b ? "x" : ".", c ? "x" : ".");
+    (void)arg;
+    return task_await(helper);
+}
+
+static void what_was_granted_in_the_turn_is_not_lost(void **state)
+{
+    (void)state;
+    assert_int_equal(cancel_at_every_point(waits_for_both, NULL, NULL), 3);
+    assert_record("x.., x.., .x., ..x, ..., ..., x.., ..x, ..x, ...");
+}
+
 /* Counts its yields that were not cancelled, and fails. */
 static int eats_a_cancel(void *arg)
 {
@@ -74,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         behaviour(each_suspension_is_cancelled_in_turn),
         behaviour(waiting_for_a_helper_is_a_suspension_too),
+        behaviour(what_was_granted_in_the_turn_is_not_lost),
         behaviour(the_check_is_told_after_each_run),
     };
 

@@ -113,6 +113,67 @@ size_t task_lock_waiting(const struct task_lock *lock);
  */
 int task_lock_destroy(struct task_lock *lock);
 
+/* Event. */
+
+/**
+ * Something that has happened, or not yet: tasks wait until it is set. All
+ * zero: not set.
+ */
+struct task_event {
+    /* private */
+    bool set;
+    struct task_waiters waiters;
+};
+
+/**
+ * Wait until an event is set.
+ *
+ * Suspends unless it is set. A cancel ends the wait. A task that was woken by
+ * task_event_set() returns 0, also if the event was cleared before it ran.
+ *
+ * @return 0, or
+ *         -ECANCELED  a request was waiting, or came before the event was set,
+ *         -EPERM      called outside a task.
+ *
+ * Source: asyncio's Event.wait
+ */
+TASK_SUSPENDS int task_event_wait(struct task_event *event);
+
+/**
+ * Set an event: all that wait are woken, in their order, and nobody waits until
+ * it is cleared. Also for callbacks.
+ *
+ * Source: asyncio's Event.set
+ */
+void task_event_set(struct task_event *event);
+
+/**
+ * Clear an event: whoever comes from now on waits. Also for callbacks.
+ *
+ * Source: asyncio's Event.clear
+ */
+void task_event_clear(struct task_event *event);
+
+/**
+ * Tell whether an event is set.
+ *
+ * Source: asyncio's Event.is_set
+ */
+bool task_event_is_set(const struct task_event *event);
+
+/**
+ * Count the tasks that wait for the event.
+ */
+size_t task_event_waiting(const struct task_event *event);
+
+/**
+ * End the use of an event.
+ *
+ * @return 0, or
+ *         -EBUSY  a task waits for it.
+ */
+int task_event_destroy(struct task_event *event);
+
 TASK_END_DECLS
 
 #endif

@@ -493,6 +493,8 @@ enum { CROWD = 8, ROUNDS = 20 };
 static struct random random_now;
 static int n_inside;
 static int n_rounds;
+static int arrivals;
+static int last_served;
 
 static void dawdle(void)
 {
@@ -504,10 +506,13 @@ static int competes(void *arg)
 {
     (void)arg;
     for (int i = 0; i < ROUNDS; i++) {
+        int arrival = ++arrivals;
         int status = task_lock_acquire(&lock);
 
         CHECK(status == 0 || status == -ECANCELED);
         if (!status) {
+            CHECK(arrival > last_served);
+            last_served = arrival;
             CHECK(task_lock_owner(&lock) == task_current());
             CHECK(!n_inside++);
             dawdle();
@@ -520,13 +525,13 @@ static int competes(void *arg)
     return 0;
 }
 
-static int one_at_a_time_owns_it_whatever_is_cancelled(void *arg)
+static int one_at_a_time_owns_it_in_order_whatever_is_cancelled(void *arg)
 {
     struct task *crowd[CROWD];
 
     (void)arg;
     random_now.state = test_seed_now();
-    n_rounds = 0;
+    n_rounds = arrivals = last_served = 0;
     for (int i = 0; i < CROWD; i++)
         crowd[i] = task_create(competes, NULL);
     while (n_rounds < CROWD * ROUNDS) {
@@ -566,7 +571,7 @@ int main(void)
         in_main(one_that_is_owned_cannot_be_destroyed),
         behaviour(waiting_allocates_nothing),
         behaviour(a_cancel_at_any_point_leaves_it_free),
-        in_main_seeded(one_at_a_time_owns_it_whatever_is_cancelled),
+        in_main_seeded(one_at_a_time_owns_it_in_order_whatever_is_cancelled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

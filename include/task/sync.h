@@ -174,6 +174,107 @@ size_t task_event_waiting(const struct task_event *event);
  */
 int task_event_destroy(struct task_event *event);
 
+/* Semaphore. */
+
+/**
+ * A number of tokens: each is acquired by one task at a time, and released by
+ * anyone. All zero: none, and no bound.
+ *
+ * The initialisers take a number of tokens that is not negative; that of a
+ * bounded one is the bound as well.
+ */
+struct task_semaphore {
+    /* private */
+    int value;
+    int below; /* how far the bound is below INT_MAX */
+    struct task_waiters waiters;
+};
+
+#define TASK_SEMAPHORE_INIT(value)                                             \
+    {                                                                          \
+        (value), 0,                                                            \
+        {                                                                      \
+            NULL, NULL                                                         \
+        }                                                                      \
+    }
+#define TASK_SEMAPHORE_INIT_BOUNDED(value)                                     \
+    {                                                                          \
+        (value), INT_MAX - (value),                                            \
+        {                                                                      \
+            NULL, NULL                                                         \
+        }                                                                      \
+    }
+
+/**
+ * Make a semaphore with a number of tokens, which may grow up to INT_MAX.
+ *
+ * @return 0, or
+ *         -EINVAL  @p value is negative.
+ *
+ * Source: asyncio.Semaphore
+ */
+int task_semaphore_init(struct task_semaphore *semaphore, int value);
+
+/**
+ * Make a semaphore that never has more tokens than at first: releasing one too
+ * many is an error.
+ *
+ * @return as task_semaphore_init().
+ *
+ * Source: asyncio.BoundedSemaphore
+ */
+int task_semaphore_init_bounded(struct task_semaphore *semaphore, int value);
+
+/**
+ * Acquire a token.
+ *
+ * Suspends while there is none. A cancel ends the wait.
+ *
+ * @return 0, or
+ *         -ECANCELED  a request was waiting, or came before a token did,
+ *         -EPERM      called outside a task.
+ *
+ * Source: asyncio's Semaphore.acquire
+ */
+TASK_SUSPENDS int task_semaphore_acquire(struct task_semaphore *semaphore);
+
+/**
+ * Acquire a token if there is one. Also for callbacks.
+ *
+ * @return 0, or
+ *         -EAGAIN  there is none.
+ */
+int task_semaphore_try_acquire(struct task_semaphore *semaphore);
+
+/**
+ * Release a token: the first who waits has it at once, else it is there for
+ * whoever comes. Also for callbacks.
+ *
+ * @return 0, or
+ *         -EOVERFLOW  there would be more tokens than the bound, or INT_MAX.
+ *
+ * Source: asyncio's Semaphore.release
+ */
+int task_semaphore_release(struct task_semaphore *semaphore);
+
+/**
+ * Give the number of tokens that nobody has: 0 while tasks wait.
+ */
+int task_semaphore_value(const struct task_semaphore *semaphore);
+
+/**
+ * Count the tasks that wait for a token.
+ */
+size_t task_semaphore_waiting(const struct task_semaphore *semaphore);
+
+/**
+ * End the use of a semaphore.
+ *
+ * @return 0, or
+ *         -EBUSY  a task waits for it.
+ */
+int task_semaphore_destroy(struct task_semaphore *semaphore);
+
 TASK_END_DECLS
 
 #endif

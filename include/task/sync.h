@@ -174,6 +174,97 @@ size_t task_event_waiting(const struct task_event *event);
  */
 int task_event_destroy(struct task_event *event);
 
+/* Condition. */
+
+/**
+ * Tasks that wait, having given up a lock, until something that the lock
+ * protects has changed. All zero: nobody.
+ *
+ *     task_lock_acquire(&lock);
+ *     status = task_condition_wait_for(&changed, &lock, is_there, &box);
+ *     ...
+ *     task_lock_release(&lock);
+ */
+struct task_condition {
+    /* private */
+    struct task_waiters waiters;
+};
+
+/**
+ * Release a lock, wait until notified, and acquire the lock again.
+ *
+ * Whatever it returns but -EPERM, the caller owns the lock. As to acquire it
+ * again may take a while, what was notified about may have passed: most callers
+ * want task_condition_wait_for().
+ *
+ * @param lock  the caller's
+ *
+ * Suspends until task_condition_notify(), and then until the lock is the
+ * caller's again. A cancel ends the first wait only; one that comes later, or
+ * after the notification, comes next.
+ *
+ * @return 0, or
+ *         -EOWNERDEAD  as task_lock_acquire(), after a notification or a
+ *                      cancel; that one comes next,
+ *         -ECANCELED   a request was waiting, and the lock was not released;
+ *                      or it came before a notification,
+ *         -EPERM       the caller does not own the lock.
+ *
+ * Source: asyncio's Condition.wait
+ */
+TASK_SUSPENDS int task_condition_wait(struct task_condition *condition,
+                                      struct task_lock *lock);
+
+/**
+ * Wait until a predicate holds: it is asked at first, and after each
+ * notification, while the caller owns the lock.
+ *
+ * @param lock       the caller's
+ * @param predicate  what is waited for
+ * @param arg        passed to @p predicate
+ *
+ * Suspends and is cancelled as task_condition_wait().
+ *
+ * @return 0, and the predicate holds; or what task_condition_wait() returned;
+ *         or
+ *         -EINVAL  @p predicate is NULL.
+ *
+ * Source: asyncio's Condition.wait_for
+ */
+TASK_SUSPENDS int task_condition_wait_for(struct task_condition *condition,
+                                          struct task_lock *lock,
+                                          bool (*predicate)(void *arg),
+                                          void *arg);
+
+/**
+ * Wake those that wait, in their order, up to a number of them.
+ *
+ * The lock need not be the caller's; also for callbacks.
+ *
+ * Source: asyncio's Condition.notify
+ */
+void task_condition_notify(struct task_condition *condition, size_t n);
+
+/**
+ * Wake all that wait. Also for callbacks.
+ *
+ * Source: asyncio's Condition.notify_all
+ */
+void task_condition_notify_all(struct task_condition *condition);
+
+/**
+ * Count the tasks that wait to be notified.
+ */
+size_t task_condition_waiting(const struct task_condition *condition);
+
+/**
+ * End the use of a condition.
+ *
+ * @return 0, or
+ *         -EBUSY  a task waits to be notified.
+ */
+int task_condition_destroy(struct task_condition *condition);
+
 /* Semaphore. */
 
 /**

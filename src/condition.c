@@ -1,0 +1,67 @@
+#include "lock.h"
+
+#include <errno.h>
+
+static const struct wait_kind WAITING = {.verb = "waiting on a condition"};
+
+/* Why the caller cannot wait; 0 and the caller: it can. Whoever owns no lock is
+ * told, and keeps a request that waits. */
+static int may_wait(const struct task_lock *lock, struct task **self)
+{
+    *self = scheduler_self();
+    if (unlikely(!*self || lock->owner != *self))
+        return -EPERM;
+    return task_enter(self);
+}
+
+int task_condition_wait(struct task_condition *condition,
+                        struct task_lock *lock)
+{
+    struct task *self;
+    int status = may_wait(lock, &self);
+    int error;
+
+    if (unlikely(status))
+        return status;
+    task_lock_release(lock);
+    status = waiters_park(&condition->waiters, self, &WAITING);
+    error = task__lock_take_back(lock, self);
+    if (likely(!error))
+        return status;
+    if (status)
+        task_keep_request(self);
+    return error;
+}
+
+int task_condition_wait_for(struct task_condition *condition,
+                            struct task_lock *lock, bool (*predicate)(void *),
+                            void *arg)
+{
+    struct task *self;
+    int status = predicate ? may_wait(lock, &self) : -EINVAL;
+
+    while (!status && !predicate(arg))
+        status = task_condition_wait(condition, lock);
+    return status;
+}
+
+void task_condition_notify(struct task_condition *condition, size_t n)
+{
+    while (n && waiters_wake_first(&condition->waiters, 0))
+        n--;
+}
+
+void task_condition_notify_all(struct task_condition *condition)
+{
+    waiters_wake_all(&condition->waiters, 0);
+}
+
+size_t task_condition_waiting(const struct task_condition *condition)
+{
+    return waiters_count(&condition->waiters);
+}
+
+int task_condition_destroy(struct task_condition *condition)
+{
+    return waiters_empty(&condition->waiters) ? 0 : -EBUSY;
+}

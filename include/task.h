@@ -73,6 +73,7 @@
 #include <task/loop.h>
 #include <task/queue.h>
 #include <task/scope.h>
+#include <task/select.h>
 #include <task/several.h>
 #include <task/sync.h>
 #include <task/time.h>

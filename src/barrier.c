@@ -5,7 +5,7 @@
 #include <task/sync.h>
 
 /* A cancelled task leaves its place. */
-static void leave(struct waiter *waiter, struct requests *requests)
+static void leave(struct waiter *waiter, struct task_chain *requests)
 {
     (void)requests;
     container_of(waiters_of(waiter), struct task_barrier, waiters)->n_waiting--;

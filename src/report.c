@@ -145,9 +145,8 @@ void task__report_held(struct task *task)
 {
     char who[LINE];
     char message[2 * LINE];
-    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
-                               .message = message,
-                               .task = task};
+    struct loop_error error = {
+        .kind = LOOP_ERROR_LEAK, .message = message, .task = task};
 
     if (!loop_of_task(task)->debug)
         return;

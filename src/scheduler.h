@@ -350,12 +350,18 @@ static inline void waiter_refuse(struct waiter *waiter)
     task__wake(waiter, -ECANCELED);
 }
 
-/* Keep a request: it comes next. */
+/* A request that was not, or cannot be, delivered now comes next. */
+static inline void task_keep_request(struct task *task)
+{
+    task->undelivered++;
+}
+
+/* What a request does to a task whose wait nothing may end. */
 static inline void waiter_defer(struct waiter *waiter,
                                 struct task_chain *requests)
 {
     (void)requests;
-    waiter->task->undelivered++;
+    task_keep_request(waiter->task);
 }
 
 /*

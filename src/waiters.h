@@ -76,25 +76,7 @@ static inline bool waiters_wake_first(struct task_waiters *waiters, int result)
 static inline void waiters_wake_all(struct task_waiters *waiters, int result)
 {
     while (waiters_wake_first(waiters, result))
-<<<<<<< HEAD
         continue;
-=======
-        ;
-}
-
-/* A request that was not, or cannot be, delivered now comes next. */
-static inline void task_keep_request(struct task *task)
-{
-    task->requested = true;
-}
-
-/* What a request does to a task whose wait nothing may end. */
-static inline void waiter_keep_request(struct waiter *waiter,
-                                       struct requests *requests)
-{
-    (void)requests;
-    task_keep_request(waiter->task);
->>>>>>> 2551426 (condition: wait for a change that a lock protects)
 }
 
 #endif

@@ -15,8 +15,8 @@ scheduler
 poller waiters
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
-scope await several queue lock event semaphore condition barrier
-timeout group wait gather as
+scope await several queue lock event semaphore
+timeout group wait gather as condition barrier select
 '
 
 cd "$root/src"

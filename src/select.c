@@ -1,0 +1,246 @@
+/*
+ * Waiting for the first of several things.
+ *
+ * The task parks with one waiter; each case has another, in the queue of what it
+ * waits for, where it is served like any. Whoever wakes it chooses that case:
+ * then the others are taken off their queues before anything else can happen.
+ */
+#include "loop.h"
+#include "queue.h"
+#include "waiters.h"
+
+#include <errno.h>
+
+struct choice {
+    struct queue_waiter waiter; /* its `from` and `to` are for queues only */
+    struct watcher watcher;     /* of a task */
+    struct selecting *selecting;
+};
+
+enum { FEW = 8 };
+
+struct selecting {
+    struct waiter waiter;
+    struct task_select_case *cases;
+    struct choice *choices;
+    size_t n;
+    size_t fired; /* n: none yet */
+    struct choice few[FEW];
+};
+
+static struct selecting *selecting_of(const struct waiter *waiter)
+{
+    return container_of(waiter, struct selecting, waiter);
+}
+
+/* Nobody serves it any more. */
+static void leave_queues(struct selecting *selecting)
+{
+    for (size_t i = 0; i < selecting->n; i++)
+        list_remove(&selecting->choices[i].waiter.waiter.node);
+}
+
+static void refuse(struct waiter *waiter, struct task_chain *requests)
+{
+    (void)requests;
+    leave_queues(selecting_of(waiter));
+    waiter_refuse(waiter);
+}
+
+static void time_out(struct timer *timer)
+{
+    struct waiter *waiter = container_of(timer, struct waiter, timer);
+
+    leave_queues(selecting_of(waiter));
+    task__wake(waiter, -ETIMEDOUT);
+}
+
+static struct waiter *choose(struct waiter *waiter)
+{
+    struct choice *choice = container_of(waiter, struct choice, waiter.waiter);
+    struct selecting *selecting = choice->selecting;
+
+    selecting->fired = (size_t)(choice - selecting->choices);
+    leave_queues(selecting);
+    return &selecting->waiter;
+}
+
+static void name_tasks(const struct waiter *waiter, visit_fn *visit, void *arg)
+{
+    const struct selecting *selecting = selecting_of(waiter);
+
+    for (size_t i = 0; i < selecting->n; i++)
+        if (selecting->cases[i].kind == TASK_SELECT_KIND_TASK)
+            visit(selecting->cases[i].task, arg);
+}
+
+static const struct wait_kind SELECTING = {
+    .verb = "selecting",
+    .cancel = refuse,
+    .each_awaited = name_tasks,
+};
+
+static const struct wait_kind CHOICE = {.verb = "selecting", .choose = choose};
+
+static void task_ended(struct watcher *watcher, struct task *task)
+{
+    struct choice *choice = container_of(watcher, struct choice, watcher);
+
+    (void)task;
+    if (waiter_is_parked(&choice->selecting->waiter))
+        task__wake(&choice->waiter.waiter, 0);
+}
+
+/* Why a case can be none; else 0. */
+static int check(const struct task *self, const struct task_select_case *one)
+{
+    if ((unsigned)one->kind - TASK_SELECT_KIND_GET >
+        TASK_SELECT_KIND_TASK - TASK_SELECT_KIND_GET)
+        return -EINVAL;
+    if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
+        return 0;
+    if (one->task->scheduler != self->scheduler)
+        return -EINVAL;
+    return one->task == self ? -EDEADLK : 0;
+}
+
+/* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. */
+static int fire_now(struct task_select_case *one)
+{
+    switch (one->kind) {
+    case TASK_SELECT_KIND_GET:
+        return task__queue_get_now(one->queue, one->to);
+    case TASK_SELECT_KIND_PUT:
+        return task__queue_put_now(one->queue, one->from);
+    case TASK_SELECT_KIND_EVENT:
+        return task_event_is_set(one->event) ? 0 : -EAGAIN;
+    default:
+        return task_done(one->task) ? 0 : -EAGAIN;
+    }
+}
+
+/* The index of the first that fires; -EAGAIN: none; or -ENOMEM. */
+static int fire_first(struct task_select_case cases[], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int status = fire_now(&cases[i]);
+
+        if (status == -ENOMEM)
+            return status;
+        if (status == -EAGAIN)
+            continue;
+        cases[i].status = status;
+        return (int)i;
+    }
+    return -EAGAIN;
+}
+
+/* Stand in the queue of what a case waits for. */
+static void enter_queue(struct choice *choice, struct task_select_case *one)
+{
+    struct list_node *node = &choice->waiter.waiter.node;
+
+    switch (one->kind) {
+    case TASK_SELECT_KIND_GET:
+        choice->waiter.to = one->to;
+        list_append(waiters_list(&one->queue->getters), node);
+        break;
+    case TASK_SELECT_KIND_PUT:
+        choice->waiter.from = one->from;
+        list_append(waiters_list(&one->queue->putters), node);
+        break;
+    case TASK_SELECT_KIND_EVENT:
+        list_append(waiters_list(&one->event->waiters), node);
+        break;
+    default:
+        choice->watcher.ended = task_ended;
+        one->task->references += TASK_PIN;
+        list_append(&one->task->watchers, &choice->watcher.node);
+    }
+}
+
+static void enter_queues(struct selecting *selecting, struct task *self)
+{
+    for (size_t i = 0; i < selecting->n; i++) {
+        struct choice *choice = &selecting->choices[i];
+
+        waiter_init(&choice->waiter.waiter, self, &CHOICE);
+        choice->watcher.node.list = NULL;
+        choice->selecting = selecting;
+        enter_queue(choice, &selecting->cases[i]);
+    }
+}
+
+static void watch_no_more(struct selecting *selecting)
+{
+    for (size_t i = 0; i < selecting->n; i++) {
+        list_remove(&selecting->choices[i].watcher.node);
+        if (selecting->cases[i].kind == TASK_SELECT_KIND_TASK)
+            task__unpin(selecting->cases[i].task);
+    }
+}
+
+static int park(struct selecting *selecting, struct task *self,
+                task_time timeout)
+{
+    struct timer *timer = &selecting->waiter.timer;
+    struct scheduler *scheduler = self->scheduler;
+    int result;
+
+    waiter_init(&selecting->waiter, self, &SELECTING);
+    enter_queues(selecting, self);
+    timer->fire = time_out;
+    if (timeout != TASK_FOREVER)
+        task__timer_arm(
+            scheduler->timers, timer,
+            clock_after(task__clock_now(scheduler->clock), timeout));
+    result = task__park(&selecting->waiter);
+    watch_no_more(selecting);
+    if (selecting->fired == selecting->n)
+        return result;
+    selecting->cases[selecting->fired].status = result;
+    return (int)selecting->fired;
+}
+
+static int wait(struct task_select_case cases[], size_t n, struct task *self,
+                task_time timeout)
+{
+    const struct allocator *allocator = &loop_of_task(self)->allocator;
+    struct selecting selecting;
+    int result;
+
+    selecting.cases = cases;
+    selecting.choices = selecting.few;
+    selecting.n = n;
+    selecting.fired = n;
+    if (n > FEW)
+        selecting.choices =
+            n > SIZE_MAX / sizeof *selecting.choices
+                ? NULL
+                : memory_get(allocator, n * sizeof *selecting.choices);
+    if (!selecting.choices)
+        return -ENOMEM;
+    result = park(&selecting, self, timeout);
+    if (selecting.choices != selecting.few)
+        memory_free(allocator, selecting.choices);
+    return result;
+}
+
+int task_select(struct task_select_case cases[], size_t n, task_time timeout)
+{
+    struct task *self;
+    int result = task_enter(&self);
+
+    if (result)
+        return result;
+    if (!n)
+        return -EINVAL;
+    for (size_t i = 0; i < n && !result; i++)
+        result = check(self, &cases[i]);
+    if (result)
+        return result;
+    result = fire_first(cases, n);
+    if (result != -EAGAIN)
+        return result;
+    return timeout > 0 ? wait(cases, n, self, timeout) : -ETIMEDOUT;
+}

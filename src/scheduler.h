@@ -139,8 +139,8 @@ struct wait_kind {
                          void *arg);
     bool needs_all; /* it goes on only when all of these have ended */
 
-    /* A waiter of this kind is one of several of its task's. It was chosen: take
-     * all off their lists; returns the one that the task is parked with. */
+    /* The task has several waiters, of which this is chosen, or the one that it
+     * is parked with: take all off their lists, and return the latter. */
     struct waiter *(*choose)(struct waiter *waiter);
 };
 

@@ -74,9 +74,16 @@ static void name_tasks(const struct waiter *waiter, visit_fn *visit, void *arg)
             visit(selecting->cases[i].task, arg);
 }
 
+static struct waiter *choose_none(struct waiter *waiter)
+{
+    leave_queues(selecting_of(waiter));
+    return waiter;
+}
+
 static const struct wait_kind SELECTING = {
     .verb = "selecting",
     .cancel = refuse,
+    .choose = choose_none,
     .each_awaited = name_tasks,
 };
 

@@ -351,6 +351,14 @@ void task_set_name(struct task *task, const char *name)
     }
 }
 
+/* One that is dropped while it waits may wait for what outlives the loop. */
+static void drop_waiter(struct waiter *waiter)
+{
+    if (waiter->kind->choose)
+        waiter = waiter->kind->choose(waiter);
+    list_remove(&waiter->node);
+}
+
 void task__free_all(struct loop *loop)
 {
     struct task *task;
@@ -360,6 +368,8 @@ void task__free_all(struct loop *loop)
             task__report_dropped(task);
         else if (task->done)
             task__report_unread(task);
+        if (task->waiter)
+            drop_waiter(task->waiter);
         free_task(task);
     }
 }

@@ -975,7 +975,10 @@ static void threads_run_a_loop_each(void **state)
 
 static void *run_in_this_thread(void *arg)
 {
-    return (void *)(intptr_t)loop_run_main(arg, outlive_the_sleeper, NULL);
+    int status = loop_run_main(arg, outlive_the_sleeper, NULL);
+
+    record_clear();
+    return (void *)(intptr_t)status;
 }
 
 static int leave_tasks_parked(void *arg)

@@ -107,7 +107,8 @@ void record_clear(void);
     ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
 #define CHECK_STATUS(actual, expected)                                         \
-    check_status((actual), (expected), #actual, __FILE__, __LINE__)
+    check_status((long long)(actual), (long long)(expected), #actual,          \
+                 __FILE__, __LINE__)
 
 void check_failed(const char *what, const char *file, int line);
 void check_status(long long actual, long long expected, const char *what,

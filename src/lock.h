@@ -8,16 +8,22 @@
 
 #include <task/sync.h>
 
-/* A free lock gets an owner; what that one is told: 0 or -EOWNERDEAD. */
+/* What the next to have a lock is told: 0 or -EOWNERDEAD, which is told once. */
+static ALWAYS_INLINE int lock_tell(struct task_lock *lock)
+{
+    if (likely(!lock->abandoned))
+        return 0;
+    lock->abandoned = false;
+    return -EOWNERDEAD;
+}
+
+/* A free lock gets an owner; what that one is told. */
 static ALWAYS_INLINE int lock_take(struct task_lock *lock, struct task *task)
 {
     lock->owner = task;
     lock->next = task->locks;
     task->locks = lock;
-    if (likely(!lock->abandoned))
-        return 0;
-    lock->abandoned = false;
-    return -EOWNERDEAD;
+    return lock_tell(lock);
 }
 
 /* A lock loses its owner. */

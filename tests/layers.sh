@@ -15,7 +15,7 @@ scheduler
 poller waiters
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
-scope await several queue lock event semaphore rwlock
+scope await several queue lock event semaphore rwlock once
 timeout group wait gather as condition barrier select
 '
 

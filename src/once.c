@@ -1,0 +1,78 @@
+#include "waiters.h"
+
+#include <errno.h>
+#include <task/sync.h>
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for what is done once",
+};
+
+/* What a waiter is woken with that is the next to run it; else it is told a
+ * status that is not negative, or was cancelled. */
+enum { YOUR_TURN = -EAGAIN };
+
+static void pass_on(struct task_once *once)
+{
+    struct waiter *first = waiters_first(&once->waiters);
+
+    once->runner = first ? first->task : NULL;
+    if (first)
+        task__wake(first, YOUR_TURN);
+}
+
+static void finish(struct task_once *once, int status)
+{
+    once->runner = NULL;
+    once->status = status;
+    once->done = true;
+    waiters_wake_all(&once->waiters, status);
+}
+
+static int run(struct task_once *once, task_fn *fn, void *arg)
+{
+    int status = fn(arg);
+
+    if (status < 0)
+        pass_on(once);
+    else
+        finish(once, status);
+    return status;
+}
+
+int task_once_run(struct task_once *once, task_fn *fn, void *arg)
+{
+    struct task *self;
+    int status = fn ? task_enter(&self) : -EINVAL;
+
+    if (unlikely(status))
+        return status;
+    if (likely(once->done))
+        return once->status;
+    if (once->runner == self)
+        return -EDEADLK;
+    if (once->runner) {
+        status = waiters_park(&once->waiters, self, &WAITING);
+        if (status != YOUR_TURN)
+            return status;
+    }
+    once->runner = self;
+    return run(once, fn, arg);
+}
+
+bool task_once_done(const struct task_once *once)
+{
+    return once->done;
+}
+
+size_t task_once_waiting(const struct task_once *once)
+{
+    return waiters_count(&once->waiters);
+}
+
+int task_once_destroy(struct task_once *once)
+{
+    if (once->runner)
+        return -EBUSY;
+    *once = (struct task_once){0};
+    return 0;
+}

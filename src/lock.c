@@ -13,10 +13,11 @@ static const struct wait_kind TAKING_BACK = {
 /* A lock that was dropped goes to the first who waits for it. */
 static ALWAYS_INLINE void hand_over(struct task_lock *lock)
 {
-    struct waiter *first = waiters_first(&lock->waiters);
+    if (unlikely(!waiters_empty(&lock->waiters))) {
+        struct waiter *first = waiters_first(&lock->waiters);
 
-    if (first)
         task__wake(first, lock_take(lock, first->task));
+    }
 }
 
 int task_lock_acquire(struct task_lock *lock)

@@ -17,7 +17,10 @@ static ALWAYS_INLINE int lock_tell(struct task_lock *lock)
     return -EOWNERDEAD;
 }
 
-/* A free lock gets an owner; what that one is told. */
+/*
+ * A free lock gets an owner; what that one is told. `owner` and `next` are no
+ * neighbours, else they are stored as one, and a load that follows has to wait.
+ */
 static ALWAYS_INLINE int lock_take(struct task_lock *lock, struct task *task)
 {
     lock->owner = task;

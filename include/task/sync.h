@@ -38,9 +38,9 @@ TASK_BEGIN_DECLS
  */
 struct task_lock {
     /* private */
-    struct task *owner;     /* NULL: free */
-    struct task_lock *next; /* that the owner took before this one */
+    struct task *owner; /* NULL: free */
     struct task_waiters waiters;
+    struct task_lock *next; /* that the owner took before this one */
     /* NULL: it goes to the first waiter; else (part of a task_rwlock) what lets
      * the next ones in. */
     void (*admit)(struct task_lock *lock);

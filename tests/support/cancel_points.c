@@ -106,7 +106,7 @@ unsigned cancel_at_every_point(task_fn *body, void (*check)(void *arg),
     unsigned n = 0;
 
     for (int moment = AT_ONCE; moment <= AFTER_THE_TURN; moment++) {
-        struct probe probe = {.moment = moment};
+        struct probe probe = {.moment = (enum moment)moment};
 
         do
             n = run(probe, body, check, arg);

@@ -43,7 +43,7 @@ static void note(void *arg)
 static void never(void *arg)
 {
     (void)arg;
-    CHECK(!"called");
+    CHECK_NOT_REACHED();
 }
 
 static int sleep_for_ever(void *arg)

@@ -69,14 +69,14 @@ static int sleep_a_while(void *arg)
 static int unreached(void *arg)
 {
     (void)arg;
-    EXPECT(!"called");
+    EXPECT(false);
     return 0;
 }
 
 static void unreached_call(void *arg)
 {
     (void)arg;
-    EXPECT(!"called");
+    EXPECT(false);
 }
 
 static void unreached_end(struct task *task, void *arg)
@@ -357,7 +357,7 @@ static int create_one_that_forks(void *arg)
     struct task *task = task_create_with(fork_eagerly, arg, &eager);
 
     if (!forked->pid)
-        EXPECT(!"went on");
+        EXPECT(false);
     CHECK(went_well(forked->pid));
     return task_await(task);
 }
@@ -399,7 +399,7 @@ static int wait_for_a_fork(void *arg)
     CHECK(loop_call_soon(fork_in_a_callback, arg) > 0);
     CHECK_STATUS(task_yield(), 0);
     if (!forked->pid)
-        EXPECT(!"went on");
+        EXPECT(false);
     CHECK(went_well(forked->pid));
     CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
     CHECK_STATUS(task_cancel_await(forked->parked), -ECANCELED);

@@ -106,6 +106,8 @@ void record_clear(void);
 #define CHECK(condition)                                                       \
     ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
+#define CHECK_NOT_REACHED() check_failed("not reached", __FILE__, __LINE__)
+
 #define CHECK_STATUS(actual, expected)                                         \
     check_status((long long)(actual), (long long)(expected), #actual,          \
                  __FILE__, __LINE__)

@@ -15,8 +15,8 @@ scheduler
 poller waiters
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
-scope await several queue lock event semaphore rwlock once
-timeout group wait gather as condition barrier select
+scope await several queue lock event semaphore barrier
+timeout group wait gather as condition rwlock once select
 '
 
 cd "$root/src"

@@ -4,10 +4,22 @@
 
 #include <errno.h>
 
-static const struct wait_kind ACQUIRING = {.verb = "acquiring a lock"};
+static void name_owner(const struct waiter *waiter, visit_fn *visit, void *arg)
+{
+    const struct task_lock *lock =
+        container_of(waiters_of(waiter), const struct task_lock, waiters);
+
+    visit(lock->owner, arg);
+}
+
+static const struct wait_kind ACQUIRING = {
+    .verb = "acquiring a lock held by",
+    .each_awaited = name_owner,
+};
 static const struct wait_kind TAKING_BACK = {
-    .verb = "acquiring a lock again",
+    .verb = "acquiring again a lock held by",
     .cancel = waiter_defer,
+    .each_awaited = name_owner,
 };
 
 /* A lock that was dropped goes to the first who waits for it. */

@@ -380,10 +380,8 @@ void task__wake(struct waiter *waiter, int result)
 
 void task__chain_request(struct task_chain *requests, struct task *task)
 {
-    if (task->done)
-        return;
-    task->cancelling++;
-    task_chain_append(requests, task);
+    if (!task->done && task_chain_append(requests, task))
+        task->cancelling++;
 }
 
 /*
@@ -405,11 +403,11 @@ static void deliver(struct task *task, struct task_chain *requests)
 
 void task__chain_run(struct task_chain *requests)
 {
-    struct task *task;
-
-    while ((task = task_chain_pop(requests)))
+    for (struct task *task = requests->first; task; task = task->next)
         if (!task->done)
             deliver(task, requests);
+    while (task_chain_pop(requests))
+        continue;
 }
 
 bool task__request(struct task *task)

@@ -305,7 +305,9 @@ static inline bool wake_first(struct list *queue, int result)
 
 /*
  * Requests to end go from task to task, since each that is asked may pass it on:
- * a chain of those that have yet to be asked, and no recursion.
+ * a chain of those that are asked, and no recursion. Each stays in it until all
+ * have been asked: so a request comes to each once, by whatever ways, and goes
+ * round no cycle.
  */
 
 /* Put a task at the end of a chain. False: it is in one. */
@@ -333,7 +335,7 @@ static inline struct task *task_chain_pop(struct task_chain *chain)
     return task;
 }
 
-/* Have one more asked; nothing happens if it is done. */
+/* Have one more asked; nothing happens if it is done, or in the chain. */
 void task__chain_request(struct task_chain *requests, struct task *task);
 
 /* Ask all in a chain, and whoever they pass the request on to. */

@@ -6,18 +6,20 @@
 /* Ask all tasks that are left to end; false: none is new. */
 static bool ask_to_end(struct loop *loop, bool daemons)
 {
+    struct task_chain requests = {NULL, NULL};
     struct task *task = NULL;
-    bool asked = false;
 
     while ((task = task__next_live(loop, task))) {
         if (task->ending || (task->daemon && !daemons))
             continue;
         task->ending = true;
         loop->n_ending++;
-        task__request(task);
-        asked = true;
+        task__chain_request(&requests, task);
     }
-    return asked;
+    if (!requests.first)
+        return false;
+    task__chain_run(&requests);
+    return true;
 }
 
 /*

@@ -264,6 +264,29 @@ static int a_request_after_delivery_is_delivered_again(void *arg)
     return 0;
 }
 
+static int awaits_two_ways_down(void *arg)
+{
+    struct task *ways[] = {task_create(awaits, task_retain(arg)),
+                           task_create(awaits, task_retain(arg))};
+
+    return task_gather(ways, 2, NULL);
+}
+
+static int a_request_comes_once_by_whatever_ways(void *arg)
+{
+    struct task *sleeper = start(sleeps_twice, text("sleeper"));
+    struct task *above = start(awaits_two_ways_down, sleeper);
+
+    (void)arg;
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_cancel(above));
+    CHECK(task_cancelling(sleeper) == 1);
+    CHECK_STATUS(task_await(above), -ECANCELED);
+    CHECK_STATUS(task_await(sleeper), -ECANCELED);
+    CHECK_RECORD("sleeper -125, sleeper 0");
+    return 0;
+}
+
 /* Before the first step. */
 
 static int a_task_cancelled_before_its_first_step_still_runs(void *arg)
@@ -1545,6 +1568,7 @@ int main(void)
         in_main(a_request_is_delivered_once),
         in_main(two_requests_before_delivery_are_delivered_as_one),
         in_main(a_request_after_delivery_is_delivered_again),
+        in_main(a_request_comes_once_by_whatever_ways),
         in_main(a_task_cancelled_before_its_first_step_still_runs),
         in_main(a_task_cancelled_before_its_first_step_may_just_return),
         behaviour(a_task_may_be_cancelled_before_the_loop_runs),

@@ -1,6 +1,7 @@
 /*
  * What the error hook is told, and in which words.
  */
+#include "cycles.h"
 #include "loop.h"
 
 #include <stdarg.h>
@@ -173,31 +174,9 @@ static void add_awaited(struct task *task, void *arg)
             task_name(task));
 }
 
-/* Whether it needs its own end, by way of others. */
-struct cycle {
-    struct task *task;
-    bool found;
-};
-
-static void look_for_cycle(struct task *other, void *arg)
+static void add_suspect(struct text *text, const struct suspect *suspect)
 {
-    struct cycle *cycle = arg;
-
-    cycle->found = cycle->found || task__needs(other, cycle->task);
-}
-
-static bool is_in_cycle(struct task *task)
-{
-    struct cycle cycle = {.task = task};
-    const struct waiter *waiter = task->waiter;
-
-    if (waiter && waiter->kind->needs_all && !list_empty(&task->watchers))
-        waiter->kind->each_awaited(waiter, look_for_cycle, &cycle);
-    return cycle.found;
-}
-
-static void add_task(struct text *text, struct task *task)
-{
+    const struct task *task = suspect->task;
     const struct waiter *waiter = task->waiter;
     struct awaited_names names = {.text = text};
     char who[LINE];
@@ -208,8 +187,27 @@ static void add_task(struct text *text, struct task *task)
         waiter->kind->each_awaited(waiter, add_awaited, &names);
     if (names.n > NAMES)
         add(text, " and %zu more", names.n - NAMES);
-    if (is_in_cycle(task))
+    if (suspect->is_in_cycle)
         add(text, " (in a cycle)");
+}
+
+/* All tasks, and whether they are in a cycle; NULL when there is no memory. */
+static struct suspect *find_cycles(struct loop *loop)
+{
+    size_t n = loop->n_tasks;
+    struct suspect *suspects =
+        memory_get(&loop->allocator, (n + 1) * sizeof *suspects);
+    struct task **tasks = suspects ? task__all_live(loop) : NULL;
+
+    if (!tasks) {
+        memory_free(&loop->allocator, suspects);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++)
+        suspects[i] = (struct suspect){.task = tasks[i]};
+    memory_free(&loop->allocator, tasks);
+    task__cycles_find(suspects, n);
+    return suspects;
 }
 
 /* Once for as long as it lasts. */
@@ -218,18 +216,18 @@ void task__report_deadlock(struct loop *loop)
     struct text text = {.allocator = &loop->allocator};
     struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK, .status = -EDEADLK};
     size_t n = loop->n_tasks - loop->n_daemons;
-    struct task **tasks;
+    struct suspect *suspects;
 
     if (loop->is_deadlocked)
         return;
     loop->is_deadlocked = true;
     add(&text, "deadlock: %zu task%s can never be woken%s", n,
         n == 1 ? "" : "s", n ? ":" : "");
-    tasks = task__all_live(loop);
-    for (size_t i = 0; tasks && i < loop->n_tasks; i++)
-        if (!tasks[i]->daemon)
-            add_task(&text, tasks[i]);
-    memory_free(&loop->allocator, tasks);
+    suspects = find_cycles(loop);
+    for (size_t i = 0; suspects && i < loop->n_tasks; i++)
+        if (!suspects[i].task->daemon)
+            add_suspect(&text, &suspects[i]);
+    memory_free(&loop->allocator, suspects);
     error.message = text.chars ? text.chars : "deadlock (no memory for more)";
     task__report(loop, &error);
     memory_free(&loop->allocator, text.chars);

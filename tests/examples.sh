@@ -79,3 +79,17 @@ done
 refuse producers_consumers 1 1 1 1
 ! $launcher "$build/examples/producers_consumers" >/dev/full 2>"$tmp/err" ||
     fail 'producers_consumers: a full disk goes unnoticed'
+
+# dining: with a deadlock, everyone waits for a neighbour
+expect "$(printf '%s has eaten 3 times\n' Plato Hypatia Kant Arendt Hume)" dining
+refuse dining x
+refuse dining deadlock x
+! $launcher "$build/examples/dining" deadlock >"$tmp/out" 2>"$tmp/err" ||
+    fail 'dining deadlock: goes unnoticed'
+printf '%s has eaten 0 times\n' Plato Hypatia Kant Arendt Hume |
+    cmp - "$tmp/out" || fail 'dining deadlock: other output'
+grep -q 'deadlock: 6 tasks can never be woken' "$tmp/err" ||
+    fail 'dining deadlock: no report'
+neighbours=$(sed -nE 's/.*"(\w+)", created .* held by task [0-9]+ "(\w+)" \(in a cycle\)$/\1-\2/p' "$tmp/err")
+[[ $neighbours == $'Plato-Hypatia\nHypatia-Kant\nKant-Arendt\nArendt-Hume\nHume-Plato' ]] ||
+    fail "dining deadlock: another cycle: $neighbours"

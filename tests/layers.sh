@@ -12,7 +12,7 @@ list heap
 memory
 clock stack context timer store
 scheduler
-poller waiters
+poller waiters cycles
 loop.h
 report stats run shutdown loop.c callback task local future sleep version
 scope await several queue lock event semaphore barrier

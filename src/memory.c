@@ -7,7 +7,6 @@
 struct chunk {
     struct list_node node;
     char *first;
-    size_t n_free; /* during a sweep only */
 };
 
 void *task__memory_libc(void *pointer, size_t size, void *arg)
@@ -48,6 +47,16 @@ void task__pool_init(struct pool *pool, const struct allocator *allocator,
     pool->sweep_at = POOL_SPARE / pool->stride;
 }
 
+/* Sweep when an eighth of so many is left in use, and much lies free. */
+static void sweep_later(struct pool *pool, size_t n_used)
+{
+    size_t spare = POOL_SPARE / pool->stride;
+
+    pool->sweep_at = pool->n_all - n_used / 8;
+    if (pool->sweep_at < spare)
+        pool->sweep_at = spare;
+}
+
 static void free_chunk(struct pool *pool, struct chunk *chunk)
 {
     list_remove(&chunk->node);
@@ -70,28 +79,19 @@ static bool fits(const struct pool *pool, const struct chunk *chunk,
     return object + pool->stride <= (const char *)chunk + POOL_CHUNK;
 }
 
-/* Add a chunk of free objects, in the order of their addresses. */
-void *task__pool_grow(struct pool *pool)
+/* Append the free objects of a chunk to a list; where the next one goes. */
+static void **append_free(struct pool *pool, struct chunk *chunk, void **end)
 {
-    struct chunk *chunk = memory_get(pool->allocator, POOL_CHUNK);
-    void **end = &pool->free;
-    char *object;
-
-    if (!chunk)
-        return NULL;
-    object = (char *)(chunk + 1) + pool->align - 1;
-    object -= (uintptr_t)object & (pool->align - 1);
-    chunk->first = object;
-    for (; fits(pool, chunk, object); object += pool->stride) {
-        *pool_trailer(pool, object) = (uintptr_t)chunk;
+    for (char *object = chunk->first; fits(pool, chunk, object);
+         object += pool->stride) {
+        if (in_use(pool, object))
+            continue;
         *end = object;
         end = (void **)(void *)object;
-        pool->n_all++;
         pool->n_free++;
     }
     *end = NULL;
-    list_append(&pool->chunks, &chunk->node);
-    return pool->free;
+    return end;
 }
 
 static size_t objects_of(const struct pool *pool, const struct chunk *chunk)
@@ -100,50 +100,62 @@ static size_t objects_of(const struct pool *pool, const struct chunk *chunk)
            pool->stride;
 }
 
-static void count_free(struct pool *pool)
+/* Add a chunk of free objects, in the order of their addresses. */
+void *task__pool_grow(struct pool *pool)
 {
-    for (struct list_node *node = pool->chunks.first; node; node = node->next)
-        container_of(node, struct chunk, node)->n_free = 0;
-    for (void *object = pool->free; object; object = *(void **)object)
-        chunk_of(pool, object)->n_free++;
+    struct chunk *chunk = memory_get(pool->allocator, POOL_CHUNK);
+    char *first;
+
+    if (!chunk)
+        return NULL;
+    first = (char *)(chunk + 1) + pool->align - 1;
+    first -= (uintptr_t)first & (pool->align - 1);
+    chunk->first = first;
+    for (char *object = first; fits(pool, chunk, object);
+         object += pool->stride)
+        *pool_trailer(pool, object) = (uintptr_t)chunk;
+    pool->n_all += objects_of(pool, chunk);
+    append_free(pool, chunk, &pool->free);
+    list_append(&pool->chunks, &chunk->node);
+    sweep_later(pool, pool->n_all);
+    return pool->free;
 }
 
 static bool is_idle(const struct pool *pool, const struct chunk *chunk)
 {
-    return chunk->n_free == objects_of(pool, chunk);
+    char *object = chunk->first;
+
+    while (fits(pool, chunk, object) && !in_use(pool, object))
+        object += pool->stride;
+    return !fits(pool, chunk, object);
 }
 
 /*
- * Give back the chunks that are free all over. The next sweep comes when half of
- * what is in use now has come back: so all sweeps together cost little.
+ * Give back the chunks that are free all over. That goes through all memory of
+ * the pool in order, and is done each time an eighth of what was in use is left:
+ * so all sweeps after a burst together cost little. What stays free is taken in
+ * the order of addresses from now on.
  */
 void task__pool_sweep(struct pool *pool)
 {
+    size_t n_used = pool->n_all - pool->n_free;
     void **end = &pool->free;
-    size_t spare = POOL_SPARE / pool->stride;
 
-    count_free(pool);
-    for (void *object = pool->free; object; object = *(void **)object) {
-        if (is_idle(pool, chunk_of(pool, object))) {
-            pool->n_all--;
-            pool->n_free--;
-        } else {
-            *end = object;
-            end = object;
-        }
-    }
-    *end = NULL;
+    pool->n_free = 0;
+    pool->free = NULL;
     for (struct list_node *node = pool->chunks.first, *next; node;
          node = next) {
         struct chunk *chunk = container_of(node, struct chunk, node);
 
         next = node->next;
-        if (is_idle(pool, chunk))
+        if (is_idle(pool, chunk)) {
+            pool->n_all -= objects_of(pool, chunk);
             free_chunk(pool, chunk);
+        } else {
+            end = append_free(pool, chunk, end);
+        }
     }
-    pool->sweep_at = pool->n_free + (pool->n_all - pool->n_free) / 2;
-    if (pool->sweep_at < spare)
-        pool->sweep_at = spare;
+    sweep_later(pool, n_used);
 }
 
 void *task__pool_next(const struct pool *pool, const void *object)

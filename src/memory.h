@@ -3,7 +3,7 @@
  * size on top of it.
  *
  * A pool carves chunks of objects, keeps what is put back, and takes what came
- * back last first. Now and then, when more than POOL_SPARE bytes lie free, it
+ * back last first. After a burst, while more than POOL_SPARE bytes lie free, it
  * looks for chunks that are free all over, and gives these to the allocator.
  */
 #ifndef TASK_SRC_MEMORY_H

@@ -32,7 +32,7 @@ static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
     unsigned level = (63u - (unsigned)__builtin_clzll(differs)) / SLOT_BITS;
     unsigned index = (unsigned)(tick >> (SLOT_BITS * level)) & SLOT_MASK;
     struct timer_slot *slot = &timers->slots[level][index];
-    struct timer **chain = &slot->chains[timer->order % TIMER_CHAINS];
+    struct timer **chain = &slot->chains[slot->turn++ % TIMER_CHAINS];
     struct timer *next = *chain;
     uint64_t bit = (uint64_t)1 << index;
 
@@ -107,77 +107,77 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
 }
 
 /*
- * The slots of a level whose first tick has come when the position is `tick`:
- * all, when the level has been gone round; else those up to the one of `tick`.
- * (On a level above 0 that one holds some ticks that have not come.)
+ * Empty a slot: what is of this tick goes into the heap, the rest to lower
+ * levels.
  */
-static uint64_t slots_come(const struct timers *timers, unsigned level,
-                           int64_t tick)
-{
-    unsigned shift = SLOT_BITS * level;
-    int64_t from = timers->position >> shift;
-    int64_t to = tick >> shift;
-
-    if (from >> SLOT_BITS != to >> SLOT_BITS)
-        return timers->used[level];
-    return timers->used[level] & (((uint64_t)2 << (to & SLOT_MASK)) - 1);
-}
-
-/*
- * Empty a slot: what has come goes onto the list `due`, linked as heap nodes;
- * the rest to lower levels.
- */
-static void pour(struct timers *timers, struct timer_slot *slot,
-                 struct heap_node **due)
+static void pour(struct timers *timers, struct timer_slot *slot)
 {
     struct timer_slot poured = *slot;
+    struct heap_node *due = NULL;
+    unsigned turn = slot->turn;
 
     memset(slot, 0, sizeof *slot);
-    for (unsigned i = 0; !is_empty(&poured); i = (i + 1) % TIMER_CHAINS) {
-        struct timer *timer = poured.chains[i];
+    for (int in_vain = 0; in_vain < TIMER_CHAINS; in_vain++) {
+        struct timer **chain = &poured.chains[--turn % TIMER_CHAINS];
+        struct timer *timer = *chain;
 
-        if (!timer)
+        if (unlikely(!timer))
             continue;
 
-        struct timer *next = timer->at.chain.next;
         int64_t tick = tick_of(timer->when);
 
-        __builtin_prefetch(next, 1);
-        poured.chains[i] = next;
+        in_vain = -1;
+        *chain = timer->at.chain.next;
+        __builtin_prefetch(*chain, 1);
         if (tick > timers->position) {
             hang(timers, timer, tick);
         } else {
             timer->slot = &timers->due_slot;
-            timer->at.heap.next = *due;
-            *due = &timer->at.heap;
+            timer->at.heap.next = due;
+            due = &timer->at.heap;
         }
-    }
-}
-
-/*
- * Go to a later tick. Lower levels are emptied first: what a slot that has come
- * still holds for later goes to a lower level.
- */
-static void advance(struct timers *timers, int64_t tick)
-{
-    struct heap_node *due = NULL;
-    uint64_t come[TIMER_LEVELS];
-
-    for (unsigned level = 0; level < TIMER_LEVELS; level++)
-        come[level] = slots_come(timers, level, tick);
-    timers->position = tick;
-    for (unsigned level = 0; level < TIMER_LEVELS; level++) {
-        timers->used[level] &= ~come[level];
-        for (uint64_t left = come[level]; left; left &= left - 1)
-            pour(timers, &timers->slots[level][__builtin_ctzll(left)], &due);
     }
     task__heap_insert_list(&timers->due, due);
 }
 
-void task__timers_fire(struct timers *timers, task_time now)
+/* The level of the first slot that is not empty, if there is one. */
+static unsigned first_level(const struct timers *timers)
 {
-    if (tick_of(now) > timers->position)
-        advance(timers, tick_of(now));
+    unsigned level = 0;
+
+    while (level < TIMER_LEVELS && !timers->used[level])
+        level++;
+    return level;
+}
+
+/*
+ * Go to the first tick of the first slot that is not empty, and empty it; if
+ * that has come at `tick`. Else go to that tick, past nothing; false.
+ */
+static bool pour_first(struct timers *timers, int64_t tick)
+{
+    unsigned level = first_level(timers);
+    unsigned shift = SLOT_BITS * level;
+    int64_t first = INT64_MAX;
+    unsigned index = 0;
+
+    if (level < TIMER_LEVELS) {
+        index = (unsigned)__builtin_ctzll(timers->used[level]);
+        first = ((timers->position >> shift & ~(int64_t)SLOT_MASK) | index)
+                << shift;
+    }
+    if (first > tick) {
+        timers->position = tick;
+        return false;
+    }
+    timers->position = first;
+    timers->used[level] &= ~((uint64_t)1 << index);
+    pour(timers, &timers->slots[level][index]);
+    return true;
+}
+
+static void fire_due(struct timers *timers, task_time now)
+{
     while (timers->due.root) {
         struct timer *timer =
             container_of(timers->due.root, struct timer, at.heap);
@@ -187,6 +187,14 @@ void task__timers_fire(struct timers *timers, task_time now)
         task__timer_cancel(timers, timer);
         timer->fire(timer);
     }
+}
+
+/* Slot by slot: what is sorted together, and fired, is in the cache. */
+void task__timers_fire(struct timers *timers, task_time now)
+{
+    fire_due(timers, now);
+    while (tick_of(now) > timers->position && pour_first(timers, tick_of(now)))
+        fire_due(timers, now);
 }
 
 /* Find out anew how early a slot is, unless it is too long to be looked at. */
@@ -211,16 +219,16 @@ task_time task__timers_next(struct timers *timers)
 {
     if (timers->due.root)
         return container_of(timers->due.root, struct timer, at.heap)->when;
-    for (unsigned level = 0; level < TIMER_LEVELS; level++) {
-        if (!timers->used[level])
-            continue;
 
-        unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
-        struct timer_slot *slot = &timers->slots[level][index];
+    unsigned level = first_level(timers);
 
-        if (!slot->exact)
-            scan(slot);
-        return slot->earliest;
-    }
-    return TASK_FOREVER;
+    if (level == TIMER_LEVELS)
+        return TASK_FOREVER;
+
+    unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
+    struct timer_slot *slot = &timers->slots[level][index];
+
+    if (!slot->exact)
+        scan(slot);
+    return slot->earliest;
 }

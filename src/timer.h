@@ -29,8 +29,10 @@
 #include <task/time.h>
 
 /*
- * A slot has several chains: they are walked in turn, and while one timer is
- * dealt with the next of the other chains are on their way into the cache.
+ * A slot has several chains, which timers are hung into in turn. When it is
+ * emptied they are walked in turn too, the last one hung first; and while one
+ * timer is dealt with the next of the other chains are on their way into the
+ * cache.
  */
 enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_CHAINS = 4 };
 
@@ -53,6 +55,7 @@ struct timer_slot {
     task_time
         earliest; /* no timer of the slot is earlier; of a non-empty one */
     bool exact;   /* ... and one is as early as that */
+    unsigned char turn; /* the chain for the next timer */
 };
 
 struct timers {

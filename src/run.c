@@ -108,7 +108,7 @@ static bool tell_watchful(struct loop *loop)
 /* Whether nothing can happen any more, though somebody waits for it. */
 static bool is_deadlocked(const struct loop *loop)
 {
-    return !loop->scheduler.ready.first && !loop->timers.n;
+    return !loop->scheduler.ready.first && !timers_count(&loop->timers);
 }
 
 int task__loop_look(struct loop *loop, task_time limit)

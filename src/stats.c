@@ -29,7 +29,7 @@ static void count(const struct loop *loop, struct loop_stats *stats)
         .tasks = loop->n_tasks,
         .parked = scheduler->n_parked,
         .ready = loop->n_tasks - scheduler->n_parked - running + loop->n_queued,
-        .timers = loop->timers.n,
+        .timers = timers_count(&loop->timers),
         .turns = scheduler->turns,
         .switches = scheduler->switches,
         .polls = loop->polls,

@@ -56,7 +56,6 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
     assert(!timer_armed(timer));
     timer->when = when;
     timer->order = timers->armed++;
-    timers->n++;
     if (likely(tick > timers->position)) {
         hang(timers, timer, tick);
     } else {
@@ -103,7 +102,7 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
     else
         unhang(timers, timer);
     timer->slot = NULL;
-    timers->n--;
+    timers->ended++;
 }
 
 /*

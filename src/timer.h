@@ -53,16 +53,17 @@ struct timer {
 struct timer_slot {
     struct timer *chains[TIMER_CHAINS];
     task_time
-        earliest; /* no timer of the slot is earlier; of a non-empty one */
-    bool exact;   /* ... and one is as early as that */
-    unsigned char turn; /* the chain for the next timer */
+        earliest;     /* no timer of the slot is earlier; of a non-empty one */
+    bool exact;       /* ... and one is as early as that */
+    unsigned turn;    /* the chain for the next timer */
+    char padding[16]; /* to 64 bytes, so that to find a slot is a shift */
 };
 
 struct timers {
     struct heap due;
     int64_t position;
     uint64_t armed; /* how many ever were: the next one's place in the order */
-    size_t n;       /* how many are now */
+    uint64_t ended; /* how many of these have fired or were cancelled */
     uint64_t used[TIMER_LEVELS]; /* a bit for each slot that is not empty */
     struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
     struct timer_slot due_slot; /* what those in the heap point to */
@@ -88,6 +89,12 @@ void task__timers_fire(struct timers *timers, task_time now);
  */
 enum { TIMER_SCAN = 256 };
 task_time task__timers_next(struct timers *timers);
+
+/* How many are set. */
+static inline size_t timers_count(const struct timers *timers)
+{
+    return (size_t)(timers->armed - timers->ended);
+}
 
 static inline bool timer_armed(const struct timer *timer)
 {

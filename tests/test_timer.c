@@ -110,12 +110,12 @@ static void assert_next_is_the_models(struct fixture *fixture)
 
     assert_int_equal(task__timers_next(&fixture->timers),
                      next ? next->when : TASK_FOREVER);
-    assert_int_equal(fixture->timers.n, count_armed(fixture));
+    assert_int_equal(timers_count(&fixture->timers), count_armed(fixture));
 }
 
 static void assert_empty(const struct timers *timers)
 {
-    assert_int_equal(timers->n, 0);
+    assert_int_equal(timers_count(timers), 0);
     assert_null(timers->due.root);
     for (size_t i = 0; i < TIMER_LEVELS; i++)
         assert_int_equal(timers->used[i], 0);
@@ -283,7 +283,7 @@ static void a_timer_may_be_cancelled_twice(void **state)
     arm(fixture, 1, TICK);
     cancel(fixture, 0);
     cancel(fixture, 0);
-    assert_int_equal(fixture->timers.n, 1);
+    assert_int_equal(timers_count(&fixture->timers), 1);
     pass(fixture, TICK);
     ASSERT_FIRED(fixture, 1);
 }
@@ -549,7 +549,7 @@ static void each_wakeup_at_the_next_fires_something(void **state)
         begin(fixture, (task_time)(random_next(&fixture->random) >> 5));
         for (int i = 0; i < N_TIMERS; i++)
             arm(fixture, i, random_deadline(fixture));
-        while (fixture->timers.n) {
+        while (timers_count(&fixture->timers)) {
             task_time next = task__timers_next(&fixture->timers);
             size_t n_fired = fixture->n_fired;
 
@@ -632,7 +632,7 @@ static void a_long_slot_wakes_too_early_once_at_most(void **state)
 
     for (size_t i = 0; i < 1000; i++)
         task__timer_cancel(&fixture->timers, &crowd[i]);
-    while (fixture->timers.n) {
+    while (timers_count(&fixture->timers)) {
         size_t n_fired = crowd_record.n_fired;
 
         crowd_record.now = task__timers_next(&fixture->timers);

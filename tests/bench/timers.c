@@ -128,13 +128,14 @@ static task_time later(task_time now)
 static int churn(void *arg)
 {
     task_time now = loop_time();
+    struct timers *all = wheel();
 
     (void)arg;
     for (long i = 0; i < CHURNS; i++) {
         struct timer *timer = &timers[bench_random() % LIVE];
 
-        task__timer_cancel(wheel(), timer);
-        task__timer_arm(wheel(), timer, later(now));
+        task__timer_cancel(all, timer);
+        task__timer_arm(all, timer, later(now));
     }
     return 0;
 }

@@ -154,7 +154,7 @@ static void run_race(struct race *race, struct task *self)
         park(several, self, &RACING);
     if (!race->is_asked)
         task__several_request(several);
-    while (several->n_left)
+    if (several->n_left)
         park(several, self, &RACING);
 }
 

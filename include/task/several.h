@@ -82,10 +82,12 @@ TASK_SUSPENDS int task_wait(struct task *const tasks[], size_t n,
  * @return 0           all succeeded, or
  *         -ECANCELED  the caller was cancelled; or a task ended as cancelled,
  *                     and none failed,
- *         -errno      the status of the first, in time, that failed,
+ *         -errno      the status of the first, in time, that failed; of those
+ *                     done already, the first in the array,
  *         -EDEADLK    a task is the caller, or waits, at some remove, for it,
  *         -EINVAL     a task belongs to another loop,
- *         -ENOMEM     out of memory; or an entry is NULL,
+ *         -ENOMEM     out of memory for more than 8: nothing is ended; or an
+ *                     entry is NULL,
  *         -EPERM      called outside a task.
  *
  * Source: asyncio.gather
@@ -131,7 +133,7 @@ TASK_SUSPENDS int task_race(struct task *const tasks[], size_t n, int *status);
  *                 TASK_FOREVER: as task_await()
  *
  * Suspends until the task ends. A cancel of the caller is passed on, as with
- * task_await().
+ * task_await(); the time limit holds all the same.
  *
  * @return what the task's function returned, or
  *         -ETIMEDOUT  it ended as cancelled because the time was up, and the

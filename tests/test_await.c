@@ -497,13 +497,14 @@ static int several_may_shield_the_same(void *arg)
 static int a_cancel_of_what_is_shielded_is_its_status(void *arg)
 {
     struct task *task = start(sleeps, NULL);
-    struct task *caller = start(shields, task);
+    struct task *caller = task_retain(start(shields, task));
 
     (void)arg;
     CHECK(task_cancel(task));
     CHECK_STATUS(task_await(caller), 0);
     CHECK(task_cancelling(caller) == 0);
     CHECK_RECORD("-125 then 0");
+    task_detach(caller);
     CHECK_STATUS(task_await(task), -ECANCELED);
     return 0;
 }

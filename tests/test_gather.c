@@ -813,7 +813,7 @@ static int awaits_for_long(void *arg)
 
 static int ends_group(void *arg)
 {
-    struct task_group group;
+    struct task_group group = {0};
 
     task_group_begin(&group);
     CHECK_STATUS(task_group_start(&group, awaits, arg), 0);

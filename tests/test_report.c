@@ -165,7 +165,7 @@ static void awaiting_and_shielding_tasks_are_reported(void **state)
 
 static int ends_a_group(void *arg)
 {
-    struct task_group group;
+    struct task_group group = {0};
 
     (void)arg;
     task_group_begin(&group);
@@ -212,7 +212,7 @@ static void of_many_only_some_are_named(void **state)
 
 static int ends_a_group_that_awaits_it(void *arg)
 {
-    struct task_group group;
+    struct task_group group = {0};
 
     (void)arg;
     task_group_begin(&group);

@@ -404,7 +404,7 @@ static int run_race(struct node *node, struct task *tasks[])
 
 static int run_group(struct node *node)
 {
-    struct task_group group;
+    struct task_group group = {0};
 
     task_group_begin(&group);
     for (size_t i = 0; i < node->n; i++) {

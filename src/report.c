@@ -15,6 +15,7 @@ struct text {
     char *chars;
     size_t length;
     size_t capacity;
+    bool is_over; /* memory was short */
 };
 
 static bool make_room(struct text *text, size_t n)
@@ -25,6 +26,7 @@ static bool make_room(struct text *text, size_t n)
     if (text->length + n < text->capacity)
         return true;
     chars = memory_resize(text->allocator, text->chars, capacity);
+    text->is_over = !chars;
     if (!chars)
         return false;
     text->chars = chars;
@@ -41,7 +43,7 @@ static void add(struct text *text, const char *format, ...)
     va_start(arguments, format);
     n = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    if (n < 0 || !make_room(text, (size_t)n))
+    if (n < 0 || text->is_over || !make_room(text, (size_t)n))
         return;
     va_start(arguments, format);
     vsnprintf(text->chars + text->length, text->capacity - text->length, format,

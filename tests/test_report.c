@@ -288,6 +288,42 @@ static void a_long_row_of_awaiting_tasks_is_reported_quickly(void **state)
     report = NULL;
 }
 
+static struct memory_count memory;
+
+static int gathers_without_memory(void *arg)
+{
+    struct task *tasks[] = {start(sleeps, NULL, "sleeper"),
+                            task_future_create()};
+
+    memory.fail_at = *(size_t *)arg;
+    return task_gather(tasks, 2, NULL);
+}
+
+static void without_memory_the_report_ends_early(void **state)
+{
+    size_t fail_at = 0;
+
+    (void)state;
+    do {
+        struct loop_options options = test_options(&memory);
+        struct loop *loop;
+
+        memory = (struct memory_count){0};
+        options.on_error = keep_report;
+        loop = loop_new(&options);
+        assert_non_null(loop);
+        fail_at++;
+        assert_int_equal(loop_run_main(loop, gathers_without_memory, &fail_at),
+                         -EDEADLK);
+        assert_non_null(report);
+        assert_memory_equal(report, "deadlock", 8);
+        free(report);
+        report = NULL;
+        test_loop_free(loop, &memory);
+    } while (!memory.fail_at);
+    assert_true(fail_at > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +337,7 @@ int main(void)
         behaviour(a_group_whose_child_awaits_its_owner_is_a_cycle),
         behaviour(a_cycle_may_go_through_those_who_only_look_on),
         behaviour(a_long_row_of_awaiting_tasks_is_reported_quickly),
+        behaviour(without_memory_the_report_ends_early),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

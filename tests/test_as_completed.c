@@ -620,20 +620,21 @@ static int many_tasks_come_with_one_wake_a_batch(void *arg)
 {
     enum { N = 5000 };
     static struct task *tasks[N];
+    size_t n = test_rounds(N);
     struct task_as_completed it;
     uint64_t turn = turns_now();
     uint64_t switches = stats().switches;
 
     (void)arg;
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         tasks[i] = task_create(yields, NULL);
-    CHECK_STATUS(task_as_completed_begin(&it, tasks, N), 0);
-    for (size_t i = 0; i < N; i++)
+    CHECK_STATUS(task_as_completed_begin(&it, tasks, n), 0);
+    for (size_t i = 0; i < n; i++)
         CHECK(task_as_completed_next(&it) == tasks[i]);
     CHECK_STATUS(task_as_completed_end(&it, 0), 0);
     CHECK(turns_now() - turn <= 4);
-    CHECK(stats().switches - switches <= 2 * N + 2);
-    detach_all(tasks, N);
+    CHECK(stats().switches - switches <= 2 * n + 2);
+    detach_all(tasks, n);
     return 0;
 }
 

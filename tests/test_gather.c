@@ -915,20 +915,21 @@ static void only_more_than_eight_need_memory(void **state)
 static int many_are_gathered_and_raced(void *arg)
 {
     enum { N = 5000 };
-    static struct task *tasks[N];
     static int statuses[N];
+    static struct task *tasks[N];
+    size_t n = test_rounds(N);
     int second = 1;
 
     (void)arg;
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         tasks[i] = create_sleeper(&second);
-    CHECK_STATUS(task_gather(tasks, N, statuses), 0);
-    for (size_t i = 0; i < N; i++)
+    CHECK_STATUS(task_gather(tasks, n, statuses), 0);
+    for (size_t i = 0; i < n; i++)
         CHECK_STATUS(statuses[i], 1);
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         tasks[i] =
-            i == N / 2 ? create_sleeper(&second) : task_create(sleeps, 0);
-    CHECK_STATUS(task_race(tasks, N, NULL), N / 2);
+            i == n / 2 ? create_sleeper(&second) : task_create(sleeps, 0);
+    CHECK_STATUS(task_race(tasks, n, NULL), (int)n / 2);
     CHECK(loop_time() == 2 * TASK_SECOND);
     return 0;
 }

@@ -168,16 +168,32 @@ static task_time last_end(const struct node *node, const struct outcome all[])
     return end;
 }
 
+/*
+ * One request may end two at one moment that have failed differently: in a
+ * group, whose failure was an earlier one, and at the request. Then it is left
+ * open which is the first.
+ */
+static bool is_open;
+
+static bool are_tied(const struct outcome *a, const struct outcome *b)
+{
+    return a->end == b->end && a->status != b->status;
+}
+
 /* The first to end, or to fail; n: none does. */
 static size_t first_end(const struct node *node, const struct outcome all[],
                         bool fails)
 {
     size_t found = node->n;
 
-    for (size_t i = 0; i < node->n; i++)
-        if ((!fails || is_failure(all[i].status)) &&
-            (found == node->n || all[i].end < all[found].end))
+    for (size_t i = 0; i < node->n; i++) {
+        if (fails && !is_failure(all[i].status))
+            continue;
+        if (found < node->n && are_tied(&all[i], &all[found]))
+            is_open = true;
+        if (found == node->n || all[i].end < all[found].end)
             found = i;
+    }
     return found;
 }
 
@@ -256,7 +272,7 @@ static struct outcome expect_gather(const struct node *node, task_time begin,
 static struct outcome expect_race(const struct node *node, task_time begin,
                                   const struct requests *requests)
 {
-    struct outcome before[CHILDREN];
+    struct outcome before[CHILDREN] = {0};
     struct outcome all[CHILDREN];
     struct outcome out = {.status = -ECANCELED};
     size_t winner;
@@ -276,7 +292,7 @@ static struct outcome expect_race(const struct node *node, task_time begin,
 static struct outcome expect_group(const struct node *node, task_time begin,
                                    const struct requests *requests)
 {
-    struct outcome before[CHILDREN];
+    struct outcome before[CHILDREN] = {0};
     struct outcome all[CHILDREN];
     struct outcome out = {0};
     size_t failure;
@@ -311,7 +327,7 @@ static task_time enough(const struct node *node, const struct outcome all[])
 static struct outcome expect_look(const struct node *node, task_time begin,
                                   const struct requests *requests)
 {
-    struct outcome before[CHILDREN];
+    struct outcome before[CHILDREN] = {0};
     struct outcome all[CHILDREN];
     bool has_limit = node->way >= WAIT_ALL && node->way <= WAIT_FAILED;
     task_time limit = has_limit ? begin + node->delay : TASK_FOREVER;
@@ -517,13 +533,16 @@ static bool run_tree(struct tree *tree)
             CHECK(loop_call_at(tree->nodes[i].cancel, cancel_node,
                                &tree->nodes[i]) > 0);
         }
+    is_open = false;
     expected = expect(root, begin, NONE);
     root->task = task_create(run_node, root);
     status = task_await(root->task);
     CHECK_STATUS(task_sleep(TASK_MINUTE), 0); /* nothing is left to happen */
-    CHECK_STATUS(status, expected.status);
+    if (!is_open)
+        CHECK_STATUS(status, expected.status);
     CHECK(root->outcome.end == expected.end);
-    return status == expected.status && root->outcome.end == expected.end;
+    return (is_open || status == expected.status) &&
+           root->outcome.end == expected.end;
 }
 
 static int trees_end_as_the_model_does(void *arg)

@@ -39,6 +39,17 @@ struct poller {
     const struct poller_backend *backend;
 };
 
+/* For calls that count milliseconds: rounded up, so never early; -1: no end. */
+static inline int poller_milliseconds(task_time now, task_time until)
+{
+    task_time wait = until - now;
+
+    if (until == TASK_FOREVER || wait > INT32_MAX * TASK_MILLISECOND)
+        return until == TASK_FOREVER ? -1 : INT32_MAX;
+    return wait <= 0 ? 0
+                     : (int)((wait + TASK_MILLISECOND - 1) / TASK_MILLISECOND);
+}
+
 extern const struct poller_backend task__poller_poll;
 #ifdef TASK_HAVE_EPOLL
 extern const struct poller_backend task__poller_epoll;

@@ -20,6 +20,7 @@ struct epoll_poller {
     int epoll; /* -1: not open; so is then the other */
     int timer;
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
+    bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
 };
 
 static struct epoll_poller *self_of(struct poller *poller)
@@ -90,8 +91,8 @@ static void arm(struct epoll_poller *self, task_time until)
 
     if (until != TASK_FOREVER)
         spec.it_value = timespec_of(until > 0 ? until : 1);
-    timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &spec, NULL);
-    self->armed = until;
+    if (!timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &spec, NULL))
+        self->armed = until;
 }
 
 /* Wait by the time-out of a system call; all that there is without epoll. */
@@ -102,22 +103,35 @@ static void pause_until(task_time now, task_time until)
     ppoll(NULL, 0, until == TASK_FOREVER ? NULL : &limit, NULL);
 }
 
+/* Whether the timerfd, or nothing, is to end the wait. */
+static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
+{
+    bool wanted = until - now < SHORT_WAIT || self->is_coarse;
+
+    if (wanted ? self->armed != until : self->armed < until)
+        arm(self, wanted ? until : TASK_FOREVER);
+    return self->armed == until;
+}
+
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
     struct epoll_event events[EVENTS];
     struct timespec limit = timespec_of(until > now ? until - now : 0);
-    bool is_short = until - now < SHORT_WAIT;
 
     if (open_all(self)) {
         pause_until(now, until);
     } else if (until <= now) {
         epoll_wait(self->epoll, events, EVENTS, 0);
-    } else {
-        if (is_short ? self->armed != until : self->armed < until)
-            arm(self, is_short ? until : TASK_FOREVER);
-        epoll_pwait2(self->epoll, events, EVENTS,
-                     is_short || until == TASK_FOREVER ? NULL : &limit, NULL);
+    } else if (has_timer(self, now, until)) {
+        epoll_wait(self->epoll, events, EVENTS, -1);
+    } else if (self->is_coarse) {
+        epoll_wait(self->epoll, events, EVENTS,
+                   poller_milliseconds(now, until));
+    } else if (epoll_pwait2(self->epoll, events, EVENTS, &limit, NULL) < 0 &&
+               (errno == ENOSYS || errno == EPERM)) {
+        self->is_coarse = true;
+        wait_until(poller, now, until);
     }
 }
 

@@ -158,18 +158,27 @@ static int add_slab(struct stacks *stacks, size_t length)
     return 0;
 }
 
+/* The kernel may have to split a mapping for it, and refuse. */
+static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
+{
+    return !munmap(slab->base, slab->length * stride(stacks));
+}
+
 static void free_slab(struct stacks *stacks, struct stack_slab *slab)
 {
-    munmap(slab->base, slab->length * stride(stacks));
     list_remove(&slab->node);
     memory_free(stacks->allocator, slab);
 }
 
 void task__stacks_destroy(struct stacks *stacks)
 {
-    while (stacks->slabs.first)
-        free_slab(stacks,
-                  container_of(stacks->slabs.first, struct stack_slab, node));
+    while (stacks->slabs.first) {
+        struct stack_slab *slab =
+            container_of(stacks->slabs.first, struct stack_slab, node);
+
+        unmap(stacks, slab);
+        free_slab(stacks, slab);
+    }
 }
 
 int task__stacks_grow(struct stacks *stacks)
@@ -222,7 +231,8 @@ void task__stack_cool(struct stacks *stacks, struct stack *stack)
     madvise(task__stack_low(stack), stacks->size + stacks->page, MADV_DONTNEED);
     list_prepend(&stacks->cold, &stack->node);
     if (++slab->n_cold < slab->length ||
-        stacks->n_free - slab->length < stacks->n_reserved + slab->length)
+        stacks->n_free - slab->length < stacks->n_reserved + slab->length ||
+        !unmap(stacks, slab))
         return;
     for (size_t i = 0; i < slab->length; i++)
         list_remove(&slab->stack[i].node);

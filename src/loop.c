@@ -111,10 +111,10 @@ static void destroy(struct loop *loop)
         struct stack_size *size = loop->other_stacks;
 
         loop->other_stacks = size->next;
-        task__stacks_destroy(&size->stacks);
+        task__scheduler_destroy_stacks(&size->stacks);
         memory_free(&allocator, size);
     }
-    task__stacks_destroy(&loop->stacks);
+    task__scheduler_destroy_stacks(&loop->stacks);
     if (loop->poller)
         loop->poller->backend->destroy(loop->poller);
     memory_free(&allocator, loop->poller);

@@ -248,14 +248,25 @@ int task__yield(struct task *self)
     return -ECANCELED;
 }
 
+static COLD void end_coroutine(struct stack *stack)
+{
+    struct coroutine *coroutine = coroutine_of(stack);
+
+    task__context_end(&coroutine->context, coroutine->stack_id);
+}
+
+void task__scheduler_destroy_stacks(struct stacks *stacks)
+{
+    task__stacks_visit(stacks, end_coroutine);
+    task__stacks_destroy(stacks);
+}
+
 static void give_back(struct stacks *stacks, struct stack *stack)
 {
     struct stack *too_many = stacks_give(stacks, stack);
 
     if (unlikely(too_many)) {
-        struct coroutine *coroutine = coroutine_of(too_many);
-
-        task__context_end(&coroutine->context, coroutine->stack_id);
+        end_coroutine(too_many);
         task__stack_cool(stacks, too_many);
     }
 }

@@ -194,6 +194,9 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
 /* Begin a turn, and run its batch, in the loop's own context. */
 void task__scheduler_run_batch(struct scheduler *scheduler);
 
+/* Unmap stacks, with the coroutines that are on them; none may be running. */
+void task__scheduler_destroy_stacks(struct stacks *stacks);
+
 /* No turn begins before the loop itself has had its say. */
 static inline void scheduler_hurry(struct scheduler *scheduler)
 {

@@ -63,6 +63,10 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
 /* Unmap everything, also what is taken. */
 void task__stacks_destroy(struct stacks *stacks);
 
+/* Call a function for each stack that is taken or warm. */
+void task__stacks_visit(const struct stacks *stacks,
+                        void (*visit)(struct stack *stack));
+
 int task__stacks_grow(struct stacks *stacks);
 struct stack *task__stacks_take_other(struct stacks *stacks);
 struct stack *task__stacks_give_another(struct stacks *stacks,

@@ -1,4 +1,5 @@
 /* Cancellation: of each way of waiting, in every order with what it races. */
+#include "base.h"
 #include "random.h"
 #include "record.h"
 
@@ -1338,7 +1339,7 @@ static int parks_again_and_again(void *arg)
 
 static int parking_and_cancelling_keeps_memory_flat(void *arg)
 {
-    unsigned n = test_rounds(200000);
+    unsigned n = test_rounds(HAVE_ASAN ? 200000 : 1000000);
     struct task *task = start(parks_again_and_again, &n);
     size_t before = 0;
 
@@ -1352,6 +1353,215 @@ static int parking_and_cancelling_keeps_memory_flat(void *arg)
     CHECK(task_cancelling(task) == n);
     CHECK(resident_bytes() <= before + (1 << 20));
     return task_await(task);
+}
+
+static int sleeps_for_ever(void *arg)
+{
+    (void)arg;
+    return task_sleep(TASK_FOREVER);
+}
+
+static int awaits_a_sleeper(void *arg)
+{
+    return task_await(task_create(sleeps, arg));
+}
+
+static int awaits_a_future(void *arg)
+{
+    (void)arg;
+    return task_await(task_future_create());
+}
+
+static int tasks_that_park_and_are_cancelled_keep_memory_flat(void *arg)
+{
+    static task_fn *const ways[] = {sleeps, sleeps_for_ever, awaits_a_sleeper,
+                                    awaits_a_future};
+    unsigned n = test_rounds(HAVE_ASAN ? 100000 : 1000000);
+    size_t before = 0;
+
+    (void)arg;
+    for (unsigned i = 0; i < n; i++) {
+        if (i == n / 100)
+            before = resident_bytes();
+        CHECK_STATUS(task_cancel_await(start(ways[i % 4], NULL)), -ECANCELED);
+    }
+    CHECK(resident_bytes() <= before + (1 << 20));
+    CHECK(stats().tasks == 1);
+    CHECK(stats().timers == 0);
+    CHECK(loop_time() == 0);
+    return 0;
+}
+
+/* Three things in one turn, in every order. */
+
+static const char *const orders[] = {"abc", "acb", "bac", "bca", "cab", "cba"};
+
+static void complete_with_five(void *arg)
+{
+    (void)task_future_complete(arg, 5);
+}
+
+static void complete_with_six(void *arg)
+{
+    (void)task_future_complete(arg, 6);
+}
+
+/* A request to who awaits a future (a), and two who complete that (b, c). */
+static int a_request_races_two_completions_in_every_order(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < 6; i++) {
+        struct task *future = task_future_create();
+        struct task *task = start(awaits_and_yields, task_retain(future));
+        task_time when = loop_time() + TASK_SECOND;
+
+        for (const char *event = orders[i]; *event; event++)
+            if (*event == 'a')
+                CHECK(loop_call_at(when, cancel_it, task) > 0);
+            else
+                CHECK(loop_call_at(when,
+                                   *event == 'b' ? complete_with_five
+                                                 : complete_with_six,
+                                   future) > 0);
+        (void)task_await(task);
+        CHECK(loop_time() == when);
+        task_detach(future);
+    }
+    CHECK_RECORD("await -125, then 0, await -125, then 0, await 5, then -125, "
+                 "await 5, then -125, await 6, then -125, await 6, then -125");
+    return 0;
+}
+
+static void uncancel_it(void *arg)
+{
+    (void)task_uncancel(arg);
+}
+
+static int says_sleep_and_yield(void *arg)
+{
+    task_time *when = arg;
+    int first = task_sleep_until(*when);
+    int second = task_yield();
+
+    record("%d %d", first, second);
+    return first;
+}
+
+/* A deadline (a), a request (b), and its retraction (c): the deadline fires in
+ * the look, and the others come before or after the sleeper's turn. */
+static int a_deadline_races_a_request_and_its_retraction(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < 6; i++) {
+        task_time when = loop_time() + TASK_SECOND;
+        struct task *task = task_create(says_sleep_and_yield, &when);
+
+        for (const char *event = orders[i]; *event; event++)
+            if (*event == 'a')
+                CHECK_STATUS(task_yield(), 0); /* it goes to sleep */
+            else
+                CHECK(loop_call_at(when,
+                                   *event == 'b' ? cancel_it : uncancel_it,
+                                   task) > 0);
+        CHECK_STATUS(task_await(task), 0);
+        CHECK(loop_time() == when);
+    }
+    CHECK_RECORD("0 0, 0 -125, 0 -125, 0 0, 0 -125, 0 -125");
+    return 0;
+}
+
+/*
+ * A task that suspends in every way, asked to cancel at its k-th suspending
+ * call: when it is about to make it, or in the turn after. It records which
+ * calls were told.
+ */
+
+struct walk {
+    int n_calls;
+    int ask_at;    /* 0: never */
+    bool is_early; /* before the call */
+};
+
+static void before_call(struct walk *walk)
+{
+    if (++walk->n_calls != walk->ask_at)
+        return;
+    if (walk->is_early)
+        CHECK(task_cancel(task_current()));
+    else
+        CHECK(loop_call_soon(cancel_it, task_current()) > 0);
+}
+
+static void after_call(struct walk *walk, int status, int expected)
+{
+    if (status == expected)
+        return;
+    CHECK_STATUS(status, -ECANCELED);
+    record("%d", walk->n_calls);
+}
+
+#define WALK(walk, call, expected)                                             \
+    (before_call(walk), after_call((walk), (call), (expected)))
+
+static int completes(void *arg)
+{
+    int status = task_sleep(10);
+
+    (void)task_future_complete(arg, 5);
+    task_detach(arg);
+    return status ? status : 6;
+}
+
+static int walks(void *arg)
+{
+    struct walk *walk = arg;
+    struct task *future = task_future_create();
+    struct task *completer = task_create(completes, task_retain(future));
+    struct task *inner;
+
+    WALK(walk, task_yield(), 0);
+    WALK(walk, task_sleep(1), 0);
+    WALK(walk, task_sleep_until(loop_time() + 2), 0);
+    WALK(walk, task_await(future), 5);
+    WALK(walk, task_await(completer), 6); /* it is done, if nobody was told */
+    WALK(walk, task_wait_all_blocked(), 0);
+    WALK(walk, task_await(task_create(awaits_a_sleeper, NULL)), 0);
+    inner = start(awaits_a_sleeper, NULL);
+    WALK(walk, task_cancel_await(inner), -ECANCELED);
+    WALK(walk, task_sleep(0), 0);
+    WALK(walk, task_yield(), 0);
+    CHECK_STATUS(task_sleep(1), 0);
+    return walk->n_calls;
+}
+
+static void walk_and_cancel(bool is_early)
+{
+    for (int k = 0; k <= 10; k++) {
+        struct walk walk = {.ask_at = k, .is_early = is_early};
+        struct task *task = task_create(walks, &walk);
+        struct task *again = task_retain(task);
+
+        record("%d:", k);
+        CHECK_STATUS(task_await(task), 10);
+        CHECK(task_cancelling(again) == (k > 0));
+        CHECK(stats().tasks == 1);
+        CHECK(stats().timers == 0);
+        task_detach(again);
+    }
+}
+
+static int a_task_may_be_cancelled_wherever_it_suspends(void *arg)
+{
+    static const char told[] =
+        "0:, 1:, 1, 2:, 2, 3:, 3, 4:, 4, 5:, 6, 6:, 6, 7:, 7, 8:, 9:, 9, "
+        "10:, 10";
+
+    (void)arg;
+    walk_and_cancel(true);
+    CHECK_RECORD(told);
+    walk_and_cancel(false);
+    CHECK_RECORD(told);
+    return 0;
 }
 
 /*
@@ -1623,6 +1833,10 @@ int main(void)
         in_main(anyone_may_ask),
         in_main(many_cancelled_in_one_callback_hear_in_order),
         in_main(parking_and_cancelling_keeps_memory_flat),
+        in_main(tasks_that_park_and_are_cancelled_keep_memory_flat),
+        in_main(a_request_races_two_completions_in_every_order),
+        in_main(a_deadline_races_a_request_and_its_retraction),
+        in_main(a_task_may_be_cancelled_wherever_it_suspends),
         in_main_seeded(each_request_is_delivered_once_whatever_it_races),
         in_main_seeded(awaits_end_with_what_they_wait_for_whoever_is_cancelled),
     };

@@ -764,6 +764,37 @@ static void exit_in_a_task_gives_the_status(void **state)
     assert_int_equal(WEXITSTATUS(status), 3);
 }
 
+static int print_and_exit(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_yield(), 0);
+    printf("unfinished line");
+    exit(3);
+}
+
+static void run_into_a_pipe(void *arg)
+{
+    (void)arg;
+    dup2(exit_pipe[1], STDOUT_FILENO);
+    loop_run(print_and_exit, NULL);
+}
+
+static void exit_in_a_task_writes_what_stdio_holds(void **state)
+{
+    char text[20] = "";
+
+    (void)state;
+#if HAVE_ASAN
+    skip(); /* as above */
+#endif
+    assert_int_equal(pipe(exit_pipe), 0);
+    assert_true(WIFEXITED(child_run(run_into_a_pipe, NULL)));
+    close(exit_pipe[1]);
+    assert_int_equal(read(exit_pipe[0], text, sizeof text - 1), 15);
+    assert_string_equal(text, "unfinished line");
+    close(exit_pipe[0]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -795,6 +826,7 @@ int main(void)
         behaviour(the_signal_mask_is_the_threads),
         behaviour(exit_in_a_task_runs_what_atexit_was_told),
         behaviour(exit_in_a_task_gives_the_status),
+        behaviour(exit_in_a_task_writes_what_stdio_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,84 @@ static void the_descriptor_is_not_readable_before_a_deadline(void **state)
     test_loop_free(loop, &count);
 }
 
+/* One poll for two loops and a pipe that a task of one of them writes to. */
+
+static int write_later(void *arg)
+{
+    CHECK_STATUS(task_sleep(3 * TASK_MILLISECOND), 0);
+    CHECK(write(*(const int *)arg, "!", 1) == 1);
+    return task_sleep(3 * TASK_MILLISECOND);
+}
+
+static bool run_if_readable(struct loop *loop, const struct pollfd *fd)
+{
+    return !(fd->revents & POLLIN) || loop_run_turn(loop, 0) > 0;
+}
+
+static void one_poll_drives_loops_and_other_descriptors(void **state)
+{
+    struct memory_count counts[2] = {{0}, {0}};
+    struct loop *a = real_loop(&counts[0]);
+    struct loop *b = real_loop(&counts[1]);
+    task_time delay = 2 * TASK_MILLISECOND;
+    struct pollfd fds[3] = {{.fd = loop_fd(a)}, {.fd = loop_fd(b)}};
+    bool alive[2] = {true, true};
+    char byte = 0;
+    int ends[2];
+
+    (void)state;
+    if (fds[0].fd < 0)
+        test_loop_free(b, &counts[1]);
+    need_descriptor(a, &counts[0]);
+    assert_int_equal(pipe(ends), 0);
+    fds[2].fd = ends[0];
+    for (int i = 0; i < 3; i++)
+        fds[i].events = POLLIN;
+    task_detach(loop_create_task(a, sleep_often, &delay));
+    task_detach(loop_create_task(b, write_later, &ends[1]));
+    for (int n = 0; alive[0] || alive[1]; n++) {
+        assert_true(poll(fds, 3, TOO_LONG) > 0);
+        alive[0] = alive[0] && run_if_readable(a, &fds[0]);
+        alive[1] = alive[1] && run_if_readable(b, &fds[1]);
+        if (fds[2].revents & POLLIN)
+            assert_int_equal(read(ends[0], &byte, 1), 1);
+        assert_true(n < 100);
+    }
+    assert_int_equal(byte, '!');
+    close(ends[0]);
+    close(ends[1]);
+    test_loop_free(a, &counts[0]);
+    test_loop_free(b, &counts[1]);
+}
+
 /* One turn. */
+
+static int set_three_callbacks(void *arg)
+{
+    (void)arg;
+    CHECK(loop_call_later(-1, note_call, text("a")) > 0);
+    CHECK(loop_call_later(0, note_call, text("b")) > 0);
+    CHECK(loop_call_later(1, note_call, text("c")) > 0);
+    return 0;
+}
+
+static void a_timer_fires_once_however_turns_are_run(void **state)
+{
+    static const task_time waits[] = {0, 1, TASK_FOREVER};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct memory_count count = {0};
+        struct loop *loop = real_loop(&count);
+
+        task_detach(loop_create_task(loop, set_three_callbacks, NULL));
+        while (loop_run_turn(loop, waits[i]) > 0)
+            continue;
+        assert_int_equal(loop_run_turn(loop, waits[i]), 0);
+        assert_record("a, b, c");
+        test_loop_free(loop, &count);
+    }
+}
 
 static void a_turn_is_one_batch(void **state)
 {
@@ -532,7 +609,8 @@ static void a_future_completed_between_turns_makes_it_readable(void **state)
     assert_int_equal(loop_run_turn(loop, 0), 1);
     assert_int_equal(task_status(task), 77);
     assert_false(is_readable(loop, 0));
-    assert_int_equal(task_add_done_callback(future, note_end, text("future")), 0);
+    assert_int_equal(task_add_done_callback(future, note_end, text("future")),
+                     0);
     assert_true(is_readable(loop, 0));
     assert_int_equal(loop_run_turn(loop, 0), 1);
     assert_record("future 77");
@@ -626,6 +704,8 @@ int main(void)
         behaviour(sleeps_happen_on_time_without_spinning),
         behaviour(many_sleepers_are_driven_to_their_end),
         behaviour(the_descriptor_is_not_readable_before_a_deadline),
+        behaviour(one_poll_drives_loops_and_other_descriptors),
+        behaviour(a_timer_fires_once_however_turns_are_run),
         behaviour(a_turn_is_one_batch),
         behaviour(a_real_turn_is_one_batch_too),
         behaviour(a_turn_tells_whether_anything_is_alive),

@@ -859,6 +859,22 @@ static void a_task_is_not_created_without_a_guard(void **state)
     assert_int_equal(faults.mapped, 0);
 }
 
+/* More than any machine has, and less than is refused at once. */
+static void a_stack_beyond_the_address_space_cannot_be_had(void **state)
+{
+    struct loop_options options = faulty_options(LOOP_CLOCK_VIRTUAL);
+    struct loop *loop;
+
+    (void)state;
+    options.stack_size = (size_t)1 << 50;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_null(loop_create_task(loop, return_seven, NULL));
+    assert_int_equal(loop_run_main(loop, return_seven, NULL), -ENOMEM);
+    assert_int_equal(loop_free(loop), 0);
+    assert_int_equal(faults.n_blocks, 0);
+}
+
 /* A slab that cannot be unmapped is kept, and used again. */
 static void stacks_that_cannot_be_unmapped_are_used_again(void **state)
 {
@@ -1221,6 +1237,7 @@ int main(void)
         behaviour(without_any_guard_there_is_no_stack),
         behaviour(what_stacks_there_are_have_a_guard),
         behaviour(a_task_is_not_created_without_a_guard),
+        behaviour(a_stack_beyond_the_address_space_cannot_be_had),
         behaviour(stacks_that_cannot_be_unmapped_are_used_again),
         behaviour(when_address_space_runs_out_the_living_go_on),
         behaviour(without_descriptors_a_loop_still_sleeps),

@@ -2,6 +2,7 @@
  * The loop: running, ending, stopping, turns and their order, deadlocks,
  * reports, figures.
  */
+#include "base.h"
 #include "record.h"
 
 #include <dirent.h>
@@ -175,6 +176,28 @@ static void runs_leave_nothing_behind(void **state)
         assert_null(task_current());
         assert_int_equal(open_descriptors(), before);
     }
+}
+
+static int do_a_little(void *arg)
+{
+    task_detach(task_create(sleep_for_ever, NULL));
+    CHECK_STATUS(task_sleep(1), 0);
+    return task_await(task_create(return_number, arg));
+}
+
+static void many_runs_keep_memory_flat(void **state)
+{
+    unsigned n = test_rounds(5000);
+    size_t before = 0;
+    int number = 7;
+
+    (void)state;
+    for (unsigned i = 0; i < n; i++) {
+        if (i == n / 10)
+            before = resident_bytes();
+        assert_int_equal(loop_run(do_a_little, &number), 7);
+    }
+    assert_true(resident_bytes() <= before + (1 << 20));
 }
 
 static void a_loop_that_never_ran_leaves_nothing_behind(void **state)
@@ -769,7 +792,8 @@ static void a_main_that_never_ended_is_cancelled_at_the_end(void **state)
 
     (void)state;
     loop_stop(loop);
-    assert_int_equal(loop_run_main(loop, clean_up_slowly, text("main")), -EAGAIN);
+    assert_int_equal(loop_run_main(loop, clean_up_slowly, text("main")),
+                     -EAGAIN);
     assert_record("");
     test_loop_free(loop, &count);
     assert_record("main has ended");
@@ -970,6 +994,25 @@ static void threads_run_a_loop_each(void **state)
         pthread_join(threads[i], &failures);
         assert_null(failures);
     }
+    assert_checks();
+}
+
+/* A thread's stack need hold the loop only, not its tasks. */
+static void a_thread_with_a_small_stack_runs_a_loop(void **state)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *failures;
+
+    (void)state;
+    if (HAVE_ASAN || HAVE_TSAN)
+        skip(); /* their frames are large */
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, 32 << 10), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, run_a_loop, NULL), 0);
+    pthread_join(thread, &failures);
+    assert_null(failures);
+    pthread_attr_destroy(&attributes);
     assert_checks();
 }
 
@@ -1233,9 +1276,9 @@ static int wait_for_a_callback_that_never_comes(void *arg)
 static void what_is_due_never_does_not_prevent_a_deadlock(void **state)
 {
     (void)state;
-    assert_int_equal(run_with(keeping_text(),
-                              wait_for_a_callback_that_never_comes, NULL),
-                     -EDEADLK);
+    assert_int_equal(
+        run_with(keeping_text(), wait_for_a_callback_that_never_comes, NULL),
+        -EDEADLK);
     assert_int_equal(n_deadlocks, 1);
 }
 
@@ -1383,6 +1426,71 @@ static void a_task_that_yields_starves_no_timer(void **state)
     assert_int_equal(run_with(real_options(), yield_until_called, NULL), 0);
 }
 
+/* Sets itself until it is told to stop. */
+struct chain {
+    bool over;
+    bool with_timers; /* of no delay, instead of calls in the next turn */
+    size_t n;
+};
+
+static void call_next(void *arg)
+{
+    struct chain *chain = arg;
+
+    chain->n++;
+    if (chain->over)
+        return;
+    if (chain->with_timers)
+        CHECK(loop_call_later(0, call_next, chain) > 0);
+    else
+        CHECK(loop_call_soon(call_next, chain) > 0);
+}
+
+/* Beside such a chain: a timer, a sleeper, callbacks, tasks. */
+static int live_beside_a_chain(void *arg)
+{
+    struct chain chain = {.with_timers = *(const bool *)arg};
+    task_time start = loop_time();
+    bool called = false;
+    bool called_soon = false;
+    size_t n;
+
+    call_next(&chain);
+    CHECK(loop_call_later(3 * TASK_MILLISECOND, set_flag, &called) > 0);
+    CHECK_STATUS(task_sleep(5 * TASK_MILLISECOND), 0);
+    CHECK(loop_time() - start < 10 * TASK_SECOND);
+    CHECK(called);
+    n = chain.n;
+    CHECK(n > 1);
+    CHECK(loop_call_soon(set_flag, &called_soon) > 0);
+    CHECK_STATUS(task_await(task_create(yield_and_note, text("task"))), 0);
+    CHECK(called_soon);
+    chain.over = true;
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK(chain.n > n);
+    return 0;
+}
+
+static void a_callback_that_sets_itself_starves_nobody(void **state)
+{
+    bool with_timers = false;
+
+    (void)state;
+    assert_int_equal(
+        run_with(real_options(), live_beside_a_chain, &with_timers), 0);
+    assert_record("task");
+}
+
+static void timers_without_delay_starve_nobody(void **state)
+{
+    bool with_timers = true;
+
+    (void)state;
+    assert_int_equal(
+        run_with(real_options(), live_beside_a_chain, &with_timers), 0);
+    assert_record("task");
+}
+
 static int yield_beside_a_sleeper(void *arg)
 {
     task_time start = loop_time();
@@ -1398,8 +1506,7 @@ static int yield_beside_a_sleeper(void *arg)
 static void a_task_that_yields_starves_no_sleeper(void **state)
 {
     (void)state;
-    assert_int_equal(run_with(real_options(), yield_beside_a_sleeper, NULL),
-                     0);
+    assert_int_equal(run_with(real_options(), yield_beside_a_sleeper, NULL), 0);
 }
 
 static int yield_beside_a_callback(void *arg)
@@ -1881,7 +1988,8 @@ static void see_other_error(const struct loop_error *error, void *arg)
 
 static int change_the_handler(void *arg)
 {
-    loop_set_error_handler(loop_current(), see_other_error, text("other handler"));
+    loop_set_error_handler(loop_current(), see_other_error,
+                           text("other handler"));
     return detach_a_failure(arg);
 }
 
@@ -1997,8 +2105,8 @@ static int leave_a_failed_handle(void *arg)
     return task_yield();
 }
 
-static void what_the_hook_creates_at_the_very_end_runs_or_is_refused(
-    void **state)
+static void
+what_the_hook_creates_at_the_very_end_runs_or_is_refused(void **state)
 {
     struct loop_options options = test_options(NULL);
     int number = -EIO;
@@ -2068,6 +2176,7 @@ int main(void)
         behaviour(no_function_and_no_loop_are_invalid),
         behaviour(a_running_loop_lets_no_other_run_in_its_thread),
         behaviour(runs_leave_nothing_behind),
+        behaviour(many_runs_keep_memory_flat),
         behaviour(a_loop_that_never_ran_leaves_nothing_behind),
         behaviour(bad_options_make_no_loop),
         behaviour(default_options_are_zero),
@@ -2102,6 +2211,7 @@ int main(void)
         behaviour(a_task_of_another_loop_cannot_be_awaited),
         behaviour(a_done_task_of_another_loop_cannot_be_awaited_either),
         behaviour(threads_run_a_loop_each),
+        behaviour(a_thread_with_a_small_stack_runs_a_loop),
         behaviour(a_loop_may_go_on_in_another_thread),
         behaviour(figures_may_be_read_from_another_thread),
         behaviour(a_deadlock_is_reported_with_all_who_wait),
@@ -2114,6 +2224,8 @@ int main(void)
         behaviour(a_turn_runs_what_was_ready_and_then_timers),
         behaviour(what_a_callback_sets_runs_in_the_next_turn),
         behaviour(a_callback_that_sets_itself_starves_no_task),
+        behaviour(a_callback_that_sets_itself_starves_nobody),
+        behaviour(timers_without_delay_starve_nobody),
         behaviour(a_task_that_yields_starves_no_timer),
         behaviour(a_task_that_yields_starves_no_sleeper),
         behaviour(a_task_that_yields_starves_no_callback),

@@ -1,4 +1,5 @@
 /* Tasks: creation, handles, awaiting, outcomes, identity, stacks. */
+#include "base.h"
 #include "record.h"
 
 #include <limits.h>
@@ -626,6 +627,34 @@ static int a_task_may_give_out_handles_of_itself(void *arg)
     CHECK_STATUS(task_yield(), 0);
     CHECK_STATUS(task_await(handle), 0);
     CHECK(loop_time() == TASK_SECOND);
+    return 0;
+}
+
+/* What a task was given: its own, and last, handle. */
+static int ends_its_handle(void *arg)
+{
+    struct task **handle = arg;
+    struct task *self = *handle;
+
+    CHECK(self == task_current());
+    task_detach(self);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(self == task_current());
+    CHECK_STATUS(task_cancel(self), true);
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    record("goes on");
+    return 0;
+}
+
+static int a_task_may_end_the_last_handle_of_itself(void *arg)
+{
+    struct task *handle = NULL;
+
+    (void)arg;
+    handle = task_create(ends_its_handle, &handle);
+    CHECK_STATUS(task_sleep(1), 0);
+    CHECK(stats().tasks == 1);
+    CHECK_RECORD("goes on");
     return 0;
 }
 
@@ -1473,7 +1502,7 @@ static int many_tasks_one_after_the_other_keep_memory_flat(void *arg)
 {
     static const struct task_options options = {.stack_size = 32768,
                                                 .name = "named"};
-    unsigned n = test_rounds(600000);
+    unsigned n = test_rounds(HAVE_ASAN ? 600000 : 10000000);
     size_t before = 0;
 
     (void)arg;
@@ -1594,6 +1623,7 @@ int main(void)
         in_main(a_done_task_may_be_detached),
         in_main(a_retained_handle_outlives_the_others),
         in_main(a_task_may_give_out_handles_of_itself),
+        in_main(a_task_may_end_the_last_handle_of_itself),
         in_main(a_handle_may_end_while_another_awaits),
         in_main(the_awaited_handle_itself_may_be_the_last),
         behaviour(what_main_leaves_goes_on_in_the_next_run),

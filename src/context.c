@@ -114,6 +114,8 @@ void task__context_change_modes(struct context *from, const struct context *to)
 
 #if defined(CONTEXT_IS_UCONTEXT)
 
+THREAD_LOCAL fenv_t task__context_modes;
+
 /* Never inlined: a ucontext_t is large, and has to be gone when this returns. */
 NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 {

@@ -34,18 +34,24 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 }
 
 /* What is not in the C library: without it nobody has changed the modes. */
+#pragma weak fegetenv
 #pragma weak fesetenv
 
-/* Give this thread of control the default modes. */
+/* The modes of the loop that this thread runs. */
+extern THREAD_LOCAL fenv_t task__context_modes;
+
+/* Give this thread of control the modes of the loop. */
 static ALWAYS_INLINE void context_reset_modes(const struct context *model)
 {
     (void)model;
-    if (fesetenv)
-        fesetenv(FE_DFL_ENV);
+    if (fegetenv && fesetenv)
+        fesetenv(&task__context_modes);
 }
 
 static inline void task__context_note_modes(void)
 {
+    if (fegetenv)
+        fegetenv(&task__context_modes);
 }
 
 /*

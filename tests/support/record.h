@@ -177,7 +177,7 @@ uint64_t test_seed(unsigned i);
 uint64_t test_seed_now(void);
 
 /* What this process has in memory, in bytes; 0 where that tells nothing: under
- * sanitizers, which keep what was freed. */
+ * sanitizers and Valgrind, which keep what was freed. */
 size_t resident_bytes(void);
 
 #endif

@@ -2,6 +2,7 @@
  * Waiting for one task: await, await_for, shield, cancel_await.
  */
 #include "loop.h"
+#include "switch.h"
 
 #include <errno.h>
 
@@ -48,11 +49,11 @@ static void wake_awaiter(struct watcher *watcher, struct task *task)
 
     list_remove(&watcher->node);
     if (waiter_is_parked(&awaiting->waiter))
-        task__wake(&awaiting->waiter, task->status);
+        waiter_wake(&awaiting->waiter, task->status);
 }
 
 /* Why the caller cannot wait for the task; 0 and the caller: it can. */
-static int may_await(struct task *task, struct task **self)
+static ALWAYS_INLINE int may_await(struct task *task, struct task **self)
 {
     *self = scheduler_self();
     if (!*self)
@@ -61,7 +62,7 @@ static int may_await(struct task *task, struct task **self)
         return -ENOMEM;
     if (task->scheduler != (*self)->scheduler)
         return -EINVAL;
-    return !task->done && task__needs(task, *self) ? -EDEADLK : 0;
+    return !task->done && task_needs(task, *self) ? -EDEADLK : 0;
 }
 
 /* Watch a task that is not done. */
@@ -122,7 +123,7 @@ int task_await(struct task *task)
     if (!task->done) {
         begin_awaiting(&awaiting, self, task);
         if (likely(!task->done))
-            task__park(&awaiting.waiter);
+            waiter_park(&awaiting.waiter);
     }
     return end_handle(task);
 }

@@ -119,7 +119,7 @@ struct task *task_future_create_at(const char *file, int line)
 {
     struct loop *loop = loop_current();
 
-    return loop ? task__make(loop, NULL, file, line) : NULL;
+    return loop ? task__make_future(loop, file, line) : NULL;
 }
 
 struct task *(task_future_create)(void)

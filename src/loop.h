@@ -121,8 +121,7 @@ void task__loop_shut_down(struct loop *loop);
 void task__stats_publish(struct loop *loop);
 
 /* task.c */
-struct task *task__make(struct loop *loop, struct stacks *stacks,
-                        const char *file, int line);
+struct task *task__make_future(struct loop *loop, const char *file, int line);
 struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
 void task__end(struct task *task, int status);
 void task__unpin(struct task *task);

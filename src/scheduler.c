@@ -1,5 +1,7 @@
 #include "scheduler.h"
 
+#include "switch.h"
+
 #include <string.h>
 
 /*
@@ -17,16 +19,6 @@ struct coroutine {
 enum { COROUTINE_ROOM = (sizeof(struct coroutine) + 63) / 64 * 64 };
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
-
-static ALWAYS_INLINE struct task *task_of(struct ready *ready)
-{
-    return container_of(ready, struct task, ready);
-}
-
-static ALWAYS_INLINE bool is_new(const struct task *task)
-{
-    return context_is_new(&task->context);
-}
 
 static inline struct coroutine *coroutine_of(const struct stack *stack)
 {
@@ -94,8 +86,8 @@ static struct ready *shuffle(struct scheduler *scheduler, struct ready **list,
     return riffle(scheduler, a, n / 2, b, n - n / 2);
 }
 
-static COLD struct ready *shuffle_all(struct scheduler *scheduler,
-                                      struct ready *first)
+COLD struct ready *task__scheduler_shuffle(struct scheduler *scheduler,
+                                           struct ready *first)
 {
     size_t n = 0;
 
@@ -104,45 +96,22 @@ static COLD struct ready *shuffle_all(struct scheduler *scheduler,
     return n ? shuffle(scheduler, &first, n) : NULL;
 }
 
-static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
-{
-    struct ready_queue *ready = &scheduler->ready;
-
-    scheduler->turns++;
-    scheduler->batch = ready->first;
-    ready->first = NULL;
-    ready->end = &ready->first;
-    if (unlikely(scheduler->random))
-        scheduler->batch = shuffle_all(scheduler, scheduler->batch);
-}
-
 /*
- * To read the ticks takes as long as a turn of two tasks. So when the last few
- * turns were that short, the next few are taken on trust: should one of them be
- * long, the others of the few come before it is noticed, and no more.
+ * To read the ticks takes as long as two switches. So when the last few turns
+ * were that short, those of the next few steps are taken on trust: should one of
+ * them be long, the others come before it is noticed, and no more.
  */
-enum { CREDIT = 4, SHORT_TURNS = 64 };
+enum { STEPS_ON_TRUST = 8, SHORT_TURNS = 64 };
 
-static NEVER_INLINE bool is_patient(struct scheduler *scheduler)
+NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
 {
     uint64_t now = clock_ticks();
     uint64_t since = now - scheduler->counted_at;
 
     scheduler->counted_at = now;
     if (since < scheduler->patience / SHORT_TURNS)
-        scheduler->credit = CREDIT - 1;
+        scheduler->trusted = scheduler->switches + STEPS_ON_TRUST;
     return now - scheduler->looked_at < scheduler->patience;
-}
-
-/* Whether the next turn may begin at once, without a look at the world. */
-static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
-{
-    if (!scheduler->ready.first)
-        return false;
-    if (!scheduler->credit)
-        return is_patient(scheduler);
-    scheduler->credit--;
-    return true;
 }
 
 static void run_tasks(void *arg);
@@ -163,8 +132,7 @@ static COLD void begin_coroutine(struct scheduler *scheduler,
     coroutine->scheduler = scheduler;
 }
 
-/* Give a new task its stack; returns where to switch to. */
-static struct context *start(struct task *task)
+struct context *task__scheduler_start(struct task *task)
 {
     struct stacks *stacks = task->stacks;
     struct stack *stack = stacks_take(stacks);
@@ -174,66 +142,6 @@ static struct context *start(struct task *task)
     task->stack = stack;
     context_mark_begun(&task->context);
     return &coroutine_of(stack)->context;
-}
-
-/*
- * The next of a batch are on their way into the cache while this one runs: the
- * structs of some, and the saved frame of one, which its struct tells.
- */
-static ALWAYS_INLINE void prefetch(const struct ready *next)
-{
-#if !HAVE_ASAN && !defined(CONTEXT_IS_UCONTEXT)
-    if (unlikely(!next))
-        return;
-    if (next->next)
-        next = next->next;
-
-    const struct task *task = container_of(next, const struct task, ready);
-
-    __builtin_prefetch(next->next, 1);
-    __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
-#else
-    (void)next;
-#endif
-}
-
-/* Decide who is next, and make it current; NULL: the loop itself. */
-static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
-{
-    if (unlikely(!scheduler->batch) && may_go_on(scheduler))
-        begin_batch(scheduler);
-
-    struct ready *next = scheduler->batch;
-
-    if (unlikely(!next || next->run)) {
-        scheduler->current = NULL;
-        return NULL;
-    }
-    scheduler->batch = next->next;
-    prefetch(next->next);
-    scheduler->switches++;
-    scheduler->current = task_of(next);
-    return scheduler->current;
-}
-
-/* Where to switch to, so that this task runs. */
-static ALWAYS_INLINE struct context *context_of(struct scheduler *scheduler,
-                                                struct task *task)
-{
-    if (unlikely(!task))
-        return &scheduler->home;
-    return unlikely(is_new(task)) ? start(task) : &task->context;
-}
-
-/* Leave by `from` for whoever is next; returns when `from` is resumed. */
-static ALWAYS_INLINE void leave(struct scheduler *scheduler,
-                                struct context *from)
-{
-    int saved_errno = *scheduler->errno_location;
-
-    context_switch(from, context_of(scheduler, choose_next(scheduler)));
-    *scheduler->errno_location = saved_errno;
 }
 
 int task__yield(struct task *self)
@@ -350,13 +258,7 @@ void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
 
 int task__park(struct waiter *waiter)
 {
-    struct task *self = waiter->task;
-
-    self->waiter = waiter;
-    self->scheduler->n_parked++;
-    leave(self->scheduler, &self->context);
-    self->refused = false;
-    return waiter->result;
+    return waiter_park(waiter);
 }
 
 static void time_out(struct timer *timer)
@@ -375,18 +277,9 @@ int task__park_until(struct waiter *waiter, task_time when)
 
 void task__wake(struct waiter *waiter, int result)
 {
-    struct task *task = waiter->task;
-    struct scheduler *scheduler = task->scheduler;
-
-    if (unlikely(task->waiter != waiter))
+    if (unlikely(waiter->task->waiter != waiter))
         waiter = waiter->kind->choose(waiter);
-    assert(task->waiter == waiter);
-    waiter->result = result;
-    task->waiter = NULL;
-    scheduler->n_parked--;
-    list_remove(&waiter->node);
-    task__timer_cancel(scheduler->timers, &waiter->timer);
-    ready_push(scheduler, &task->ready);
+    waiter_wake(waiter, result);
 }
 
 void task__chain_request(struct task_chain *requests, struct task *task)
@@ -437,17 +330,12 @@ static void look_at(struct task *task, void *chain)
     task_chain_append(chain, task);
 }
 
-/*
- * Each that is needed is looked at once. If nobody watches `self`, nobody needs
- * it: so a chain of tasks is not walked again by each that is put before it.
- */
-bool task__needs(struct task *task, const struct task *self)
+/* Each that is needed is looked at once. */
+bool task__needs_parked(struct task *task, const struct task *self)
 {
     struct task_chain needed = {NULL, NULL};
-    bool found = task == self;
+    bool found = false;
 
-    if (found || list_empty(&self->watchers))
-        return found;
     task_chain_append(&needed, task);
     for (struct task *at = task; at && !found; at = at->next) {
         const struct waiter *waiter = at->waiter;

@@ -173,7 +173,7 @@ struct scheduler {
     uint64_t looked_at;
     uint64_t patience;
     uint64_t counted_at; /* when that was last found out */
-    unsigned credit;     /* turns that may pass until it is again */
+    uint64_t trusted;    /* not again until there were so many switches */
 
     struct timers *timers;
     struct clock *clock;
@@ -201,7 +201,7 @@ void task__scheduler_destroy_stacks(struct stacks *stacks);
 static inline void scheduler_hurry(struct scheduler *scheduler)
 {
     scheduler->patience = 0;
-    scheduler->credit = 0;
+    scheduler->trusted = 0;
 }
 
 /*
@@ -294,8 +294,25 @@ static inline bool waiter_is_parked(const struct waiter *waiter)
     return waiter->task->waiter == waiter;
 }
 
-/* Make a parked task ready; its park returns `result`. */
+/* Make a parked task ready; its park returns `result`. The waiter may be one of
+ * several of its task's. */
 void task__wake(struct waiter *waiter, int result);
+
+/* The same for the one that the task is parked with. */
+static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
+{
+    struct task *task = waiter->task;
+    struct scheduler *scheduler = task->scheduler;
+
+    assert(task->waiter == waiter);
+    waiter->result = result;
+    task->waiter = NULL;
+    scheduler->n_parked--;
+    list_remove(&waiter->node);
+    if (unlikely(timer_armed(&waiter->timer)))
+        task__timer_cancel(scheduler->timers, &waiter->timer);
+    ready_push(scheduler, &task->ready);
+}
 
 /* Wake the first waiter of a queue, if there is one. */
 static inline bool wake_first(struct list *queue, int result)
@@ -369,9 +386,19 @@ static inline void waiter_defer(struct waiter *waiter,
     task_keep_request(waiter->task);
 }
 
+bool task__needs_parked(struct task *task, const struct task *self);
+
 /*
- * Whether the task cannot go on before `self` has ended, at some remove.
+ * Whether the task cannot go on before `self` has ended, at some remove. If it
+ * is not parked it can; and if nobody watches `self`, nobody needs it: so a row
+ * of tasks is not walked again by each that is put before it.
  */
-bool task__needs(struct task *task, const struct task *self);
+static ALWAYS_INLINE bool task_needs(struct task *task, const struct task *self)
+{
+    if (unlikely(task == self))
+        return true;
+    return task->waiter && !list_empty(&self->watchers) &&
+           task__needs_parked(task, self);
+}
 
 #endif

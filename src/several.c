@@ -26,7 +26,7 @@ static int check(struct task *self, struct task *const tasks[], size_t n,
         if (task->scheduler != self->scheduler)
             return -EINVAL;
         if (task == self ||
-            (needs_all && !task->done && task__needs(task, self)))
+            (needs_all && !task->done && task_needs(task, self)))
             return -EDEADLK;
     }
     return 0;

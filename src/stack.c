@@ -184,7 +184,8 @@ void task__stacks_destroy(struct stacks *stacks)
 void task__stacks_visit(const struct stacks *stacks,
                         void (*visit)(struct stack *stack))
 {
-    for (struct list_node *node = stacks->slabs.first; node; node = node->next) {
+    for (struct list_node *node = stacks->slabs.first; node;
+         node = node->next) {
         struct stack_slab *slab = container_of(node, struct stack_slab, node);
 
         for (size_t i = 0; i < slab->length; i++)

@@ -29,20 +29,19 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
     return &other->stacks;
 }
 
-/* A task or (without stacks) a future that nobody has heard of; or NULL. */
-struct task *task__make(struct loop *loop, struct stacks *stacks,
-                        const char *file, int line)
+/* A task that nobody has heard of, new; or NULL. */
+static ALWAYS_INLINE struct task *make(struct loop *loop, struct stacks *stacks,
+                                       const char *file, int line)
 {
     struct task *task =
         likely(!loop->freed) ? pool_get(&loop->task_pool) : NULL;
 
-    if (!task)
+    if (unlikely(!task))
         return NULL;
     task->ready.run = NULL;
     context_mark_new(&task->context);
     task->waiter = NULL;
     task->flags = 0;
-    task->future = !stacks;
     task->undelivered = 0;
     task->scheduler = &loop->scheduler;
     task->stacks = stacks;
@@ -59,6 +58,15 @@ struct task *task__make(struct loop *loop, struct stacks *stacks,
     return task;
 }
 
+struct task *task__make_future(struct loop *loop, const char *file, int line)
+{
+    struct task *task = make(loop, NULL, file, line);
+
+    if (task)
+        task->future = true;
+    return task;
+}
+
 static bool name_copy(struct task *task, const char *name)
 {
     struct loop *loop = loop_of_task(task);
@@ -72,7 +80,7 @@ static bool name_copy(struct task *task, const char *name)
 }
 
 /* Give the structure back once nobody can know of it any more. */
-static void free_task(struct task *task)
+static ALWAYS_INLINE void free_task(struct task *task)
 {
     struct loop *loop = loop_of_task(task);
 
@@ -80,27 +88,29 @@ static void free_task(struct task *task)
         task__forget_callbacks(task);
     if (unlikely(task->locals))
         task__locals_destroy(task);
-    memory_free(&loop->allocator, task->name);
+    if (unlikely(task->name))
+        memory_free(&loop->allocator, task->name);
     pool_put(&loop->task_pool, task);
 }
 
-/* Nobody refers to the task any more: unless its failure is news, and the hook
+/* Nobody refers to a task that failed, and nobody has read that: unless the hook
  * retains it, it goes. */
-static void let_go(struct task *task)
+static COLD void let_go(struct task *task)
 {
-    if (unlikely(task->done && task->status < 0 && !task->was_read)) {
-        task__report_unread(task);
-        if (task->references)
-            return;
-    }
-    free_task(task);
+    task__report_unread(task);
+    if (!task->references)
+        free_task(task);
 }
 
-static inline void drop(struct task *task, uint64_t reference)
+static ALWAYS_INLINE void drop(struct task *task, uint64_t reference)
 {
     task->references -= reference;
-    if (!task->references)
+    if (task->references)
+        return;
+    if (unlikely(task->done && task->status < 0 && !task->was_read))
         let_go(task);
+    else
+        free_task(task);
 }
 
 void task__unpin(struct task *task)
@@ -119,16 +129,17 @@ static void discard(struct task *task)
 /*
  * A task that is alive from now on, and made ready by whoever asked for it.
  */
-static struct task *create(struct loop *loop, struct stacks *stacks,
-                           task_fn *fn, void *arg, const char *file, int line)
+static ALWAYS_INLINE struct task *create(struct loop *loop,
+                                         struct stacks *stacks, task_fn *fn,
+                                         void *arg, const char *file, int line)
 {
     const struct task *creator = loop->scheduler.current;
     struct task *task;
 
-    if (stacks_reserve(stacks))
+    if (unlikely(stacks_reserve(stacks)))
         return NULL;
-    task = task__make(loop, stacks, file, line);
-    if (!task) {
+    task = make(loop, stacks, file, line);
+    if (unlikely(!task)) {
         stacks_unreserve(stacks);
         return NULL;
     }
@@ -177,11 +188,13 @@ void task__end(struct task *task, int status)
         node = node->next;
         watcher->ended(watcher, task);
     }
-    if (task->future)
+    if (unlikely(task->future))
         return;
     loop->n_tasks--;
-    loop->n_daemons -= task->daemon;
-    loop->n_ending -= task->ending;
+    if (unlikely(task->daemon))
+        loop->n_daemons--;
+    if (unlikely(task->ending))
+        loop->n_ending--;
     drop(task, TASK_PIN);
 }
 

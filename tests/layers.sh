@@ -11,7 +11,9 @@ layers='
 list heap
 memory
 clock stack context timer store
-scheduler
+scheduler.h
+switch
+scheduler.c
 poller waiters cycles
 loop.h
 report stats run shutdown loop.c callback task local future sleep version

@@ -1556,7 +1556,7 @@ static int take_longer_steps(void *arg)
         CHECK_STATUS(task_yield(), 0);
     }
     CHECK(called);
-    CHECK(late <= 4); /* as many turns may be taken on trust */
+    CHECK(late <= 9); /* eight steps may be taken on trust */
     return 0;
 }
 

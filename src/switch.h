@@ -1,0 +1,124 @@
+/*
+ * From task to task: who is next, and the switch to it. Inline where it is hot;
+ * elsewhere task__park does.
+ */
+#ifndef TASK_SRC_SWITCH_H
+#define TASK_SRC_SWITCH_H
+
+#include "scheduler.h"
+
+/* Whether the batches since the last look at the world took so little time that
+ * another one may begin. */
+bool task__scheduler_is_patient(struct scheduler *scheduler);
+
+/* The tasks of a batch in a random order. */
+struct ready *task__scheduler_shuffle(struct scheduler *scheduler,
+                                      struct ready *first);
+
+/* Give a new task its stack; returns where to switch to. */
+struct context *task__scheduler_start(struct task *task);
+
+static ALWAYS_INLINE struct task *task_of(struct ready *ready)
+{
+    return container_of(ready, struct task, ready);
+}
+
+static ALWAYS_INLINE bool is_new(const struct task *task)
+{
+    return context_is_new(&task->context);
+}
+
+static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
+{
+    struct ready_queue *ready = &scheduler->ready;
+
+    scheduler->turns++;
+    scheduler->batch = ready->first;
+    ready->first = NULL;
+    ready->end = &ready->first;
+    if (unlikely(scheduler->random))
+        scheduler->batch = task__scheduler_shuffle(scheduler, scheduler->batch);
+}
+
+/* Whether the next turn may begin at once, without a look at the world. */
+static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
+{
+    return scheduler->ready.first &&
+           (scheduler->switches < scheduler->trusted ||
+            task__scheduler_is_patient(scheduler));
+}
+
+/*
+ * The next of a batch are on their way into the cache while this one runs: the
+ * structs of some, and the saved frame of one, which its struct tells.
+ */
+static ALWAYS_INLINE void prefetch(const struct ready *next)
+{
+#if !HAVE_ASAN && !defined(CONTEXT_IS_UCONTEXT)
+    if (unlikely(!next))
+        return;
+    if (next->next)
+        next = next->next;
+
+    const struct task *task = container_of(next, const struct task, ready);
+
+    __builtin_prefetch(next->next, 1);
+    __builtin_prefetch(task->context.sp, 1);
+    __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
+#else
+    (void)next;
+#endif
+}
+
+/* Decide who is next, and make it current; NULL: the loop itself. */
+static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
+{
+    if (unlikely(!scheduler->batch) && may_go_on(scheduler))
+        begin_batch(scheduler);
+
+    struct ready *next = scheduler->batch;
+
+    if (unlikely(!next || next->run)) {
+        scheduler->current = NULL;
+        return NULL;
+    }
+    scheduler->batch = next->next;
+    prefetch(next->next);
+    scheduler->switches++;
+    scheduler->current = task_of(next);
+    return scheduler->current;
+}
+
+/* Where to switch to, so that this task runs. */
+static ALWAYS_INLINE struct context *context_of(struct scheduler *scheduler,
+                                                struct task *task)
+{
+    if (unlikely(!task))
+        return &scheduler->home;
+    return unlikely(is_new(task)) ? task__scheduler_start(task)
+                                  : &task->context;
+}
+
+/* Leave by `from` for whoever is next; returns when `from` is resumed. */
+static ALWAYS_INLINE void leave(struct scheduler *scheduler,
+                                struct context *from)
+{
+    int saved_errno = *scheduler->errno_location;
+
+    context_switch(from, context_of(scheduler, choose_next(scheduler)));
+    *scheduler->errno_location = saved_errno;
+}
+
+/* task__park, inline. */
+static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
+{
+    struct task *self = waiter->task;
+
+    self->waiter = waiter;
+    self->scheduler->n_parked++;
+    leave(self->scheduler, &self->context);
+    self->refused = false;
+    return waiter->result;
+}
+
+#endif

@@ -1096,10 +1096,12 @@ static void note_order(void *arg)
 
 static int sleep_in_order(void *arg)
 {
+    task_time now = loop_time();
+
     (void)arg;
-    CHECK(loop_call_later(2 * TASK_MILLISECOND, note_order, text("b")) > 0);
-    CHECK(loop_call_later(TASK_MILLISECOND, note_order, text("a")) > 0);
-    CHECK(loop_call_later(8 * TASK_MILLISECOND, note_order, text("c")) > 0);
+    CHECK(loop_call_at(now + 2 * TASK_MILLISECOND, note_order, text("b")) > 0);
+    CHECK(loop_call_at(now + TASK_MILLISECOND, note_order, text("a")) > 0);
+    CHECK(loop_call_at(now + 8 * TASK_MILLISECOND, note_order, text("c")) > 0);
     sleep_on_time(300 * TASK_MICROSECOND);
     sleep_on_time(10 * TASK_MILLISECOND);
     return 7;

@@ -254,6 +254,15 @@ void task__stack_cool(struct stacks *stacks, struct stack *stack)
     free_slab(stacks, slab);
 }
 
+/* A word of a stack, which may be in no frame any more. */
+static uintptr_t peek(const uintptr_t *word)
+{
+    uintptr_t value = *word;
+
+    (void)VALGRIND_MAKE_MEM_DEFINED(&value, sizeof value);
+    return value;
+}
+
 /*
  * Memory that was never written holds zeros, and pages that were never touched
  * are not resident. Both are told from above, page by page.
@@ -272,7 +281,9 @@ size_t task__stack_used(const struct stack *stack)
 
     const uintptr_t *word = (const uintptr_t *)(const void *)page;
 
-    while ((const char *)word < stack->top && !*word)
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    while ((const char *)word < stack->top && !peek(word))
         word++;
+    VALGRIND_ENABLE_ERROR_REPORTING;
     return (size_t)(stack->top - (const char *)word);
 }

@@ -34,7 +34,9 @@ bool task__scope_begin(struct task_scope *scope, task_time deadline)
     scope->error = 0;
     scope->state = OPEN;
     scope->cancelling = self->cancelling;
-    scope->undelivered = self->undelivered;
+    scope->heard = self->cancelling > self->undelivered
+                       ? self->cancelling - self->undelivered
+                       : 0;
     scope->deliveries = self->deliveries;
     scope->outer = self->scope;
     self->scope = scope;
@@ -64,8 +66,11 @@ int task__scope_check(struct task_scope *scope)
     }
     if (unlikely(scope->state != OPEN))
         task__abort(self, "ended a scope that is not open");
-    if (unlikely(scope->task != self))
+    if (unlikely(scope->task != self)) {
+        if (loop_is_inherited(loop_of_task(scope->task)))
+            return -EPERM;
         task__abort(self, "ended a scope of another task's");
+    }
     if (unlikely(self->scope != scope))
         task__abort(self, "ended a scope that is not its innermost");
     if (unlikely(scope->again)) {
@@ -96,7 +101,7 @@ void task__scope_ask(struct task_scope *scope)
 void task__scope_take_back(struct task_scope *scope)
 {
     struct task *task = scope->task;
-    unsigned most;
+    unsigned delivered;
 
     if (likely(!scope->asks))
         return;
@@ -105,11 +110,11 @@ void task__scope_take_back(struct task_scope *scope)
     if (scope->is_waiting && task->deliveries == scope->asked_at &&
         task->undelivered)
         task->undelivered--;
-    most = scope_requests(scope);
-    if (task->deliveries == scope->deliveries)
-        most += scope->undelivered;
-    if (task->undelivered > most)
-        task->undelivered = most;
+    delivered = task->deliveries == scope->deliveries ? scope->heard
+                                                      : scope->cancelling;
+    if (task->undelivered + delivered > task->cancelling)
+        task->undelivered =
+            task->cancelling > delivered ? task->cancelling - delivered : 0;
 }
 
 bool task__scope_is_open(const struct task_scope *scope)

@@ -35,13 +35,18 @@ void task__scope_end(struct task_scope *scope);
 
 bool task__scope_is_open(const struct task_scope *scope);
 
-/* How many requests have come from outside since the scope began, once its own
- * is taken back. */
+/*
+ * How many requests from outside were delivered in the scope, or might have
+ * been, once its own is taken back: those that have come since it began, and
+ * those that waited then, if there was a delivery.
+ */
 static inline unsigned scope_requests(const struct task_scope *scope)
 {
-    unsigned now = scope->task->cancelling;
+    const struct task *task = scope->task;
+    unsigned before = task->deliveries == scope->deliveries ? scope->cancelling
+                                                            : scope->heard;
 
-    return now > scope->cancelling ? now - scope->cancelling : 0;
+    return task->cancelling > before ? task->cancelling - before : 0;
 }
 
 /* A -ECANCELED was replaced: the requests from outside will be delivered anew. */
@@ -49,6 +54,17 @@ static inline void scope_rearm(const struct task_scope *scope)
 {
     if (scope->task->undelivered < scope_requests(scope))
         scope->task->undelivered = scope_requests(scope);
+}
+
+/* The -ECANCELED that the scope itself has caused goes on as that of requests
+ * from outside: if none of them was delivered yet, they are by this. */
+static inline void scope_deliver(const struct task_scope *scope)
+{
+    struct task *task = scope->task;
+
+    if (scope->asks && task->undelivered &&
+        task->undelivered >= scope_requests(scope))
+        task_take_requests(task);
 }
 
 #endif

@@ -62,9 +62,12 @@ int task_timeout_end(struct task_timeout *timeout, int status)
     task__timer_cancel(scope->task->scheduler->timers, timer_of(timeout));
     task__scope_take_back(scope);
     task__scope_end(scope);
-    return status == -ECANCELED && timeout->is_expired && !scope_requests(scope)
-               ? -ETIMEDOUT
-               : status;
+    if (status != -ECANCELED || !timeout->is_expired)
+        return status;
+    if (!scope_requests(scope))
+        return -ETIMEDOUT;
+    scope_deliver(scope);
+    return -ECANCELED;
 }
 
 int task_timeout_reschedule(struct task_timeout *timeout, task_time when)

@@ -32,11 +32,11 @@ TASK_BEGIN_DECLS
 struct task_scope {
     /* private */
     struct task_scope *outer;
-    struct task *task;    /* who began it */
-    task_time deadline;   /* TASK_FOREVER: none */
-    unsigned cancelling;  /* of the task, at the beginning */
-    unsigned undelivered; /* likewise */
-    uint32_t deliveries;  /* likewise */
+    struct task *task;   /* who began it */
+    task_time deadline;  /* TASK_FOREVER: none */
+    unsigned cancelling; /* of the task, at the beginning */
+    unsigned heard;      /* of these, what had been delivered then */
+    uint32_t deliveries; /* likewise */
     uint32_t asked_at; /* the deliveries when the scope asked its task to end */
     int error;         /* of its beginning */
     unsigned char state;

@@ -4,6 +4,7 @@
 #ifndef TESTS_SUPPORT_CHILD_H
 #define TESTS_SUPPORT_CHILD_H
 
+#include <stdbool.h>
 #include <sys/wait.h>
 
 /*
@@ -13,5 +14,11 @@
  * Returns the child's status, for WIFSIGNALED and its kin; or -1.
  */
 int child_run(void (*fn)(void *arg), void *arg);
+
+/*
+ * Whether a function, run like that, ends its process by abort() and says this
+ * on stderr. If not, what it said goes to stderr here.
+ */
+bool child_aborts(void (*fn)(void *arg), void *arg, const char *sentence);
 
 #endif

@@ -70,42 +70,80 @@ static void note_failure(struct task_group *group, const struct task *task,
             sizeof group->failures[i].name - 1);
 }
 
+static void note_child(struct task_group *group, struct task *task)
+{
+    task->was_read = true;
+    if (!is_failure(task->status))
+        return;
+    if (!group->failure)
+        group->failure = task->status;
+    note_failure(group, task, task->status);
+    abort_group(group);
+}
+
+/* The owner goes on when it can: there may be new children by then. */
+static void wake_owner(struct task_group *group)
+{
+    struct waiter *waiter = group->waiter;
+
+    group->waiter = NULL;
+    task__wake(waiter, 0);
+}
+
+/*
+ * Whoever else waits for the child is served first: what it was granted is
+ * delivered, and the group's request comes next.
+ */
 static void child_ended(struct watcher *watcher, struct task *task)
 {
     struct child *child = container_of(watcher, struct child, watcher);
     struct task_group *group = child->group;
+    bool is_last = task->watchers.last == &watcher->node;
 
-    list_remove(&child->watcher.node);
+    list_remove(&watcher->node);
+    if (!is_last) {
+        list_append(&task->watchers, &watcher->node);
+        return;
+    }
     list_remove(&child->node);
     pool_put(&loop_of_task(task)->record_pool, child);
     group->n_children--;
-    task->was_read = true;
-    if (is_failure(task->status)) {
-        if (!group->failure)
-            group->failure = task->status;
-        note_failure(group, task, task->status);
-        abort_group(group);
-    }
+    note_child(group, task);
     if (!group->n_children && group->waiter)
-        task__wake(group->waiter, 0);
+        wake_owner(group);
+}
+
+/*
+ * How many groups were cancelled before they began, and have not begun. Only
+ * then is a new one looked at, which may not have been initialised.
+ */
+static THREAD_LOCAL size_t n_early;
+
+static bool take_early(struct task_group *group)
+{
+    if (likely(!n_early) || group->early != group)
+        return false;
+    group->early = NULL;
+    n_early--;
+    return true;
 }
 
 void task_group_begin(struct task_group *group)
 {
-    bool is_early = group->early == group;
+    bool began = task__scope_begin(&group->scope, TASK_FOREVER);
+    bool is_early = !group->scope.again && take_early(group);
 
-    if (!task__scope_begin(&group->scope, TASK_FOREVER))
+    if (!group->scope.again)
+        group->n_failures = 0;
+    if (!began)
         return;
-    group->early = NULL;
     *children_of(group) = (struct list){NULL, NULL};
     group->n_children = 0;
     group->waiter = NULL;
     group->failure = 0;
     group->is_ending = false;
     group->is_aborting = false;
-    group->is_cancelled = false;
     group->is_asked = false;
-    group->n_failures = 0;
     if (is_early)
         task_group_cancel(group);
 }
@@ -184,10 +222,11 @@ int(task_group_start)(struct task_group *group, task_fn *fn, void *arg)
 void task_group_cancel(struct task_group *group)
 {
     if (task__scope_is_open(&group->scope)) {
-        group->is_cancelled = true;
-        abort_group(group);
-    } else if (!group->scope.state) {
+        if (!loop_is_inherited(loop_of_task(group->scope.task)))
+            abort_group(group);
+    } else if (!group->scope.state && group->early != group) {
         group->early = group;
+        n_early++;
     }
 }
 
@@ -233,7 +272,7 @@ static void pass_on_waiting(struct ending *ending, struct task *self)
 {
     struct task_chain requests = {NULL, NULL};
 
-    if (likely(!self->undelivered) || !ending->group->n_children)
+    if (likely(!self->undelivered))
         return;
     task_take_requests(self);
     pass_on(&ending->waiter, &requests);
@@ -245,16 +284,15 @@ static void wait_for_children(struct task_group *group)
     struct task *self = group->scope.task;
     struct ending ending = {.group = group};
 
-    pass_on_waiting(&ending, self);
     while (group->n_children) {
         waiter_init(&ending.waiter, self, &ENDING);
+        pass_on_waiting(&ending, self);
         group->waiter = &ending.waiter;
         task__park(&ending.waiter);
-        group->waiter = NULL;
     }
 }
 
-/* The status to go on with, and whether a request is lost by it. */
+/* The status to go on with. */
 static int conclude(const struct task_group *group, int status,
                     bool from_outside)
 {
@@ -286,7 +324,9 @@ int task_group_end(struct task_group *group, int status)
     from_outside |= group->is_asked;
     task__scope_end(scope);
     status = conclude(group, status, from_outside);
-    if (from_outside && status != -ECANCELED)
+    if (from_outside && status == -ECANCELED)
+        scope_deliver(scope);
+    else if (from_outside)
         scope_rearm(scope);
     return status;
 }

@@ -556,6 +556,51 @@ static int sleep_short_and_long(void *arg)
     return 0;
 }
 
+/* Scopes that are open where the process forks. */
+
+static void cannot_use(struct task_timeout *timeout, struct task_group *group)
+{
+    EXPECT(task_deadline() == TASK_FOREVER);
+    EXPECT(task_timeout_reschedule(timeout, 1) == -EINVAL);
+    EXPECT(task_group_start(group, unreached, NULL) == -EPERM);
+    EXPECT(task_group_create(group, unreached, NULL) == NULL);
+    task_group_cancel(group);
+    EXPECT(task_group_end(group, 8) == -EPERM);
+    EXPECT(task_timeout_end(timeout, 8) == -EPERM);
+}
+
+static int fork_in_scopes(void *arg)
+{
+    struct forked *forked = arg;
+    struct task_timeout timeout;
+    struct task_group group;
+
+    task_timeout_begin(&timeout, TASK_HOUR);
+    task_group_begin(&group);
+    CHECK_STATUS(task_group_start(&group, sleep_a_while, NULL), 0);
+    forked->pid = fork_child();
+    if (!forked->pid) {
+        cannot_use(&timeout, &group);
+        return 55;
+    }
+    CHECK(went_well(forked->pid));
+    CHECK_STATUS(task_group_end(&group, 8), 8);
+    return task_timeout_end(&timeout, 7);
+}
+
+static void scopes_of_an_inherited_task_cannot_be_used(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    int status = loop_run_main(loop, fork_in_scopes, &forked);
+
+    (void)state;
+    if (!forked.pid)
+        end_child();
+    assert_int_equal(status, 7);
+    test_loop_free(loop, NULL);
+}
+
 static void descriptors_of_a_loop_do_not_survive_exec(void **state)
 {
     struct forked forked = {.pid = -1};
@@ -584,6 +629,7 @@ int main(void)
         behaviour(a_loop_that_does_not_run_is_inherited_too),
         behaviour(the_childs_doings_do_not_move_the_parents_alarm),
         behaviour(a_child_may_fork_again),
+        behaviour(scopes_of_an_inherited_task_cannot_be_used),
         behaviour(descriptors_of_a_loop_do_not_survive_exec),
     };
 

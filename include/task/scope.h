@@ -169,13 +169,12 @@ struct task_group {
         void *last;
     } children;
     size_t n_children;
-    void *waiter;      /* of the owner, while it waits in _end */
-    void *early;       /* the group itself: cancelled before it began */
-    int failure;       /* the first child's */
-    bool is_ending;    /* its owner is in _end */
-    bool is_aborting;  /* no more children */
-    bool is_cancelled; /* by task_group_cancel() */
-    bool is_asked;     /* its owner was asked to end while in _end */
+    void *waiter;     /* of the owner, while it waits in _end */
+    void *early;      /* the group itself: cancelled before it began */
+    int failure;      /* the first child's */
+    bool is_ending;   /* its owner is in _end */
+    bool is_aborting; /* no more children */
+    bool is_asked;    /* its owner was asked to end while in _end */
     size_t n_failures;
     struct task_failure failures[TASK_GROUP_FAILURES];
 };

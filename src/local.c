@@ -42,17 +42,16 @@ static int put(struct task *task, const struct task_local *local, void *value)
     return 0;
 }
 
-/* Destroy a value as a callback would: no task is current meanwhile. */
-static void destroy(struct scheduler *scheduler, const struct task_local *local,
+static void destroy(struct loop *loop, const struct task_local *local,
                     void *value)
 {
-    struct task *current = scheduler->current;
+    struct aside before;
 
     if (!local->destroy || !value)
         return;
-    scheduler->current = NULL;
+    before = aside_begin(loop);
     local->destroy(value);
-    scheduler->current = current;
+    aside_end(loop, before);
 }
 
 static void *take(struct task *task, struct local_value **at)
@@ -82,25 +81,24 @@ int task_local_set(struct task_local *local, void *value)
     else
         take(self, at);
     if (former != value)
-        destroy(self->scheduler, local, former);
+        destroy(loop_of_task(self), local, former);
     return 0;
 }
 
 /* A copy for a child, in the midst of its creator's run. */
-static void *inherit(struct scheduler *scheduler,
-                     const struct local_value *parent)
+static void *inherit(struct loop *loop, const struct local_value *parent)
 {
     const struct task_local *local = parent->local;
-    struct task *current = scheduler->current;
+    struct aside before;
     void *value;
 
     if (!local->destroy)
         return parent->value;
     if (!local->inherit)
         return NULL;
-    scheduler->current = NULL;
+    before = aside_begin(loop);
     value = local->inherit(parent->value);
-    scheduler->current = current;
+    aside_end(loop, before);
     return value;
 }
 
@@ -110,18 +108,20 @@ void task__locals_destroy(struct task *task)
         const struct task_local *local = task->locals->local;
         void *value = take(task, &task->locals);
 
-        destroy(task->scheduler, local, value);
+        destroy(loop_of_task(task), local, value);
     }
 }
 
 bool task__locals_inherit(struct task *child, const struct task *creator)
 {
+    struct loop *loop = loop_of_task(child);
+
     for (const struct local_value *parent = creator->locals; parent;
          parent = parent->next) {
-        void *value = inherit(child->scheduler, parent);
+        void *value = inherit(loop, parent);
 
         if (value && put(child, parent->local, value)) {
-            destroy(child->scheduler, parent->local, value);
+            destroy(loop, parent->local, value);
             task__locals_destroy(child);
             return false;
         }

@@ -66,6 +66,7 @@ struct loop {
     bool debug;
     bool is_deadlocked; /* and that was reported */
     bool in_report;     /* the error hook is at work */
+    bool is_aside;      /* a function of the user's runs on any stack */
     bool wants_alarm;   /* somebody polls loop_fd */
     unsigned forks;     /* of this process, when the loop was made */
 
@@ -96,6 +97,30 @@ extern unsigned task__loop_forks;
 static inline bool loop_is_inherited(const struct loop *loop)
 {
     return loop->forks != task__loop_forks;
+}
+
+/*
+ * The error hook and a local's functions run on whatever stack calls for them,
+ * like callbacks: no task is current, and none may be started at once.
+ */
+struct aside {
+    struct task *current;
+    bool was_aside;
+};
+
+static inline struct aside aside_begin(struct loop *loop)
+{
+    struct aside before = {loop->scheduler.current, loop->is_aside};
+
+    loop->scheduler.current = NULL;
+    loop->is_aside = true;
+    return before;
+}
+
+static inline void aside_end(struct loop *loop, struct aside before)
+{
+    loop->scheduler.current = before.current;
+    loop->is_aside = before.was_aside;
 }
 
 /* The task not done (no future) after this one (NULL: the first), or NULL. */

@@ -74,14 +74,12 @@ void task__report(struct loop *loop, struct loop_error *error)
         print(error);
         return;
     }
-    /* No task is current: the hook may not suspend. */
-    struct task *current = loop->scheduler.current;
+    struct aside before = aside_begin(loop);
 
     loop->in_report = true;
-    loop->scheduler.current = NULL;
     hook(error, loop->options.on_error_arg);
-    loop->scheduler.current = current;
     loop->in_report = false;
+    aside_end(loop, before);
 }
 
 /* task 7 "name" (file.c:12) */

@@ -216,7 +216,7 @@ static struct task *create_with(struct loop *loop, task_fn *fn, void *arg,
     task->named = options->name;
     task->daemon = options->daemon;
     loop->n_daemons += task->daemon;
-    if (options->eager && !loop->in_report)
+    if (options->eager && !loop->is_aside)
         task__scheduler_run_now(&loop->scheduler, task);
     else
         ready_push(&loop->scheduler, &task->ready);

@@ -5,15 +5,28 @@
 
 launcher=${LAUNCHER:-}
 
-# expect <wanted output> <example> [argument...]
-expect() {
-    local wanted=$1 program=$build/examples/$2
-    shift 2
+# run <exit code> <command...>
+run() {
+    local wanted=$1 code=0
+    shift
+    $launcher "$@" 2>"$tmp/err" || code=$?
+    [[ $code == "$wanted" ]] || fail "$*: exit code $code instead of $wanted"
+}
+
+# expect_code <exit code> <wanted output> <example> [argument...]
+expect_code() {
+    local code=$1 wanted=$2 program=$build/examples/$3
+    shift 3
     printf '%s\n' "$wanted" >"$tmp/wanted"
-    $launcher "$program" "$@" | cat >"$tmp/piped" || fail "$program $*: failed"
+    run "$code" "$program" "$@" | cat >"$tmp/piped"
     cmp "$tmp/wanted" "$tmp/piped" || fail "$program $* | cat: other output"
-    $launcher "$program" "$@" >"$tmp/file" || fail "$program $*: failed"
+    run "$code" "$program" "$@" >"$tmp/file"
     cmp "$tmp/wanted" "$tmp/file" || fail "$program $* >file: other output"
+}
+
+# expect <wanted output> <example> [argument...]: and exit code 0
+expect() {
+    expect_code 0 "$@"
 }
 
 # refuse <example> [argument...]: usage on stderr, nothing on stdout, exit code 2
@@ -93,3 +106,42 @@ grep -q 'deadlock: 6 tasks can never be woken' "$tmp/err" ||
 neighbours=$(sed -nE 's/.*"(\w+)", created .* held by task [0-9]+ "(\w+)" \(in a cycle\)$/\1-\2/p' "$tmp/err")
 [[ $neighbours == $'Plato-Hypatia\nHypatia-Kant\nKant-Arendt\nArendt-Hume\nHume-Plato' ]] ||
     fail "dining deadlock: another cycle: $neighbours"
+
+expect $'0! = 1\n1! = 1' gather 0 1
+for pause in 0 0.000001 0.02; do
+    expect '2!: multiplying by 2
+4!: multiplying by 2
+3!: multiplying by 2
+4!: multiplying by 3
+3!: multiplying by 3
+4!: multiplying by 4
+2! = 2
+4! = 24
+3! = 6' gather -p $pause 2 4 3
+done
+multiplied=$(for ((i = 2; i <= 20; i++)); do echo "21!: multiplying by $i"; done)
+expect_code 1 "$multiplied"'
+21! is too large' gather 21
+
+done=$'\n  done'
+late=$'\n  cleaning up\n  took too long'
+expect "step 1$done" timeout 20 10 0
+expect "step 1$late"$'\n'"step 2$done" timeout 20 0.2 19 0
+expect_code 1 "step 1$done"$'\nstep 2\n  cleaning up\nno time left' \
+    timeout 0.3 10 0 9 0
+for argument in '' x 1x -1 nan inf 1e300; do
+    refuse gather "$argument"
+    refuse gather -p "$argument" 1
+    refuse timeout "$argument" 1 1
+    refuse timeout 1 1 "$argument"
+done
+refuse gather
+refuse gather -p 1
+refuse gather 1001
+refuse timeout
+refuse timeout 1 1
+for command in 'gather 1' 'timeout 1 1 0'; do
+    # shellcheck disable=SC2086
+    ! $launcher "$build/examples/"$command >/dev/full 2>"$tmp/err" ||
+        fail "$command: a full disk goes unnoticed"
+done

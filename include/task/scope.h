@@ -94,7 +94,8 @@ void task_timeout_begin_at(struct task_timeout *timeout, task_time when);
  * @return @p status, or
  *         -ETIMEDOUT  it is -ECANCELED, and the expiry of this scope alone is
  *                     the cause: no outer scope's, and no request from outside,
- *         -EPERM      it was begun outside a task,
+ *         -EPERM      it was begun outside a task, or before a fork, by the
+ *                     parent,
  *         -EALREADY   it was begun while it was open; this ends that beginning.
  *
  * Source: asyncio's Timeout.__aexit__
@@ -185,6 +186,8 @@ struct task_group {
  * When a child fails, or task_group_cancel() is called, the other children and
  * the part of the owner between begin and end are cancelled, once, and no more
  * children can be made. A child that ends as cancelled is no failure.
+ * Whoever awaits a child that fails is given its status; the group's request
+ * comes next.
  *
  * @param group  in the caller's memory, until its end
  *
@@ -282,7 +285,8 @@ void task_group_cancel(struct task_group *group);
  *         -ECANCELED  the owner was cancelled from outside,
  *         0           @p status is -ECANCELED because of task_group_cancel();
  *         else @p status; or
- *         -EPERM      it was begun outside a task,
+ *         -EPERM      it was begun outside a task, or before a fork, by the
+ *                     parent,
  *         -EALREADY   it was begun while it was open; this ends that beginning.
  *
  * Source: asyncio's TaskGroup.__aexit__

@@ -39,6 +39,7 @@ static int put(struct task *task, const struct task_local *local, void *value)
         return -ENOMEM;
     *new = (struct local_value){task->locals, local, value};
     task->locals = new;
+    task->owns = true;
     return 0;
 }
 

@@ -71,7 +71,8 @@ struct task {
             bool ending : 1;          /* asked to end since its loop does */
             bool named : 1;           /* `name` is the user's */
             bool chained : 1;         /* in a chain of tasks */
-            uint32_t deliveries : 24; /* of requests, so far */
+            bool owns : 1;            /* it has had a scope or a local */
+            uint32_t deliveries : 23; /* of requests, so far */
         };
     };
     union {
@@ -89,12 +90,11 @@ struct task {
     uint64_t references;  /* handles of the user's, and pins of ours: it runs,
                            * or is looked at */
     struct list watchers; /* whoever wants to know of its end, in order */
+    struct task_lock *locks; /* that it holds, the last taken first */
 
-    /* What it leaves behind when it ends. */
-    struct task_lock *locks;  /* that it holds, the last taken first */
+    /* What hardly anybody looks at. */
     struct task_scope *scope; /* the innermost open one */
     struct local_value *locals;
-
     uint64_t id;
     char *name;       /* NULL: made when asked for */
     const char *file; /* where it was created; NULL: not known */

@@ -40,6 +40,7 @@ bool task__scope_begin(struct task_scope *scope, task_time deadline)
     scope->deliveries = self->deliveries;
     scope->outer = self->scope;
     self->scope = scope;
+    self->owns = true;
     return true;
 }
 

@@ -86,7 +86,7 @@ static ALWAYS_INLINE void free_task(struct task *task)
 
     if (unlikely(!list_empty(&task->watchers)))
         task__forget_callbacks(task);
-    if (unlikely(task->locals))
+    if (unlikely(task->owns))
         task__locals_destroy(task);
     if (unlikely(task->name))
         memory_free(&loop->allocator, task->name);
@@ -178,7 +178,7 @@ void task__end(struct task *task, int status)
 {
     struct loop *loop = loop_of_task(task);
 
-    if (unlikely(task->scope || task->locals || task->locks))
+    if (unlikely(task->owns || task->locks))
         leave_all(task);
     task->status = status;
     task->done = true;

@@ -219,6 +219,53 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     return stack;
 }
 
+/* A word of a stack, which may be in no frame any more. */
+static uintptr_t peek(const uintptr_t *word)
+{
+    uintptr_t value = *word;
+
+    (void)VALGRIND_MAKE_MEM_DEFINED(&value, sizeof value);
+    return value;
+}
+
+/*
+ * The last line of what a warm stack keeps is zero until something reaches it.
+ * (A large frame may lie across it, unnoticed: then the stack keeps what it grew
+ * to until it is cooled.)
+ */
+enum { LINE = 64 / sizeof(uintptr_t) };
+
+static uintptr_t *last_line(const struct stacks *stacks,
+                            const struct stack *stack)
+{
+    return (uintptr_t *)(void *)(end_of(stack) - stacks->kept);
+}
+
+static bool has_grown(const struct stacks *stacks, const struct stack *stack)
+{
+    const uintptr_t *line = last_line(stacks, stack);
+    uintptr_t bits = 0;
+
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (int i = 0; i < LINE; i++)
+        bits |= peek(&line[i]);
+    VALGRIND_ENABLE_ERROR_REPORTING;
+    return bits;
+}
+
+/* Give back what a warm stack grew to, beyond what is kept. */
+static void trim(const struct stacks *stacks, const struct stack *stack)
+{
+    uintptr_t *line = last_line(stacks, stack);
+
+    madvise(task__stack_low(stack), stacks->size + stacks->page - stacks->kept,
+            MADV_DONTNEED);
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (int i = 0; i < LINE; i++)
+        line[i] = 0;
+    VALGRIND_ENABLE_ERROR_REPORTING;
+}
+
 /* The one that was hot is so no longer: it joins the warm ones, or is too many. */
 struct stack *task__stacks_give_another(struct stacks *stacks,
                                         struct stack *stack)
@@ -228,9 +275,9 @@ struct stack *task__stacks_give_another(struct stacks *stacks,
     stacks->hot = stack;
     if (stacks->n_warm == STACKS_WARM)
         return hot;
-    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size)
-        madvise(task__stack_low(hot),
-                stacks->size + stacks->page - stacks->kept, MADV_DONTNEED);
+    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size &&
+        has_grown(stacks, hot))
+        trim(stacks, hot);
     list_prepend(&stacks->warm, &hot->node);
     stacks->n_warm++;
     return NULL;
@@ -252,15 +299,6 @@ void task__stack_cool(struct stacks *stacks, struct stack *stack)
     stacks->n_all -= slab->length;
     stacks->n_free -= slab->length;
     free_slab(stacks, slab);
-}
-
-/* A word of a stack, which may be in no frame any more. */
-static uintptr_t peek(const uintptr_t *word)
-{
-    uintptr_t value = *word;
-
-    (void)VALGRIND_MAKE_MEM_DEFINED(&value, sizeof value);
-    return value;
 }
 
 /*

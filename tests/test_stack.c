@@ -541,6 +541,19 @@ static void after_a_burst_memory_is_given_back(void **state)
                 before + STACKS_WARM * kept + STACKS_HOT_BYTES + 100 * page);
 }
 
+static void what_did_not_grow_is_left_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stack *last;
+
+    take_all(fixture, STACKS_WARM);
+    last = fixture->taken[0];
+    use(last, 1, 1);
+    *task__stack_low(last) = 1; /* nobody looks there */
+    give_all(fixture);
+    assert_int_equal(*task__stack_low(last), 1);
+}
+
 static void after_a_burst_slabs_are_unmapped(void **state)
 {
     struct fixture *fixture = *state;
@@ -715,6 +728,7 @@ int main(void)
         TEST(what_is_too_many_was_given_last_but_one),
         TEST(a_cooled_stack_takes_no_memory),
         TEST(after_a_burst_memory_is_given_back),
+        TEST(what_did_not_grow_is_left_alone),
         TEST(after_a_burst_slabs_are_unmapped),
         TEST(bursts_leave_the_same_number_of_mappings),
         TEST(many_stacks_take_few_mappings_where_guards_are_light),

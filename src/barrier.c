@@ -4,17 +4,25 @@
 #include <limits.h>
 #include <task/sync.h>
 
-/* A cancelled task leaves its place. */
-static void leave(struct waiter *waiter, struct task_chain *requests)
+/* A task that is dropped leaves its place. */
+static struct waiter *leave(struct waiter *waiter)
+{
+    container_of(waiters_of(waiter), struct task_barrier, waiters)->n_waiting--;
+    list_remove(&waiter->node);
+    return waiter;
+}
+
+/* So does one that is cancelled. */
+static void refuse(struct waiter *waiter, struct task_chain *requests)
 {
     (void)requests;
-    container_of(waiters_of(waiter), struct task_barrier, waiters)->n_waiting--;
-    waiter_refuse(waiter);
+    waiter_refuse(leave(waiter));
 }
 
 static const struct wait_kind WAITING = {
     .verb = "waiting at a barrier",
-    .cancel = leave,
+    .cancel = refuse,
+    .choose = leave,
 };
 
 int task_barrier_init(struct task_barrier *barrier, unsigned parties)

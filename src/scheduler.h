@@ -140,7 +140,8 @@ struct wait_kind {
     bool needs_all; /* it goes on only when all of these have ended */
 
     /* The task has several waiters, of which this is chosen, or the one that it
-     * is parked with: take all off their lists, and return the latter. */
+     * is parked with (also when the task is dropped): take all off their lists,
+     * and return the latter. */
     struct waiter *(*choose)(struct waiter *waiter);
 };
 

@@ -365,26 +365,47 @@ void task_set_name(struct task *task, const char *name)
 }
 
 /* One that is dropped while it waits may wait for what outlives the loop. */
-static void drop_waiter(struct waiter *waiter)
+static void drop_waiter(struct task *task)
 {
+    struct waiter *waiter = task->waiter;
+
     if (waiter->kind->choose)
         waiter = waiter->kind->choose(waiter);
     list_remove(&waiter->node);
+    task->waiter = NULL;
+    task->scheduler->n_parked--;
 }
 
+/* The last that is heard of a task. */
+static void drop_task(struct task *task)
+{
+    if (task->done) {
+        task__report_unread(task);
+    } else if (!task->future) {
+        task__report_dropped(task);
+        loop_of_task(task)->n_tasks--;
+    }
+    free_task(task);
+}
+
+/*
+ * Nobody waits any more before locks are left to whoever comes next; and that
+ * before any task takes along what its locals hold.
+ */
 void task__free_all(struct loop *loop)
 {
-    struct task *task;
+    struct pool *pool = &loop->task_pool;
+    struct task *task = NULL;
 
-    while ((task = task__pool_next(&loop->task_pool, NULL))) {
-        if (!task->done && !task->future)
-            task__report_dropped(task);
-        else if (task->done)
-            task__report_unread(task);
+    pool->sweep_at = SIZE_MAX; /* what was freed still tells what is next */
+    while ((task = task__pool_next(pool, task)))
         if (task->waiter)
-            drop_waiter(task->waiter);
-        free_task(task);
-    }
+            drop_waiter(task);
+    while ((task = task__pool_next(pool, task)))
+        if (task->locks)
+            task__locks_abandon(task);
+    while ((task = task__pool_next(pool, task)))
+        drop_task(task);
 }
 
 struct task *task__next_live(const struct loop *loop, const struct task *task)

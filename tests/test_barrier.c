@@ -398,6 +398,33 @@ static int all_places_are_given_alike_whatever_is_cancelled(void *arg)
     return 0;
 }
 
+static int comes_until_it_is_dropped(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000; i++)
+        task_barrier_wait(&barrier);
+    return 0;
+}
+
+static int leaves_one_that_waits(void *arg)
+{
+    task_detach(task_create(comes_until_it_is_dropped, arg));
+    return task_yield();
+}
+
+static void who_is_dropped_leaves_a_place_to_be_filled(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    begin(2);
+    options.shutdown_timeout = 1;
+    assert_int_equal(run_with(options, leaves_one_that_waits, NULL), 0);
+    record_clear();
+    assert_int_equal(task_barrier_waiting(&barrier), 0);
+    assert_int_equal(task_barrier_destroy(&barrier), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +445,7 @@ int main(void)
         in_main(one_that_is_waited_at_cannot_be_destroyed),
         behaviour(a_cancel_at_any_point_leaves_no_place_filled),
         in_main_seeded(all_places_are_given_alike_whatever_is_cancelled),
+        behaviour(who_is_dropped_leaves_a_place_to_be_filled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

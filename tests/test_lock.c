@@ -545,6 +545,68 @@ static int one_at_a_time_owns_it_in_order_whatever_is_cancelled(void *arg)
     return 0;
 }
 
+/* At the end of a loop. */
+
+static struct task_lock lasting;
+static struct task_rwlock lasting_rwlock;
+
+static int owns_until_it_is_dropped(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_lock_acquire(&lasting), 0);
+    CHECK_STATUS(task_rwlock_write_acquire(&lasting_rwlock), 0);
+    for (int i = 0; i < 1000; i++)
+        task_sleep(TASK_HOUR);
+    return 0;
+}
+
+static int waits_until_it_is_dropped(void *reads)
+{
+    for (int i = 0; i < 1000; i++)
+        if (reads)
+            task_rwlock_read_acquire(&lasting_rwlock);
+        else
+            task_lock_acquire(&lasting);
+    return 0;
+}
+
+static int leaves_an_owner_and_those_who_wait(void *arg)
+{
+    (void)arg;
+    task_detach(task_create(owns_until_it_is_dropped, NULL));
+    task_yield();
+    task_detach(task_create(waits_until_it_is_dropped, NULL));
+    task_detach(task_create(waits_until_it_is_dropped, text("reads")));
+    return task_yield();
+}
+
+static int acquires_what_was_left(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_lock_waiting(&lasting), 0);
+    CHECK_STATUS(task_rwlock_waiting(&lasting_rwlock), 0);
+    CHECK_STATUS(task_rwlock_readers(&lasting_rwlock), 0);
+    CHECK_STATUS(task_lock_acquire(&lasting), -EOWNERDEAD);
+    CHECK_STATUS(task_rwlock_write_acquire(&lasting_rwlock), -EOWNERDEAD);
+    CHECK_STATUS(task_lock_release(&lasting), 0);
+    CHECK_STATUS(task_rwlock_write_release(&lasting_rwlock), 0);
+    return 0;
+}
+
+static void an_owner_that_is_dropped_leaves_it_to_the_next_loop(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.shutdown_timeout = TASK_SECOND;
+    assert_int_equal(run_with(options, leaves_an_owner_and_those_who_wait, 0),
+                     0);
+    record_clear();
+    assert_int_equal(run_virtual(acquires_what_was_left, NULL), 0);
+    assert_int_equal(task_lock_destroy(&lasting), 0);
+    assert_int_equal(task_rwlock_destroy(&lasting_rwlock), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +634,7 @@ int main(void)
         behaviour(waiting_allocates_nothing),
         behaviour(a_cancel_at_any_point_leaves_it_free),
         in_main_seeded(one_at_a_time_owns_it_in_order_whatever_is_cancelled),
+        behaviour(an_owner_that_is_dropped_leaves_it_to_the_next_loop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -508,6 +508,53 @@ static void the_shutdown_timeout_drops_those_that_never_stop(void **state)
     assert_record(expected);
 }
 
+enum { LEFT = 5 };
+
+static void count_those_left(const struct loop_error *error, void *arg)
+{
+    struct task *left[2 * LEFT];
+    size_t n = task_all(left, 2 * LEFT);
+
+    (void)arg;
+    CHECK(n <= LEFT && left[0] == error->task);
+    record("%zu", n);
+}
+
+static int leave_some_that_yield(void *arg)
+{
+    (void)arg;
+    loop_set_error_handler(loop_current(), count_those_left, NULL);
+    for (int i = 0; i < LEFT; i++)
+        task_detach(task_create(yield_for_ever, NULL));
+    return task_yield();
+}
+
+static void who_was_dropped_is_listed_no_more(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.shutdown_timeout = 10 * TASK_MILLISECOND;
+    assert_int_equal(run_with(options, leave_some_that_yield, NULL), 0);
+    assert_record("5, 4, 3, 2, 1");
+}
+
+static int leave_many_handles(void *arg)
+{
+    (void)arg;
+    for (unsigned i = test_rounds(300000); i; i--)
+        CHECK(task_future_create());
+    return 0;
+}
+
+/* Would it take a time that grows with the square of them, it took minutes. */
+static void any_number_of_handles_ends_with_the_loop(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(leave_many_handles, NULL), 0);
+}
+
 static int sleep_for_ever_twice(void *arg)
 {
     (void)arg;
@@ -2190,6 +2237,8 @@ int main(void)
         behaviour(without_a_shutdown_timeout_leftovers_take_their_time),
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),
         behaviour(the_shutdown_timeout_drops_those_that_never_stop),
+        behaviour(who_was_dropped_is_listed_no_more),
+        behaviour(any_number_of_handles_ends_with_the_loop),
         behaviour(a_leftover_that_nothing_can_wake_is_dropped),
         behaviour(handles_that_are_left_are_ended),
         behaviour(tasks_are_carried_over_to_the_next_run),

@@ -20,16 +20,11 @@ struct walk {
     struct task_as_completed *it;
 };
 
-static struct list *completed_of(struct task_as_completed *it)
-{
-    return (struct list *)(void *)&it->completed;
-}
-
 static void complete(struct several *several, struct watch *watch)
 {
     struct walk *walk = container_of(several, struct walk, several);
 
-    list_append(completed_of(walk->it), &watch->watcher.node);
+    list_append(list_of(&walk->it->completed), &watch->watcher.node);
     if (waiter_is_parked(&several->waiter))
         task__wake(&several->waiter, 0);
 }
@@ -57,7 +52,7 @@ static int begin_walk(struct task_as_completed *it, struct task *self,
 
         it->n_left += watch->task != NULL;
         if (watch->task && watch->task->done)
-            list_append(completed_of(it), &watch->watcher.node);
+            list_append(list_of(&it->completed), &watch->watcher.node);
     }
     return 0;
 }
@@ -69,7 +64,7 @@ int task_as_completed_begin(struct task_as_completed *it,
 
     if (!task__scope_begin(&it->scope, TASK_FOREVER))
         return it->scope.again ? -EALREADY : it->scope.error;
-    *completed_of(it) = (struct list){NULL, NULL};
+    it->completed = (struct task_list){NULL, NULL};
     it->n_left = 0;
     it->is_cancelled = false;
     error = begin_walk(it, it->scope.task, tasks, n);
@@ -83,7 +78,7 @@ static int wait(struct task_as_completed *it, struct task *self)
 {
     struct several *several = it->several;
 
-    if (!list_empty(completed_of(it)))
+    if (!list_empty(list_of(&it->completed)))
         return 0;
     waiter_init(&several->waiter, self, &WAITING);
     return task__park(&several->waiter);
@@ -106,7 +101,8 @@ struct task *task_as_completed_next(struct task_as_completed *it)
         return NULL;
     }
     it->n_left--;
-    return container_of(list_pop(completed_of(it)), struct watch, watcher.node)
+    return container_of(list_pop(list_of(&it->completed)), struct watch,
+                        watcher.node)
         ->task;
 }
 

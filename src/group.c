@@ -20,11 +20,6 @@ struct child {
 
 _Static_assert(sizeof(struct child) <= RECORD_SIZE, "fits the pool");
 
-static struct list *children_of(struct task_group *group)
-{
-    return (struct list *)(void *)&group->children;
-}
-
 static struct child *child_of(struct list_node *node)
 {
     return container_of(node, struct child, node);
@@ -32,7 +27,7 @@ static struct child *child_of(struct list_node *node)
 
 static void ask_children(struct task_group *group, struct task_chain *requests)
 {
-    struct list_node *node = children_of(group)->first;
+    struct list_node *node = list_of(&group->children)->first;
 
     for (; node; node = node->next)
         task__chain_request(requests, child_of(node)->task);
@@ -137,7 +132,7 @@ void task_group_begin(struct task_group *group)
         group->n_failures = 0;
     if (!began)
         return;
-    *children_of(group) = (struct list){NULL, NULL};
+    group->children = (struct task_list){NULL, NULL};
     group->n_children = 0;
     group->waiter = NULL;
     group->failure = 0;
@@ -183,7 +178,7 @@ static struct task *create(struct task_group *group, task_fn *fn, void *arg,
     child->watcher.ended = child_ended;
     child->group = group;
     list_append(&child->task->watchers, &child->watcher.node);
-    list_append(children_of(group), &child->node);
+    list_append(list_of(&group->children), &child->node);
     group->n_children++;
     return child->task;
 }
@@ -254,7 +249,7 @@ static void pass_on(struct waiter *waiter, struct task_chain *requests)
 static void name_children(const struct waiter *waiter, visit_fn *visit,
                           void *arg)
 {
-    struct list_node *node = children_of(group_of(waiter))->first;
+    struct list_node *node = list_of(&group_of(waiter)->children)->first;
 
     for (; node; node = node->next)
         visit(child_of(node)->task, arg);

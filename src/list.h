@@ -12,6 +12,7 @@
 #include "base.h"
 
 #include <stdbool.h>
+#include <task/base.h>
 
 struct list {
     struct list_node *first;
@@ -23,6 +24,24 @@ struct list_node {
     struct list_node *prev;
     struct list *list; /* NULL: on none; then next and prev mean nothing */
 };
+
+/*
+ * Public structs cannot contain a struct list, which users do not see; they
+ * contain a struct task_list, which is one.
+ */
+_Static_assert(sizeof(struct task_list) == sizeof(struct list),
+               "a struct task_list is a struct list");
+
+static ALWAYS_INLINE struct list *list_of(struct task_list *list)
+{
+    return (struct list *)(void *)list;
+}
+
+static ALWAYS_INLINE const struct list *
+list_of_const(const struct task_list *list)
+{
+    return (const struct list *)(const void *)list;
+}
 
 static inline bool list_empty(const struct list *list)
 {

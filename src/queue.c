@@ -52,9 +52,9 @@ void task_queue_set_item_destructor(struct task_queue *q,
     q->destroy = destroy;
 }
 
-static ALWAYS_INLINE struct queue_waiter *first_of(struct task_waiters *waiters)
+static ALWAYS_INLINE struct queue_waiter *first_of(struct task_list *waiters)
 {
-    return container_of(waiters_list(waiters)->first, struct queue_waiter,
+    return container_of(list_of(waiters)->first, struct queue_waiter,
                         waiter.node);
 }
 
@@ -122,14 +122,6 @@ int task_queue_try_get(struct task_queue *q, void *item)
     return task__queue_get_now(q, item);
 }
 
-static int wait_in(struct task_waiters *waiters, struct waiter *waiter,
-                   struct task *self, const struct wait_kind *kind)
-{
-    waiter_init(waiter, self, kind);
-    list_append(waiters_list(waiters), &waiter->node);
-    return task__park(waiter);
-}
-
 int task_queue_put(struct task_queue *q, const void *item)
 {
     struct task *self;
@@ -144,7 +136,7 @@ int task_queue_put(struct task_queue *q, const void *item)
     struct queue_waiter putter;
 
     putter.from = item;
-    return wait_in(&q->putters, &putter.waiter, self, &PUTTING);
+    return waiters_park_as(&q->putters, &putter.waiter, self, &PUTTING);
 }
 
 int task_queue_get(struct task_queue *q, void *item)
@@ -161,7 +153,7 @@ int task_queue_get(struct task_queue *q, void *item)
     struct queue_waiter getter;
 
     getter.to = item;
-    return wait_in(&q->getters, &getter.waiter, self, &GETTING);
+    return waiters_park_as(&q->getters, &getter.waiter, self, &GETTING);
 }
 
 int task_queue_task_done(struct task_queue *q)

@@ -150,14 +150,14 @@ static void enter_queue(struct choice *choice, struct task_select_case *one)
     switch (one->kind) {
     case TASK_SELECT_KIND_GET:
         choice->waiter.to = one->to;
-        list_append(waiters_list(&one->queue->getters), node);
+        list_append(list_of(&one->queue->getters), node);
         break;
     case TASK_SELECT_KIND_PUT:
         choice->waiter.from = one->from;
-        list_append(waiters_list(&one->queue->putters), node);
+        list_append(list_of(&one->queue->putters), node);
         break;
     case TASK_SELECT_KIND_EVENT:
-        list_append(waiters_list(&one->event->waiters), node);
+        list_append(list_of(&one->event->waiters), node);
         break;
     default:
         choice->watcher.ended = task_ended;

@@ -5,14 +5,6 @@
 
 #include "loop.h"
 
-_Static_assert(sizeof(struct timer) == sizeof((struct task_timeout *)0)->timer,
-               "as the header says");
-
-static struct timer *timer_of(struct task_timeout *timeout)
-{
-    return (struct timer *)(void *)timeout->timer;
-}
-
 static void expire(struct timer *timer)
 {
     struct task_timeout *timeout =
@@ -31,10 +23,10 @@ static ALWAYS_INLINE void begin(struct task_timeout *timeout,
         timeout->is_expired = false;
     if (unlikely(!began))
         return;
-    timer_of(timeout)->fire = expire;
-    timer_of(timeout)->slot = NULL;
+    timer_of(&timeout->timer)->fire = expire;
+    timer_of(&timeout->timer)->slot = NULL;
     if (when != TASK_FOREVER)
-        task__timer_arm(scheduler->timers, timer_of(timeout), when);
+        task__timer_arm(scheduler->timers, timer_of(&timeout->timer), when);
 }
 
 void task_timeout_begin_at(struct task_timeout *timeout, task_time when)
@@ -59,7 +51,8 @@ int task_timeout_end(struct task_timeout *timeout, int status)
 
     if (unlikely(error))
         return error;
-    task__timer_cancel(scope->task->scheduler->timers, timer_of(timeout));
+    task__timer_cancel(scope->task->scheduler->timers,
+                       timer_of(&timeout->timer));
     task__scope_take_back(scope);
     task__scope_end(scope);
     if (status != -ECANCELED || !timeout->is_expired)
@@ -73,7 +66,7 @@ int task_timeout_end(struct task_timeout *timeout, int status)
 int task_timeout_reschedule(struct task_timeout *timeout, task_time when)
 {
     struct scheduler *scheduler = scheduler_current();
-    struct timer *timer = timer_of(timeout);
+    struct timer *timer = timer_of(&timeout->timer);
 
     if (!scheduler || !task__scope_is_open(&timeout->scope) ||
         timeout->scope.task->scheduler != scheduler || timeout->is_expired)

@@ -50,6 +50,15 @@ struct timer {
     struct timer_slot *slot; /* NULL: idle; or the timers' `due_slot` */
 };
 
+/* Public structs contain a struct task_timer, which is one. */
+_Static_assert(sizeof(struct task_timer) == sizeof(struct timer),
+               "a struct task_timer is a struct timer");
+
+static ALWAYS_INLINE struct timer *timer_of(struct task_timer *timer)
+{
+    return (struct timer *)(void *)timer;
+}
+
 struct timer_slot {
     struct timer *chains[TIMER_CHAINS];
     task_time

@@ -44,14 +44,27 @@ struct task;
 struct loop;
 
 /**
- * Those that wait for something, in their order: a part of locks, queues and
- * the like. All zero: nobody. The library goes through it as a list of its own,
- * hence the attribute.
+ * A list, such as that of the tasks that wait for a lock: a part of locks,
+ * queues, groups and the like. All zero: empty. The library goes through it as
+ * a list of its own, hence the attribute.
  */
-struct __attribute__((__may_alias__)) task_waiters {
+struct __attribute__((__may_alias__)) task_list {
     /* private */
     void *first;
     void *last;
+};
+
+/**
+ * A deadline: a part of time-outs. As with struct task_list, what it is only
+ * the library knows.
+ */
+struct __attribute__((__may_alias__)) task_timer {
+    /* private */
+    void *place[3];
+    int64_t when;
+    uint64_t order;
+    void *fire;
+    void *slot;
 };
 
 /**

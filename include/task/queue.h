@@ -49,12 +49,12 @@ struct task_queue_store {
  */
 struct task_queue {
     /* private */
-    struct task_waiters getters;
-    struct task_waiters putters;
+    struct task_list getters;
+    struct task_list putters;
     size_t unfinished;
     bool is_shut;
     struct task_queue_store store;
-    struct task_waiters joiners;
+    struct task_list joiners;
     void (*destroy)(void *item);
 };
 

@@ -53,7 +53,7 @@ struct task_scope {
 struct task_timeout {
     /* private */
     struct task_scope scope;
-    void *timer[7];
+    struct task_timer timer;
     bool is_expired;
 };
 
@@ -165,10 +165,7 @@ struct task_failure {
 struct task_group {
     /* private */
     struct task_scope scope;
-    struct {
-        void *first;
-        void *last;
-    } children;
+    struct task_list children;
     size_t n_children;
     void *waiter;     /* of the owner, while it waits in _end */
     void *early;      /* the group itself: cancelled before it began */

@@ -168,10 +168,7 @@ TASK_SUSPENDS int task_shield(struct task *task);
 struct task_as_completed {
     /* private */
     struct task_scope scope;
-    struct {
-        void *first;
-        void *last;
-    } completed; /* done, and not yet given */
+    struct task_list completed; /* done, and not yet given */
     void *several;
     size_t n_left; /* not yet given */
     bool is_cancelled;

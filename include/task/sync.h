@@ -39,7 +39,7 @@ TASK_BEGIN_DECLS
 struct task_lock {
     /* private */
     struct task *owner; /* NULL: free */
-    struct task_waiters waiters;
+    struct task_list waiters;
     struct task_lock *next; /* that the owner took before this one */
     /* NULL: it goes to the first waiter; else (part of a task_rwlock) what lets
      * the next ones in. */
@@ -122,7 +122,7 @@ int task_lock_destroy(struct task_lock *lock);
 struct task_event {
     /* private */
     bool set;
-    struct task_waiters waiters;
+    struct task_list waiters;
 };
 
 /**
@@ -187,7 +187,7 @@ int task_event_destroy(struct task_event *event);
  */
 struct task_condition {
     /* private */
-    struct task_waiters waiters;
+    struct task_list waiters;
 };
 
 /**
@@ -278,7 +278,7 @@ struct task_semaphore {
     /* private */
     int value;
     int below; /* how far the bound is below INT_MAX */
-    struct task_waiters waiters;
+    struct task_list waiters;
 };
 
 #define TASK_SEMAPHORE_INIT(value)                                             \
@@ -386,7 +386,7 @@ struct task_barrier {
     unsigned parties;
     unsigned n_waiting;
     bool broken;
-    struct task_waiters waiters;
+    struct task_list waiters;
 };
 
 #define TASK_BARRIER_INIT(parties)                                             \
@@ -597,7 +597,7 @@ int task_rwlock_destroy(struct task_rwlock *rwlock);
 struct task_once {
     /* private */
     struct task *runner; /* who does it, or is the next to */
-    struct task_waiters waiters;
+    struct task_list waiters;
     int status; /* when done */
     bool done;
 };

@@ -62,7 +62,7 @@ int task_as_completed_begin(struct task_as_completed *it,
 {
     int error;
 
-    if (!task__scope_begin(&it->scope, TASK_FOREVER))
+    if (!scope_begin(&it->scope, TASK_FOREVER))
         return it->scope.again ? -EALREADY : it->scope.error;
     it->completed = (struct task_list){NULL, NULL};
     it->n_left = 0;
@@ -89,7 +89,7 @@ struct task *task_as_completed_next(struct task_as_completed *it)
     struct task *self = scheduler_self();
     int error;
 
-    if (!self || !task__scope_is_open(&it->scope) || it->scope.task != self)
+    if (!self || !scope_is_open(&it->scope) || it->scope.task != self)
         return NULL;
     error = task_enter(&self);
     if (!error && !it->n_left)
@@ -111,7 +111,7 @@ int task_as_completed_end(struct task_as_completed *it, int status)
     struct task_scope *scope = &it->scope;
     const struct allocator *allocator;
     struct walk *walk;
-    int error = task__scope_check(scope);
+    int error = scope_check(scope);
 
     if (error)
         return status ? status : error;
@@ -119,6 +119,6 @@ int task_as_completed_end(struct task_as_completed *it, int status)
     allocator = walk->several.allocator;
     task__several_end(&walk->several);
     memory_free(allocator, walk);
-    task__scope_end(scope);
+    scope_end(scope);
     return !status && it->is_cancelled ? -ECANCELED : status;
 }

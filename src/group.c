@@ -125,7 +125,7 @@ static bool take_early(struct task_group *group)
 
 void task_group_begin(struct task_group *group)
 {
-    bool began = task__scope_begin(&group->scope, TASK_FOREVER);
+    bool began = scope_begin(&group->scope, TASK_FOREVER);
     bool is_early = !group->scope.again && take_early(group);
 
     if (!group->scope.again)
@@ -150,7 +150,7 @@ static int may_create(const struct task_group *group, task_fn *fn)
 
     if (!scheduler)
         return -EPERM;
-    if (!fn || !task__scope_is_open(&group->scope) ||
+    if (!fn || !scope_is_open(&group->scope) ||
         group->scope.task->scheduler != scheduler)
         return -EINVAL;
     return group->is_aborting ? -ESHUTDOWN : 0;
@@ -216,7 +216,7 @@ int(task_group_start)(struct task_group *group, task_fn *fn, void *arg)
 
 void task_group_cancel(struct task_group *group)
 {
-    if (task__scope_is_open(&group->scope)) {
+    if (scope_is_open(&group->scope)) {
         if (!loop_is_inherited(loop_of_task(group->scope.task)))
             abort_group(group);
     } else if (!group->scope.state && group->early != group) {
@@ -303,13 +303,13 @@ static int conclude(const struct task_group *group, int status,
 int task_group_end(struct task_group *group, int status)
 {
     struct task_scope *scope = &group->scope;
-    int error = task__scope_check(scope);
+    int error = scope_check(scope);
     bool from_outside;
 
     if (unlikely(error))
         return error;
     group->is_ending = true;
-    task__scope_take_back(scope);
+    scope_take_back(scope);
     from_outside = status == -ECANCELED && scope_requests(scope);
     if (is_failure(status))
         note_failure(group, scope->task, status);
@@ -317,7 +317,7 @@ int task_group_end(struct task_group *group, int status)
         abort_group(group);
     wait_for_children(group);
     from_outside |= group->is_asked;
-    task__scope_end(scope);
+    scope_end(scope);
     status = conclude(group, status, from_outside);
     if (from_outside && status == -ECANCELED)
         scope_deliver(scope);

@@ -11,29 +11,80 @@
 
 #include <task/scope.h>
 
+enum { SCOPE_OPEN = 0x5c, SCOPE_ENDED, SCOPE_REFUSED };
+
+/* Whether it is open in this task: known without a look at what is in it. */
+bool task__scope_is_among(const struct task *self,
+                          const struct task_scope *scope);
+
+bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self);
+int task__scope_check_failed(struct task_scope *scope, struct task *self);
+void task__scope_take_back(struct task_scope *scope);
+
+static inline bool scope_is_open(const struct task_scope *scope)
+{
+    return scope->state == SCOPE_OPEN;
+}
+
 /* Open a scope of the current task's. False: it is not open, or not anew; its
  * end will tell why. */
-bool task__scope_begin(struct task_scope *scope, task_time deadline);
+static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
+                                      task_time deadline)
+{
+    struct task *self = scheduler_self();
+
+    if (unlikely(!self || (self->scope && task__scope_is_among(self, scope))))
+        return task__scope_begin_wrongly(scope, self);
+    scope->task = self;
+    scope->deadline = deadline;
+    scope->again = 0;
+    scope->asks = false;
+    scope->error = 0;
+    scope->state = SCOPE_OPEN;
+    scope->cancelling = self->cancelling;
+    scope->heard = self->cancelling > self->undelivered
+                       ? self->cancelling - self->undelivered
+                       : 0;
+    scope->deliveries = self->deliveries;
+    scope->outer = self->scope;
+    self->scope = scope;
+    self->owns = true;
+    return true;
+}
 
 /*
  * What every end begins with. The scope stays open; 0, or the error of its
  * beginning, and then it is over. Misuse that cannot go on aborts.
  */
-int task__scope_check(struct task_scope *scope);
+static ALWAYS_INLINE int scope_check(struct task_scope *scope)
+{
+    struct task *self = scheduler_self();
+
+    if (likely(scope_is_open(scope) && scope->task == self &&
+               self->scope == scope && !scope->again))
+        return 0;
+    return task__scope_check_failed(scope, self);
+}
 
 /* Ask the task to end, on the scope's account; once. */
 void task__scope_ask(struct task_scope *scope);
 
 /* Take that back. */
-void task__scope_take_back(struct task_scope *scope);
+static ALWAYS_INLINE void scope_take_back(struct task_scope *scope)
+{
+    if (unlikely(scope->asks))
+        task__scope_take_back(scope);
+}
 
 /* Have a beginning fail after all. */
 void task__scope_refuse(struct task_scope *scope, int error);
 
 /* Close it. */
-void task__scope_end(struct task_scope *scope);
-
-bool task__scope_is_open(const struct task_scope *scope);
+static inline void scope_end(struct task_scope *scope)
+{
+    scope->task->scope = scope->outer;
+    scope->state = SCOPE_ENDED;
+}
 
 /*
  * How many requests from outside were delivered in the scope, or might have

@@ -17,7 +17,7 @@ static void expire(struct timer *timer)
 static ALWAYS_INLINE void begin(struct task_timeout *timeout,
                                 struct scheduler *scheduler, task_time when)
 {
-    bool began = task__scope_begin(&timeout->scope, when);
+    bool began = scope_begin(&timeout->scope, when);
 
     if (!timeout->scope.again)
         timeout->is_expired = false;
@@ -47,14 +47,14 @@ void task_timeout_begin(struct task_timeout *timeout, task_time delay)
 int task_timeout_end(struct task_timeout *timeout, int status)
 {
     struct task_scope *scope = &timeout->scope;
-    int error = task__scope_check(scope);
+    int error = scope_check(scope);
 
     if (unlikely(error))
         return error;
     task__timer_cancel(scope->task->scheduler->timers,
                        timer_of(&timeout->timer));
-    task__scope_take_back(scope);
-    task__scope_end(scope);
+    scope_take_back(scope);
+    scope_end(scope);
     if (status != -ECANCELED || !timeout->is_expired)
         return status;
     if (!scope_requests(scope))
@@ -68,7 +68,7 @@ int task_timeout_reschedule(struct task_timeout *timeout, task_time when)
     struct scheduler *scheduler = scheduler_current();
     struct timer *timer = timer_of(&timeout->timer);
 
-    if (!scheduler || !task__scope_is_open(&timeout->scope) ||
+    if (!scheduler || !scope_is_open(&timeout->scope) ||
         timeout->scope.task->scheduler != scheduler || timeout->is_expired)
         return -EINVAL;
     task__timer_cancel(scheduler->timers, timer);

@@ -64,12 +64,14 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
     }
 }
 
-static bool is_empty(const struct timer_slot *slot)
+_Static_assert(TIMER_CHAINS == 4, "as many as are looked at here");
+
+static ALWAYS_INLINE bool is_empty(const struct timer_slot *slot)
 {
-    for (int i = 0; i < TIMER_CHAINS; i++)
-        if (slot->chains[i])
-            return false;
-    return true;
+    struct timer *const *chains = slot->chains;
+
+    return !((uintptr_t)chains[0] | (uintptr_t)chains[1] |
+             (uintptr_t)chains[2] | (uintptr_t)chains[3]);
 }
 
 static void mark_unused(struct timers *timers, const struct timer_slot *slot)

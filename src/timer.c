@@ -64,24 +64,8 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
     }
 }
 
-_Static_assert(TIMER_CHAINS == 4, "as many as are looked at here");
-
-static ALWAYS_INLINE bool is_empty(const struct timer_slot *slot)
-{
-    struct timer *const *chains = slot->chains;
-
-    return !((uintptr_t)chains[0] | (uintptr_t)chains[1] |
-             (uintptr_t)chains[2] | (uintptr_t)chains[3]);
-}
-
-static void mark_unused(struct timers *timers, const struct timer_slot *slot)
-{
-    size_t i = (size_t)(slot - timers->slots[0]);
-
-    timers->used[i / TIMER_SLOTS] &= ~((uint64_t)1 << i % TIMER_SLOTS);
-}
-
-static ALWAYS_INLINE void unhang(struct timers *timers, struct timer *timer)
+/* A slot that is empty now stays marked as used, until somebody looks. */
+static ALWAYS_INLINE void unhang(struct timer *timer)
 {
     struct timer_slot *slot = timer->slot;
     struct timer *next = timer->at.chain.next;
@@ -89,8 +73,6 @@ static ALWAYS_INLINE void unhang(struct timers *timers, struct timer *timer)
     *timer->at.chain.link = next;
     if (likely(next))
         next->at.chain.link = timer->at.chain.link;
-    else if (is_empty(slot))
-        mark_unused(timers, slot);
     if (unlikely(timer->when == slot->earliest))
         slot->exact = false;
 }
@@ -102,7 +84,7 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
     if (timer->slot == &timers->due_slot)
         task__heap_remove(&timers->due, &timer->at.heap);
     else
-        unhang(timers, timer);
+        unhang(timer);
     timer->slot = NULL;
     timers->ended++;
 }
@@ -141,14 +123,35 @@ static void pour(struct timers *timers, struct timer_slot *slot)
     task__heap_insert_list(&timers->due, due);
 }
 
-/* The level of the first slot that is not empty, if there is one. */
-static unsigned first_level(const struct timers *timers)
+static bool is_empty(const struct timer_slot *slot)
 {
-    unsigned level = 0;
+    for (int i = 0; i < TIMER_CHAINS; i++)
+        if (slot->chains[i])
+            return false;
+    return true;
+}
 
-    while (level < TIMER_LEVELS && !timers->used[level])
-        level++;
-    return level;
+/* Where a slot is. */
+struct place {
+    unsigned level;
+    unsigned index;
+};
+
+/* The first slot that is not empty; NULL: none. Those before are unmarked. */
+static struct timer_slot *first_slot(struct timers *timers, struct place *place)
+{
+    for (unsigned level = 0; level < TIMER_LEVELS; level++)
+        for (; timers->used[level];
+             timers->used[level] &= timers->used[level] - 1) {
+            unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
+            struct timer_slot *slot = &timers->slots[level][index];
+
+            *place = (struct place){level, index};
+            if (!is_empty(slot))
+                return slot;
+            slot->exact = false;
+        }
+    return NULL;
 }
 
 /*
@@ -157,23 +160,19 @@ static unsigned first_level(const struct timers *timers)
  */
 static bool pour_first(struct timers *timers, int64_t tick)
 {
-    unsigned level = first_level(timers);
-    unsigned shift = SLOT_BITS * level;
-    int64_t first = INT64_MAX;
-    unsigned index = 0;
+    struct place place;
+    struct timer_slot *slot = first_slot(timers, &place);
+    unsigned shift = slot ? SLOT_BITS * place.level : 0;
+    int64_t above = timers->position >> shift & ~(int64_t)SLOT_MASK;
+    int64_t first = slot ? (above | place.index) << shift : INT64_MAX;
 
-    if (level < TIMER_LEVELS) {
-        index = (unsigned)__builtin_ctzll(timers->used[level]);
-        first = ((timers->position >> shift & ~(int64_t)SLOT_MASK) | index)
-                << shift;
-    }
     if (first > tick) {
         timers->position = tick;
         return false;
     }
     timers->position = first;
-    timers->used[level] &= ~((uint64_t)1 << index);
-    pour(timers, &timers->slots[level][index]);
+    timers->used[place.level] &= ~((uint64_t)1 << place.index);
+    pour(timers, slot);
     return true;
 }
 
@@ -218,17 +217,14 @@ static void scan(struct timer_slot *slot)
 
 task_time task__timers_next(struct timers *timers)
 {
+    struct timer_slot *slot;
+    struct place place;
+
     if (timers->due.root)
         return container_of(timers->due.root, struct timer, at.heap)->when;
-
-    unsigned level = first_level(timers);
-
-    if (level == TIMER_LEVELS)
+    slot = first_slot(timers, &place);
+    if (!slot)
         return TASK_FOREVER;
-
-    unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
-    struct timer_slot *slot = &timers->slots[level][index];
-
     if (!slot->exact)
         scan(slot);
     return slot->earliest;

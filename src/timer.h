@@ -73,7 +73,7 @@ struct timers {
     int64_t position;
     uint64_t armed; /* how many ever were: the next one's place in the order */
     uint64_t ended; /* how many of these have fired or were cancelled */
-    uint64_t used[TIMER_LEVELS]; /* a bit for each slot that is not empty */
+    uint64_t used[TIMER_LEVELS]; /* a bit for each slot that may not be empty */
     struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
     struct timer_slot due_slot; /* what those in the heap point to */
 };

@@ -113,9 +113,10 @@ static void assert_next_is_the_models(struct fixture *fixture)
     assert_int_equal(timers_count(&fixture->timers), count_armed(fixture));
 }
 
-static void assert_empty(const struct timers *timers)
+static void assert_empty(struct timers *timers)
 {
     assert_int_equal(timers_count(timers), 0);
+    assert_int_equal(task__timers_next(timers), TASK_FOREVER);
     assert_null(timers->due.root);
     for (size_t i = 0; i < TIMER_LEVELS; i++)
         assert_int_equal(timers->used[i], 0);

@@ -185,6 +185,8 @@ unsigned task__context_begin(struct context *context, char *low, size_t size,
     beginning.made = &made;
     beginning.here = &here;
     enter_once();
+    beginning.made = NULL;
+    beginning.here = NULL;
     return stack_id;
 }
 

@@ -9,6 +9,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_NOHUGEPAGE
+#define MADV_NOHUGEPAGE MADV_NORMAL
+#endif
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
@@ -20,7 +23,7 @@ enum { SLAB_FIRST = 16, SLAB_LAST = 512, SLAB_BYTES = 64 << 20 };
  * Tops that all begin a page fall into the same few sets of the cache; so they
  * are spread over COLORS lines, in a page of their own that is not counted.
  */
-enum { COLORS = 16, COLOR_STEP = 64 };
+enum { COLORS = 16, COLOR_STEP = 64, COLORS_SIZE = COLORS * COLOR_STEP };
 
 struct stack_slab {
     struct list_node node;
@@ -70,7 +73,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
-    stacks->kept = (kept + COLORS * COLOR_STEP + page - 1) / page * page;
+    stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->slab_length =
         stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
@@ -121,9 +124,7 @@ static char *map(const struct stacks *stacks, size_t length)
 
     if (base == MAP_FAILED)
         return NULL;
-#ifdef MADV_NOHUGEPAGE
     madvise(base, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
-#endif
     if (guard_all(stacks, base, length)) {
         munmap(base, size);
         return NULL;

@@ -1,5 +1,6 @@
 /*
- * What every file may use: container_of and the few compiler attributes.
+ * What every file may use: container_of, the few compiler attributes, and what
+ * not every compiler, processor or C library has.
  */
 #ifndef TASK_SRC_BASE_H
 #define TASK_SRC_BASE_H
@@ -32,8 +33,13 @@
 #endif
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define HAVE_ASAN 1
+#include <sanitizer/asan_interface.h>
+#define ASAN_POISON(address, size) ASAN_POISON_MEMORY_REGION(address, size)
+#define ASAN_UNPOISON(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
 #else
 #define HAVE_ASAN 0
+#define ASAN_POISON(address, size) ((void)0)
+#define ASAN_UNPOISON(address, size) ((void)0)
 #endif
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 #define HAVE_TSAN 1
@@ -53,6 +59,25 @@
 #define VALGRIND_DISABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address))
+#endif
+
+/* A counter of the processor's that runs evenly, where it has a cheap one. */
+#if defined(__x86_64__)
+#define HAVE_TICKS 1
+#define READ_TICKS(ticks) ((ticks) = __builtin_ia32_rdtsc())
+#elif defined(__aarch64__)
+#define HAVE_TICKS 1
+#define READ_TICKS(ticks) __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks))
+#else
+#define HAVE_TICKS 0
+#define READ_TICKS(ticks) ((ticks) = 0)
+#endif
+
+/* The text of an errno: NULL or a general one if it is unknown. */
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
+#define ERRNO_TEXT(error) strerrordesc_np(error) /* for any thread */
+#else
+#define ERRNO_TEXT(error) strerror(error)
 #endif
 
 #endif

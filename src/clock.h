@@ -34,18 +34,13 @@ static inline task_time clock_after(task_time when, task_time delay)
  */
 static inline uint64_t clock_ticks(void)
 {
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
+    static const struct clock monotonic = {0};
     uint64_t ticks;
 
-    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    if (!HAVE_TICKS)
+        return (uint64_t)task__clock_now(&monotonic);
+    READ_TICKS(ticks);
     return ticks;
-#else
-    static const struct clock monotonic = {0};
-
-    return (uint64_t)task__clock_now(&monotonic);
-#endif
 }
 
 #endif

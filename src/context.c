@@ -5,7 +5,6 @@
 #include <ucontext.h>
 
 #if HAVE_ASAN
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if HAVE_TSAN
@@ -112,8 +111,8 @@ NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 {
     ucontext_t here;
 
-    from->saved = &here;
-    swapcontext(&here, to->saved);
+    from->sp = &here;
+    swapcontext(&here, to->sp);
 }
 
 #endif
@@ -143,7 +142,7 @@ static NEVER_INLINE void enter_once(void)
 {
     beginning.entered = false;
 #if defined(CONTEXT_IS_UCONTEXT)
-    beginning.back.saved = beginning.here;
+    beginning.back.sp = beginning.here;
 #else
     context_jump(&beginning.back, &beginning.back);
 #endif
@@ -163,8 +162,8 @@ unsigned task__context_begin(struct context *context, char *low, size_t size,
     ucontext_t here;
 
     memset(context, 0, sizeof *context);
+    ASAN_UNPOISON(low, size);
 #if HAVE_ASAN
-    ASAN_UNPOISON_MEMORY_REGION(low, size);
     context->low = low;
     context->size = size;
 #endif

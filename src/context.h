@@ -41,6 +41,25 @@
 #include "context_ucontext.h"
 #endif
 
+/*
+ * A context is new until something runs by it: as long, its `sp` points to
+ * itself, which is no stack, but may be prefetched like one.
+ */
+static ALWAYS_INLINE void context_mark_new(struct context *context)
+{
+    context->sp = (void *)context;
+}
+
+static ALWAYS_INLINE void context_mark_begun(struct context *context)
+{
+    context->sp = NULL;
+}
+
+static ALWAYS_INLINE bool context_is_new(const struct context *context)
+{
+    return (const void *)context->sp == context;
+}
+
 #if HAVE_ASAN || HAVE_TSAN
 void task__context_leave(struct context *from, struct context *to);
 void task__context_arrive(struct context *self);

@@ -64,23 +64,4 @@ static inline void task__context_note_modes(void)
 {
 }
 
-/*
- * A context is new until something runs by it: then it points to itself, which
- * is no stack, but may be prefetched like one.
- */
-static ALWAYS_INLINE void context_mark_new(struct context *context)
-{
-    context->sp = (void *)context;
-}
-
-static ALWAYS_INLINE void context_mark_begun(struct context *context)
-{
-    context->sp = NULL;
-}
-
-static ALWAYS_INLINE bool context_is_new(const struct context *context)
-{
-    return (const void *)context->sp == context;
-}
-
 #endif

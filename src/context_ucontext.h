@@ -22,7 +22,7 @@
 enum { CONTEXT_ROOM = 1024 + sizeof(ucontext_t) };
 
 struct context {
-    ucontext_t *saved; /* on the stack of the one that waits */
+    void *sp; /* a ucontext_t on the stack of the one that waits */
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
@@ -52,25 +52,6 @@ static inline void task__context_note_modes(void)
 {
     if (fegetenv)
         fegetenv(&task__context_modes);
-}
-
-/*
- * A context is new until something runs by it: then it points to itself, which
- * is no stack, but may be prefetched like one.
- */
-static ALWAYS_INLINE void context_mark_new(struct context *context)
-{
-    context->saved = (void *)context;
-}
-
-static ALWAYS_INLINE void context_mark_begun(struct context *context)
-{
-    context->saved = NULL;
-}
-
-static ALWAYS_INLINE bool context_is_new(const struct context *context)
-{
-    return (const void *)context->saved == context;
 }
 
 #endif

@@ -70,23 +70,4 @@ static ALWAYS_INLINE void context_reset_modes(const struct context *model)
         task__context_set_modes(model);
 }
 
-/*
- * A context is new until something runs by it: then it points to itself, which
- * is no stack, but may be prefetched like one.
- */
-static ALWAYS_INLINE void context_mark_new(struct context *context)
-{
-    context->sp = (void *)context;
-}
-
-static ALWAYS_INLINE void context_mark_begun(struct context *context)
-{
-    context->sp = NULL;
-}
-
-static ALWAYS_INLINE bool context_is_new(const struct context *context)
-{
-    return (const void *)context->sp == context;
-}
-
 #endif

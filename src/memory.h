@@ -11,15 +11,6 @@
 
 #include "list.h"
 
-#if HAVE_ASAN
-#include <sanitizer/asan_interface.h>
-#define ASAN_POISON(address, size) ASAN_POISON_MEMORY_REGION(address, size)
-#define ASAN_UNPOISON(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
-#else
-#define ASAN_POISON(address, size) ((void)0)
-#define ASAN_UNPOISON(address, size) ((void)0)
-#endif
-
 /* realloc's meaning; a size of 0 frees. */
 struct allocator {
     void *(*alloc)(void *pointer, size_t size, void *arg);

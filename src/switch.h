@@ -54,8 +54,7 @@ static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
  */
 static ALWAYS_INLINE void prefetch(const struct ready *next)
 {
-#if !HAVE_ASAN && !defined(CONTEXT_IS_UCONTEXT)
-    if (unlikely(!next))
+    if (HAVE_ASAN || unlikely(!next)) /* it may be less than a task */
         return;
     if (next->next)
         next = next->next;
@@ -65,9 +64,6 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
     __builtin_prefetch(next->next, 1);
     __builtin_prefetch(task->context.sp, 1);
     __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
-#else
-    (void)next;
-#endif
 }
 
 /* Decide who is next, and make it current; NULL: the loop itself. */

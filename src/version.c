@@ -1,3 +1,8 @@
+/*
+ * Which version this is, and what its statuses mean.
+ */
+#include "base.h"
+
 #include <errno.h>
 #include <string.h>
 #include <task.h>
@@ -37,12 +42,7 @@ const char *task_strerror(int status)
     if (status >= 0)
         return "success";
     text = meaning(error);
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
     if (!text)
-        text = strerrordesc_np(error);
-#else
-    if (!text)
-        text = strerror(error);
-#endif
+        text = ERRNO_TEXT(error);
     return text ? text : "unknown error";
 }

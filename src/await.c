@@ -152,16 +152,13 @@ static void ask_to_end(struct timer *timer)
 /* Wait for the end of the target, which is asked to end after the time-out. */
 static void wait_for_end(struct awaiting *awaiting, task_time timeout)
 {
-    struct timer *timer = &awaiting->waiter.timer;
-    struct scheduler *scheduler = awaiting->waiter.task->scheduler;
+    const struct scheduler *scheduler = awaiting->waiter.task->scheduler;
 
-    timer->fire = ask_to_end;
     if (timeout <= 0)
-        ask_to_end(timer);
-    else if (timeout != TASK_FOREVER)
-        task__timer_arm(
-            scheduler->timers, timer,
-            clock_after(task__clock_now(scheduler->clock), timeout));
+        ask_to_end(&awaiting->waiter.timer);
+    else
+        waiter_arm(&awaiting->waiter, scheduler_deadline(scheduler, timeout),
+                   ask_to_end);
     if (!awaiting->target->done)
         task__park(&awaiting->waiter);
 }

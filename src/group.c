@@ -47,11 +47,6 @@ static void abort_group(struct task_group *group)
         task__scope_ask(&group->scope);
 }
 
-static bool is_failure(int status)
-{
-    return status < 0 && status != -ECANCELED;
-}
-
 static void note_failure(struct task_group *group, const struct task *task,
                          int status)
 {

@@ -31,6 +31,13 @@ static inline void *memory_get(const struct allocator *allocator, size_t size)
     return memory_resize(allocator, NULL, size);
 }
 
+/* Room for n things of a size; NULL also when there can be no such room. */
+static inline void *memory_get_many(const struct allocator *allocator, size_t n,
+                                    size_t size)
+{
+    return n <= SIZE_MAX / size ? memory_get(allocator, n * size) : NULL;
+}
+
 static inline void memory_free(const struct allocator *allocator, void *pointer)
 {
     if (pointer)

@@ -105,7 +105,7 @@ void task__report_unread(struct task *task)
                                .status = task->status,
                                .task = task};
 
-    if (task->was_read || task->status >= 0 || task->status == -ECANCELED)
+    if (task->was_read || !is_failure(task->status))
         return;
     task->was_read = true;
     task->references += TASK_PIN;

@@ -268,10 +268,7 @@ static void time_out(struct timer *timer)
 
 int task__park_until(struct waiter *waiter, task_time when)
 {
-    if (when != TASK_FOREVER) {
-        waiter->timer.fire = time_out;
-        task__timer_arm(waiter->task->scheduler->timers, &waiter->timer, when);
-    }
+    waiter_arm(waiter, when, time_out);
     return task__park(waiter);
 }
 

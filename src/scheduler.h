@@ -118,6 +118,12 @@ struct task_chain {
     struct task **end;
 };
 
+/* What *failed* means: cancelled is not. */
+static inline bool is_failure(int status)
+{
+    return status < 0 && status != -ECANCELED;
+}
+
 typedef void visit_fn(struct task *task, void *arg);
 
 /*
@@ -281,6 +287,25 @@ static inline void waiter_init(struct waiter *waiter, struct task *self,
     waiter->task = self;
     waiter->node.list = NULL;
     waiter->timer.slot = NULL;
+}
+
+/* When a time-out that begins now is over. */
+static inline task_time scheduler_deadline(const struct scheduler *scheduler,
+                                           task_time timeout)
+{
+    return timeout == TASK_FOREVER
+               ? TASK_FOREVER
+               : clock_after(task__clock_now(scheduler->clock), timeout);
+}
+
+/* Have a function called then, unless it is TASK_FOREVER, or the task was woken
+ * before. */
+static inline void waiter_arm(struct waiter *waiter, task_time when,
+                              void (*fire)(struct timer *timer))
+{
+    waiter->timer.fire = fire;
+    if (when != TASK_FOREVER)
+        task__timer_arm(waiter->task->scheduler->timers, &waiter->timer, when);
 }
 
 /* Suspend until woken; what it was woken with. */

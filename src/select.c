@@ -190,17 +190,12 @@ static void watch_no_more(struct selecting *selecting)
 static int park(struct selecting *selecting, struct task *self,
                 task_time timeout)
 {
-    struct timer *timer = &selecting->waiter.timer;
-    struct scheduler *scheduler = self->scheduler;
     int result;
 
     waiter_init(&selecting->waiter, self, &SELECTING);
     enter_queues(selecting, self);
-    timer->fire = time_out;
-    if (timeout != TASK_FOREVER)
-        task__timer_arm(
-            scheduler->timers, timer,
-            clock_after(task__clock_now(scheduler->clock), timeout));
+    waiter_arm(&selecting->waiter, scheduler_deadline(self->scheduler, timeout),
+               time_out);
     result = task__park(&selecting->waiter);
     watch_no_more(selecting);
     if (selecting->fired == selecting->n)
@@ -222,9 +217,7 @@ static int wait(struct task_select_case cases[], size_t n, struct task *self,
     selecting.fired = n;
     if (n > FEW)
         selecting.choices =
-            n > SIZE_MAX / sizeof *selecting.choices
-                ? NULL
-                : memory_get(allocator, n * sizeof *selecting.choices);
+            memory_get_many(allocator, n, sizeof *selecting.choices);
     if (!selecting.choices)
         return -ENOMEM;
     result = park(&selecting, self, timeout);

@@ -37,9 +37,7 @@ static bool make_room(struct several *several, size_t n)
     several->watches = several->few;
     if (n > SEVERAL_FEW)
         several->watches =
-            n > SIZE_MAX / sizeof *several->watches
-                ? NULL
-                : memory_get(several->allocator, n * sizeof *several->watches);
+            memory_get_many(several->allocator, n, sizeof *several->watches);
     return several->watches;
 }
 

@@ -27,8 +27,7 @@ int task_sleep(task_time delay)
         return error;
     if (delay <= 0)
         return task__yield(self);
-    return sleep_until(
-        self, clock_after(task__clock_now(self->scheduler->clock), delay));
+    return sleep_until(self, scheduler_deadline(self->scheduler, delay));
 }
 
 int task_sleep_until(task_time when)

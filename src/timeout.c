@@ -39,9 +39,7 @@ void task_timeout_begin(struct task_timeout *timeout, task_time delay)
     struct scheduler *scheduler = scheduler_current();
 
     begin(timeout, scheduler,
-          scheduler && delay != TASK_FOREVER
-              ? clock_after(task__clock_now(scheduler->clock), delay)
-              : TASK_FOREVER);
+          scheduler ? scheduler_deadline(scheduler, delay) : TASK_FOREVER);
 }
 
 int task_timeout_end(struct task_timeout *timeout, int status)

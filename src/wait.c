@@ -18,11 +18,6 @@ struct waiting {
     bool ends_at_failure;
 };
 
-static bool is_failure(int status)
-{
-    return status < 0 && status != -ECANCELED;
-}
-
 /* Whether a task that is done is what the caller waits for. */
 static bool is_enough(const struct waiting *waiting, int status)
 {
@@ -61,12 +56,10 @@ static int count_done(struct task *const tasks[], size_t n)
 static int park(struct waiting *waiting, struct task *self, task_time timeout)
 {
     struct waiter *waiter = &waiting->several.waiter;
-    task_time when = TASK_FOREVER;
 
-    if (timeout != TASK_FOREVER)
-        when = clock_after(task__clock_now(self->scheduler->clock), timeout);
     waiter_init(waiter, self, &WAITING);
-    return task__park_until(waiter, when);
+    return task__park_until(waiter,
+                            scheduler_deadline(self->scheduler, timeout));
 }
 
 int task_wait(struct task *const tasks[], size_t n, enum task_until until,

@@ -123,12 +123,6 @@ static inline void aside_end(struct loop *loop, struct aside before)
     loop->is_aside = before.was_aside;
 }
 
-/* The task not done (no future) after this one (NULL: the first), or NULL. */
-struct task *task__next_live(const struct loop *loop, const struct task *task);
-
-/* All of them, in the order of creation; NULL when there is no memory. */
-struct task **task__all_live(struct loop *loop);
-
 /* run.c: make a loop this thread's current one, or say why not; and leave it. */
 int task__loop_enter(struct loop *loop);
 void task__loop_leave(struct loop *loop);
@@ -151,6 +145,13 @@ struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
 void task__end(struct task *task, int status);
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
+
+/* inspect.c: the task not done (no future) after this one (NULL: the first), or
+ * NULL. */
+struct task *task__next_live(const struct loop *loop, const struct task *task);
+
+/* All of them, in the order of creation; NULL when there is no memory. */
+struct task **task__all_live(struct loop *loop);
 
 /* local.c; to inherit can fail for want of memory */
 bool task__locals_inherit(struct task *child, const struct task *creator);

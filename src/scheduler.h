@@ -69,10 +69,9 @@ struct task {
             bool was_read : 1; /* somebody has seen the status */
             bool daemon : 1;
             bool ending : 1;          /* asked to end since its loop does */
-            bool named : 1;           /* `name` is the user's */
             bool chained : 1;         /* in a chain of tasks */
             bool owns : 1;            /* it has had a scope or a local */
-            uint32_t deliveries : 23; /* of requests, so far */
+            uint32_t deliveries : 24; /* of requests, so far */
         };
     };
     union {

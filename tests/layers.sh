@@ -16,7 +16,7 @@ switch
 scheduler.c
 poller waiters cycles
 loop.h
-report stats run shutdown loop.c callback task local future sleep version
+report stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier
 timeout group wait gather as condition rwlock once select
 '

@@ -1,0 +1,96 @@
+/*
+ * Looking at tasks from outside: which there are, and how large their stacks.
+ */
+#include "loop.h"
+
+#include <stdlib.h>
+
+struct task *task__next_live(const struct loop *loop, const struct task *task)
+{
+    struct task *next = task__pool_next(&loop->task_pool, task);
+
+    while (next && (next->done || next->future))
+        next = task__pool_next(&loop->task_pool, next);
+    return next;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct task *x = *(struct task *const *)a;
+    const struct task *y = *(struct task *const *)b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+struct task **task__all_live(struct loop *loop)
+{
+    struct task **tasks = memory_get(
+        &loop->allocator, (loop->n_tasks + 1) * sizeof(struct task *));
+    struct task *task = NULL;
+
+    if (!tasks)
+        return NULL;
+    for (size_t i = 0; (task = task__next_live(loop, task)); i++)
+        tasks[i] = task;
+    qsort(tasks, loop->n_tasks, sizeof(struct task *), compare_ids);
+    return tasks;
+}
+
+/* Let the task at @p i sink to its place in a heap whose latest is at 0. */
+static void sink(struct task *tasks[], size_t n, size_t i)
+{
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        struct task *task = tasks[i];
+
+        if (child + 1 < n && tasks[child + 1]->id > tasks[child]->id)
+            child++;
+        if (task->id >= tasks[child]->id)
+            return;
+        tasks[i] = tasks[child];
+        tasks[child] = task;
+    }
+}
+
+size_t task_all(struct task *out[], size_t n)
+{
+    struct loop *loop = loop_current();
+    struct task *task = NULL;
+    size_t n_out = 0;
+
+    if (!loop)
+        return 0;
+    while (n_out < n && (task = task__next_live(loop, task)))
+        out[n_out++] = task;
+    if (n_out < loop->n_tasks) { /* no room: the earliest stay */
+        for (size_t i = n / 2; i--;)
+            sink(out, n, i);
+        while (n && (task = task__next_live(loop, task)))
+            if (task->id < out[0]->id) {
+                out[0] = task;
+                sink(out, n, 0);
+            }
+    }
+    if (n_out)
+        qsort(out, n_out, sizeof(struct task *), compare_ids);
+    return loop->n_tasks;
+}
+
+static bool has_stack(const struct task *task)
+{
+    return task && !task->done && !task->future;
+}
+
+size_t task_stack_size(const struct task *task)
+{
+    if (!has_stack(task))
+        return 0;
+    return context_is_new(&task->context) ? task->stacks->size
+                                          : task__stack_size(task->stack);
+}
+
+size_t task_stack_used(const struct task *task)
+{
+    return has_stack(task) && !context_is_new(&task->context)
+               ? task__stack_used(task->stack)
+               : 0;
+}

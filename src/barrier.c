@@ -1,3 +1,6 @@
+/*
+ * Barriers: the last to come wakes the others, each with its place.
+ */
 #include "waiters.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Callbacks of the loop: called soon, later, at a time; or cancelled by id.
+ */
 #include "loop.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Reading the clock.
+ */
 #include "clock.h"
 
 #include <time.h>

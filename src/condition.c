@@ -1,3 +1,6 @@
+/*
+ * Conditions: the lock is released, and taken back whatever ended the wait.
+ */
 #include "lock.h"
 
 #include <errno.h>

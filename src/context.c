@@ -1,3 +1,7 @@
+/*
+ * How a coroutine begins, and what is out of line of the switch: floating-point
+ * modes, the hooks of the sanitizers and of Valgrind.
+ */
 #include "context.h"
 
 #include <stdbool.h>

@@ -1,3 +1,6 @@
+/*
+ * Events: set, or a queue of those that wait until it is.
+ */
 #include "waiters.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * The pairing heap; and a merge sort, by which many nodes become one at once.
+ */
 #include "heap.h"
 
 /* Make the later of two roots the leftmost child of the earlier. */

@@ -1,3 +1,6 @@
+/*
+ * Locks. A free one has no waiters: whoever releases it hands it over.
+ */
 #include "lock.h"
 
 #include "loop.h"

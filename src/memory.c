@@ -1,3 +1,6 @@
+/*
+ * Pools: chunks of objects, and the search for chunks that lie idle.
+ */
 #include "memory.h"
 
 #include <stdlib.h>

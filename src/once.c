@@ -1,3 +1,6 @@
+/*
+ * Once: who runs it, and those that wait for the outcome, or for their turn.
+ */
 #include "waiters.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Waiting by epoll, and by a timerfd in it where a time-out would be late.
+ */
 #include "poller.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Waiting by the time-out of poll, to the millisecond.
+ */
 #include "poller.h"
 
 #include <errno.h>

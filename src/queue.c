@@ -1,3 +1,6 @@
+/*
+ * Queues: whoever waits is served by whoever brings or takes an item.
+ */
 #include "queue.h"
 
 #include "store.h"

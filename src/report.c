@@ -82,7 +82,7 @@ void task__report(struct loop *loop, struct loop_error *error)
     aside_end(loop, before);
 }
 
-/* task 7 "name" (file.c:12) */
+/* task 7 "name", created at file.c:12, */
 static void describe(char *out, size_t size, const struct task *task)
 {
     int n = snprintf(out, size, "%s %llu \"%.64s\"",

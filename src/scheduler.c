@@ -1,3 +1,6 @@
+/*
+ * Coroutines and the tasks that they run, batches, requests to end.
+ */
 #include "scheduler.h"
 
 #include "switch.h"

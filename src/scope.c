@@ -1,3 +1,6 @@
+/*
+ * The chain of open scopes, and whose request is whose.
+ */
 #include "scope.h"
 
 #include "loop.h"

@@ -1,3 +1,6 @@
+/*
+ * Semaphores. There are tokens, or those that wait for one; never both.
+ */
 #include "waiters.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * Watches: one for each task, in memory of the waiting task's own if few.
+ */
 #include "several.h"
 
 #include "loop.h"

@@ -1,3 +1,6 @@
+/*
+ * Slabs and their guards; which stacks are warm, cold, or given back.
+ */
 #include "stack.h"
 
 #include <errno.h>

@@ -1,3 +1,6 @@
+/*
+ * The memory of a store, and the heap in it.
+ */
 #include "store.h"
 
 #include "memory.h"

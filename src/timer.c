@@ -1,3 +1,6 @@
+/*
+ * Slots, and how timers come from them into the heap.
+ */
 #include "timer.h"
 
 #include <string.h>

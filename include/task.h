@@ -10,9 +10,10 @@
  * memory or address space, or for a reason that its comment names. Outputs stay
  * untouched on failure. Misuse returns -EPERM (not in a task, not the owner, a
  * loop inherited over fork), -EINVAL (a NULL function, another loop's task, a
- * bad number), -EDEADLK (would wait for itself), -EBUSY or -EALREADY, and is
- * reported in debug mode. The library does not exit, and prints only in debug
- * mode, by the default error hook, and when asked to.
+ * bad number), -EDEADLK (would wait for itself), -EBUSY or -EALREADY. Only where
+ * scopes are closed out of order (scope.h) can nothing go on: a sentence on
+ * stderr, then abort(). Else the library neither exits nor prints, but by the
+ * default error hook.
  *
  * Suspension. What is marked TASK_SUSPENDS may switch to other tasks; nothing
  * else does. Outside a task (in a callback, in a thread without a loop) it

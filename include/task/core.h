@@ -100,7 +100,8 @@ struct task *task_create(task_fn *fn, void *arg);
  * As task_create(), but for an eager task: it runs inside this call, on its own
  * stack and as task_current(), until it ends or first suspends; then the
  * creator goes on, before anything else does. One that ended is done when its
- * handle is returned.
+ * handle is returned. In the error hook and in the functions of a task_local it
+ * waits for its turn as any other.
  *
  * @param fn       the coroutine's body
  * @param arg      passed to @p fn
@@ -326,8 +327,8 @@ uint64_t task_id(const struct task *task);
  * Give the name of a task.
  *
  * @return the name that was given, or "task-" and the id; owned by the task,
- *         and valid as long as the handle, until the next task_set_name(). An
- *         empty string for NULL.
+ *         and valid as long as the handle, until the next task_set_name().
+ *         "task" when there is no memory for it; an empty string for NULL.
  *
  * Source: asyncio's Task.get_name
  */

@@ -21,7 +21,8 @@ TASK_BEGIN_DECLS
 
 /**
  * What a report is about. Those marked (debug) are made in debug mode only,
- * each once for its cause.
+ * each once for its cause. This version makes those of kind UNAWAITED,
+ * DEADLOCK, SHUTDOWN and, for locks, LEAK; the other kinds have their numbers.
  */
 enum loop_error_kind {
     /** A task failed, and its last handle ended before anyone read that. */
@@ -144,10 +145,10 @@ struct loop_stats {
     /** Timers that are set: sleeps, time-outs, callbacks. */
     size_t timers;
 
-    /** Descriptors that a task or a callback waits for. */
+    /** Descriptors that a task or a callback waits for; 0 in this version. */
     size_t watched_fds;
 
-    /** Jobs of worker threads, waiting or under way. */
+    /** Jobs of worker threads, waiting or under way; 0 in this version. */
     size_t jobs;
 
     /** Since the loop was made: turns; switches into a task; looks at
@@ -160,8 +161,8 @@ struct loop_stats {
     task_time idle_time;
     task_time busy_time;
 
-    /** Nanoseconds that the longest step of a task or a callback took; measured
-     *  in debug mode only, else 0. */
+    /** Nanoseconds that the longest step of a task or a callback took; 0: not
+     *  measured, as in this version. */
     task_time longest_step;
 
     /** Stacks kept for the next tasks; stacks of tasks that are not done. */
@@ -227,8 +228,9 @@ size_t task_stack_size(const struct task *task);
 /**
  * Tell how much of its stack a task has used at the most so far.
  *
- * Looks at the pages of the stack, so it costs a system call and is exact to a
- * page, from above: one that an earlier task used and that was kept counts.
+ * Looks at the pages of the stack, so it costs a system call for each that was
+ * used, and tells no less than the truth: what an earlier task on the same
+ * stack used, and was kept, counts.
  *
  * @return bytes; 0 as for task_stack_size().
  */

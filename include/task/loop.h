@@ -52,7 +52,8 @@ enum loop_backend {
 };
 
 /**
- * What loop_new() may be told. A field that is zero is its default.
+ * What loop_new() may be told. A field that is zero is its default. Those that
+ * this version takes and does not act on say so.
  */
 struct loop_options {
     /** Usable bytes of each task's stack, rounded up to pages; 0:
@@ -69,11 +70,11 @@ struct loop_options {
      *  from this seed; the same seed gives the same sequence. */
     uint64_t seed;
 
-    /** Debug mode reports a step that takes longer; 0: 100 ms. */
+    /** Debug mode reports a step that takes longer; 0: 100 ms. Not acted on. */
     task_time slow_step;
 
     /** A step that takes longer has its backtrace written to stderr while it
-     *  lasts; 0: off. */
+     *  lasts; 0: off. Not acted on. */
     task_time stall_timeout;
 
     /** At the end: how long the tasks that were cancelled may take, on the
@@ -82,10 +83,12 @@ struct loop_options {
     task_time shutdown_timeout;
 
     /** The first SIGINT cancels main, and loop_run_main() returns -EINTR if
-     *  main ended cancelled by it alone; a second has its default effect. */
+     *  main ended cancelled by it alone; a second has its default effect. Not
+     *  acted on. */
     bool handle_sigint;
 
-    /** The largest number of worker threads; 0: chosen by the library. */
+    /** The largest number of worker threads; 0: chosen by the library. Not acted
+     *  on. */
     unsigned worker_threads;
 
     /** How to ask the kernel. */
@@ -123,7 +126,8 @@ struct loop_options {
  *                   were cancelled and have ended,
  *         -EBUSY    a loop runs in this thread; @p fn was not called,
  *         -EINVAL   @p fn is NULL,
- *         -ENOMEM   no memory for the loop or main; @p fn was not called.
+ *         -ENOMEM   no memory for the loop or main; @p fn was not called,
+ *         -EPERM    this is the child of a fork in one of the tasks.
  *
  * Source: asyncio.run
  */
@@ -158,7 +162,6 @@ struct loop *loop_new(const struct loop_options *options);
  *         -EAGAIN   loop_stop() ended the run before main had ended; it goes on
  *                   in the next run,
  *         -EDEADLK  as loop_run(), but nothing was cancelled,
- *         -EINTR    main was cancelled by SIGINT alone (handle_sigint),
  *         -EBUSY    @p loop runs, or another one in this thread; @p fn was not
  *                   called,
  *         -EINVAL   @p loop or @p fn is NULL,
@@ -241,7 +244,8 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  * @param loop  a loop that does not run; NULL does nothing
  *
  * @return 0, or
- *         -EBUSY  @p loop runs, or another one in this thread; it stays usable.
+ *         -EBUSY  @p loop runs, or another one in this thread; it stays usable,
+ *         -EPERM  this is the child of a fork in one of the tasks that were run.
  *
  * Source: asyncio's loop.close, asyncio.Runner.close
  */
@@ -311,7 +315,7 @@ int loop_fd(struct loop *loop);
  * @param loop  a loop
  *
  * @return nanoseconds until the next deadline: 0 when it has passed or
- *         something is ready, TASK_FOREVER when nothing is set.
+ *         something is ready, TASK_FOREVER when nothing is set, and for NULL.
  *
  * Source: libuv's uv_backend_timeout
  */

@@ -3,8 +3,9 @@
  *
  * Calls that take an array look at each of its entries, which may be the same
  * task twice, or NULL: that counts as done, with -ENOMEM. They may need memory
- * for n things, up to 8 none; a call that fails with -ENOMEM, -EINVAL, -EDEADLK
- * or -EPERM itself leaves all handles with the caller.
+ * for n things, up to 8 none (but task_as_completed_begin() always does); a call
+ * that fails with -ENOMEM, -EINVAL, -EDEADLK or -EPERM itself leaves all handles
+ * with the caller.
  *
  *     task_gather      all, and their statuses       ends the handles
  *     task_race        the first; the rest is cancelled, and awaited

@@ -106,8 +106,7 @@ task_time loop_time(void);
  * due by then fire in the next turn, in their order, and find the new time.
  *
  * @param loop  a loop with LOOP_CLOCK_VIRTUAL, running in this thread or not
- *              running. On a real clock nothing is done (debug mode reports
- *              it); NULL: nothing.
+ *              running. On a real clock, and for NULL, nothing is done.
  * @param by    nanoseconds; 0 or less does nothing. The clock stops short of
  *              TASK_FOREVER, which it never reaches.
  *

@@ -469,9 +469,8 @@ static void a_cancelled_one_is_not_mixed_up_with_its_successor(void **state)
 
 static int cancel_nonsense(void *arg)
 {
-    static const int64_t ids[] = {0,         -1,        1,         2,
-                                  63,        64,        65,        INT64_MIN,
-                                  INT64_MAX, INT32_MAX, UINT32_MAX};
+    static const int64_t ids[] = {
+        0, -1, 1, 2, 63, 64, 65, INT64_MIN, INT64_MAX, INT32_MAX, UINT32_MAX};
     unsigned called = 0;
     int64_t id = loop_call_soon(count, &called);
 

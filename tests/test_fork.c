@@ -262,8 +262,8 @@ static void do_nothing(struct forked *forked)
     (void)forked;
 }
 
-static void a_task_that_returns_in_the_child_ends_the_inherited_run(
-    void **state)
+static void
+a_task_that_returns_in_the_child_ends_the_inherited_run(void **state)
 {
     (void)state;
     check_fork_in_a_task(do_nothing, LOOP_CLOCK_VIRTUAL);
@@ -297,8 +297,8 @@ static void a_new_loop_runs_on_the_stack_of_an_inherited_task(void **state)
     check_fork_in_a_task(can_run_new_loops, LOOP_CLOCK_REAL);
 }
 
-static void freeing_the_inherited_loop_touches_nothing_of_the_parents(
-    void **state)
+static void
+freeing_the_inherited_loop_touches_nothing_of_the_parents(void **state)
 {
     (void)state;
     check_fork_in_a_task(can_free_the_loop, LOOP_CLOCK_VIRTUAL);

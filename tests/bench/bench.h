@@ -18,9 +18,7 @@
 
 #include <task.h>
 
-enum {
-    BENCH_WINDOWS = 5
-};
+enum { BENCH_WINDOWS = 5 };
 
 /** One case: what is measured, and what came out so far; zero = a fresh one. */
 struct bench_case {

@@ -3,9 +3,7 @@
 
 #include <stdio.h>
 
-enum {
-    SLEEPS = 1000
-};
+enum { SLEEPS = 1000 };
 
 static int sleep_in_a_row(void *arg)
 {

@@ -7,10 +7,7 @@
 
 #include <stddef.h>
 
-enum {
-    ONE_BY_ONE = 1000000,
-    MANY = 100000
-};
+enum { ONE_BY_ONE = 1000000, MANY = 100000 };
 
 static struct task *tasks[MANY];
 

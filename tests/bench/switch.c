@@ -4,9 +4,7 @@
 
 #include "context.h"
 
-enum {
-    SWITCHES = 20000000
-};
+enum { SWITCHES = 20000000 };
 
 static struct context here, coroutine;
 static _Alignas(64) char stack[65536];

@@ -302,8 +302,7 @@ uint64_t test_seed_now(void)
 
 size_t resident_bytes(void)
 {
-    bool is_honest =
-        !HAVE_ASAN && !HAVE_TSAN && !getenv("TASK_TEST_VALGRIND");
+    bool is_honest = !HAVE_ASAN && !HAVE_TSAN && !getenv("TASK_TEST_VALGRIND");
     FILE *file = is_honest ? fopen("/proc/self/statm", "r") : NULL;
     size_t size = 0;
     size_t resident = 0;

@@ -376,20 +376,18 @@ static void drop_waiter(struct task *task)
 }
 
 /* The last that is heard of a task. */
-static void drop_task(struct task *task)
+static void report_end(struct task *task)
 {
-    if (task->done) {
+    if (task->done)
         task__report_unread(task);
-    } else if (!task->future) {
+    else if (!task->future)
         task__report_dropped(task);
-        loop_of_task(task)->n_tasks--;
-    }
-    free_task(task);
 }
 
 /*
  * Nobody waits any more before locks are left to whoever comes next; and that
- * before any task takes along what its locals hold.
+ * before any task takes along what its locals hold. No task is freed before the
+ * last call of the user's: that may have handles of others.
  */
 void task__free_all(struct loop *loop)
 {
@@ -404,5 +402,9 @@ void task__free_all(struct loop *loop)
         if (task->locks)
             task__locks_abandon(task);
     while ((task = task__pool_next(pool, task)))
-        drop_task(task);
+        report_end(task);
+    while ((task = task__pool_next(pool, task)))
+        task__locals_destroy(task);
+    while ((task = task__pool_next(pool, task)))
+        free_task(task);
 }

@@ -417,6 +417,39 @@ static void a_dropped_task_loses_its_values(void **state)
     assert_int_equal(n_strings, 0);
 }
 
+static void end_handle(void *value)
+{
+    struct task *task = value;
+
+    record("%s", task_name(task));
+    CHECK(!task_done(task));
+    task_detach(task);
+}
+
+static struct task_local partner = {.destroy = end_handle};
+
+static int keeps_a_handle(void *task)
+{
+    CHECK_STATUS(task_local_set(&partner, task), 0);
+    return ignores_all(NULL);
+}
+
+static int leaves_one_with_a_handle(void *arg)
+{
+    (void)arg;
+    task_detach(
+        task_create(keeps_a_handle, test_start(ignores_all, NULL, "a")));
+    return task_yield();
+}
+
+static void a_handle_that_is_a_value_is_good_when_all_is_dropped(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(leaves_one_with_a_handle, NULL), 0);
+    assert_record("deadlock(-35), shutdown(a, -110), shutdown(task-3, -110), "
+                  "a");
+}
+
 /* What destroy and inherit may do. */
 
 static int n_started;
@@ -717,6 +750,7 @@ int main(void)
         behaviour(main_destroys_its_values_too),
         in_main(what_a_task_inherits_is_destroyed_however_it_ends),
         behaviour(a_dropped_task_loses_its_values),
+        behaviour(a_handle_that_is_a_value_is_good_when_all_is_dropped),
         in_main(a_locals_functions_are_like_callbacks),
         in_main(an_eager_task_that_ends_at_once_destroys_in_its_creator),
         behaviour(a_refused_set_changes_nothing),

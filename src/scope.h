@@ -100,11 +100,21 @@ static inline unsigned scope_requests(const struct task_scope *scope)
     return task->cancelling > before ? task->cancelling - before : 0;
 }
 
-/* A -ECANCELED was replaced: the requests from outside will be delivered anew. */
+/*
+ * A -ECANCELED was replaced: the requests from outside will be delivered anew.
+ * For the outer scopes in which there had been no delivery before, that is as if
+ * there had been none yet.
+ */
 static inline void scope_rearm(const struct task_scope *scope)
 {
-    if (scope->task->undelivered < scope_requests(scope))
-        scope->task->undelivered = scope_requests(scope);
+    struct task *task = scope->task;
+    struct task_scope *outer = scope->outer;
+
+    if (task->undelivered < scope_requests(scope))
+        task->undelivered = scope_requests(scope);
+    for (; outer && outer->deliveries == scope->deliveries;
+         outer = outer->outer)
+        outer->deliveries = task->deliveries;
 }
 
 /* The -ECANCELED that the scope itself has caused goes on as that of requests

@@ -1208,6 +1208,42 @@ static int a_time_out_around_a_group_is_one_time_out(void *arg)
     return 0;
 }
 
+static int fails_when_it_has_cleaned_up(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    task_sleep(TASK_MINUTE);
+    return -EIO;
+}
+
+/* The time-out has asked meanwhile, and takes back its own request only. */
+static int a_request_that_a_failure_hides_survives_an_outer_time_out(void *arg)
+{
+    struct task_timeout timeout;
+    struct task_group group;
+    int status;
+
+    (void)arg;
+    for (task_time limit = TASK_SECOND; limit <= TASK_HOUR;
+         limit += TASK_HOUR - TASK_SECOND) {
+        CHECK(task_cancel(task_current()));
+        task_timeout_begin(&timeout, limit);
+        task_group_begin(&group);
+        CHECK_STATUS(
+            task_group_start(&group, fails_when_it_has_cleaned_up, NULL), 0);
+        status = task_sleep(TASK_HOUR);
+        CHECK_STATUS(status, -ECANCELED);
+        status = task_group_end(&group, status);
+        CHECK_STATUS(status, -EIO);
+        CHECK_STATUS(task_timeout_end(&timeout, status), -EIO);
+        CHECK(task_timeout_expired(&timeout) == (limit == TASK_SECOND));
+        CHECK_STATUS(task_yield(), -ECANCELED);
+        CHECK_STATUS(task_yield(), 0);
+        CHECK_STATUS(task_uncancel(task_current()), 0);
+    }
+    return 0;
+}
+
 static int a_failure_in_the_clean_up_leaves_instead_of_the_time_out(void *arg)
 {
     struct task_timeout timeout;
@@ -1728,6 +1764,7 @@ int main(void)
         in_main(cancel_and_request_in_one_turn),
         in_main(a_request_after_a_granted_cancel_is_told_once),
         in_main(a_time_out_around_a_group_is_one_time_out),
+        in_main(a_request_that_a_failure_hides_survives_an_outer_time_out),
         in_main(a_failure_in_the_clean_up_leaves_instead_of_the_time_out),
         in_main(a_re_armed_time_out_is_delivered_between_the_two_ends),
         in_main(a_time_out_in_a_group_leaves_the_children_alone),

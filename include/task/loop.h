@@ -6,7 +6,8 @@
  * at the descriptors; then the timers that are due. What these make ready
  * belongs to the next turn, so that none of the three starves another. While
  * tasks stay ready, turns that together take less than ~50 us may share one
- * look.
+ * look; where turns have been tiny, a step that suddenly takes long is noticed
+ * eight steps later at the latest.
  *
  * A thread runs at most one loop at a time; several threads may run one each. A
  * loop belongs to the thread that runs it; while it does not run, it may be

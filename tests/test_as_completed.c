@@ -1,74 +1,13 @@
 /* task_as_completed_*: tasks in the order in which they end. */
+#include "bodies.h"
 #include "child.h"
 #include "moment.h"
 #include "record.h"
-#include "scheduler.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-/* Nothing but the caller's handle, and the pin of a task that runs. */
-static bool is_left_alone(const struct task *task)
-{
-    uint64_t pins = task_done(task) || task->future ? 0 : TASK_PIN;
-
-    return list_empty(&task->watchers) && !task_cancelling(task) &&
-           task->references == TASK_HANDLE + pins;
-}
-
-/* Bodies. */
-
-/* Sleeps for so many seconds, which is its status; negative: it fails. */
-static int sleeps_for(void *arg)
-{
-    int n = *(int *)arg;
-    int status = task_sleep((n < 0 ? -n : n) * TASK_SECOND);
-
-    return status ? status : n;
-}
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
-}
-
-static int awaits(void *arg)
-{
-    return task_await(arg);
-}
-
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
-}
-
-static struct task *done(int status)
-{
-    struct task *future = task_future_create();
-
-    CHECK_STATUS(task_future_complete(future, status), 0);
-    return future;
-}
-
-static void detach_all(struct task *const tasks[], size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        task_detach(tasks[i]);
-}
 
 /* Record what is left of a walk, by status; how many that is. */
 static unsigned walk(struct task_as_completed *it)
@@ -443,15 +382,8 @@ static int walks_over_foreign(void *arg)
 
 static void another_loops_task_is_refused(void **state)
 {
-    struct memory_count count = {0};
-    struct loop *loop = test_loop_new(&count);
-    struct task *foreign = loop_create_task(loop, sleeps, NULL);
-
     (void)state;
-    assert_int_equal(run_virtual(walks_over_foreign, foreign), 0);
-    assert_true(is_left_alone(foreign));
-    task_detach(foreign);
-    test_loop_free(loop, &count);
+    run_with_foreign(walks_over_foreign);
 }
 
 static void walk_in_callback(void *arg)
@@ -608,12 +540,6 @@ static int each_of_many_comes_in_no_time(void *arg)
     CHECK_STATUS(task_as_completed_end(&it, 0), 0);
     detach_all(tasks, n);
     return 0;
-}
-
-static int yields(void *arg)
-{
-    (void)arg;
-    return task_yield();
 }
 
 static int many_tasks_come_with_one_wake_a_batch(void *arg)

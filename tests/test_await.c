@@ -1,32 +1,10 @@
 /* task_await_for and task_shield; task_await has its tests in test_task. */
+#include "bodies.h"
 #include "moment.h"
 #include "record.h"
 #include "scheduler.h"
 
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-/* Nothing but the caller's handle, and the pin of a task that runs. */
-static bool is_left_alone(const struct task *task)
-{
-    uint64_t pins = task_done(task) || task->future ? 0 : TASK_PIN;
-
-    return list_empty(&task->watchers) && !task_cancelling(task) &&
-           task->references == TASK_HANDLE + pins;
-}
-
 /* Bodies. */
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
-}
 
 static int sleeps_into_seven(void *arg)
 {
@@ -42,35 +20,6 @@ static int sleeps_into_failure(void *arg)
 
     (void)arg;
     return status ? status : -EIO;
-}
-
-/* Swallows one request, and returns 7. */
-static int swallows(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
-    return 7;
-}
-
-static int fails_when_cancelled(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
-    return -EIO;
-}
-
-/* Cleans up for a second when cancelled. */
-static int cleans_up(void *arg)
-{
-    int status = task_sleep(TASK_HOUR);
-
-    (void)arg;
-    record("clean up");
-    for (int i = 0; i < 10; i++)
-        CHECK_STATUS(task_yield(), 0);
-    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
-    record("clean");
-    return status;
 }
 
 /* Goes on after the first request. */
@@ -97,27 +46,6 @@ static int shields(void *arg)
 
     record("%d then %d", status, next);
     return 0;
-}
-
-static void cancel_it(void *arg)
-{
-    task_cancel(arg);
-}
-
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
-}
-
-static struct task *done(int status)
-{
-    struct task *future = task_future_create();
-
-    CHECK_STATUS(task_future_complete(future, status), 0);
-    return future;
 }
 
 /* For some time. */
@@ -509,12 +437,6 @@ static int a_cancel_of_what_is_shielded_is_its_status(void *arg)
     return 0;
 }
 
-static int detaches(void *arg)
-{
-    task_detach(arg);
-    return 0;
-}
-
 static int a_handle_that_ends_meanwhile_does_no_harm(void *arg)
 {
     struct task *task = task_create(sleeps_into_failure, NULL);
@@ -574,15 +496,8 @@ static int waits_for_foreign(void *arg)
 
 static void another_loops_task_is_refused(void **state)
 {
-    struct memory_count count = {0};
-    struct loop *loop = test_loop_new(&count);
-    struct task *foreign = loop_create_task(loop, sleeps, NULL);
-
     (void)state;
-    assert_int_equal(run_virtual(waits_for_foreign, foreign), 0);
-    assert_true(is_left_alone(foreign));
-    task_detach(foreign);
-    test_loop_free(loop, &count);
+    run_with_foreign(waits_for_foreign);
 }
 
 static void wait_in_callback(void *arg)

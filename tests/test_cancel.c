@@ -1,23 +1,11 @@
 /* Cancellation: of each way of waiting, in every order with what it races. */
 #include "base.h"
+#include "bodies.h"
 #include "random.h"
 #include "record.h"
 
 #include <limits.h>
 #include <stdlib.h>
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-static void cancel_it(void *arg)
-{
-    CHECK(task_cancel(arg));
-}
 
 /* Bodies: each says what its suspending calls return. */
 
@@ -35,17 +23,6 @@ static int sleeps_twice(void *arg)
 
     says_sleep(arg, TASK_SECOND);
     return status;
-}
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
-}
-
-static int awaits(void *arg)
-{
-    return task_await(arg);
 }
 
 /* Awaits; then says what it got, and what a yield after it returns. */
@@ -66,62 +43,7 @@ static int yields_n(void *arg)
     return 7;
 }
 
-/* Swallows one request, and returns 7. */
-static int swallows(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_SECOND), -ECANCELED);
-    return 7;
-}
-
-static int swallows_into_failure(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_SECOND), -ECANCELED);
-    return -EIO;
-}
-
-/* Cleans up for a second when cancelled. */
-static int cleans_up(void *arg)
-{
-    int status = task_sleep(TASK_HOUR);
-
-    (void)arg;
-    record("clean up");
-    for (int i = 0; i < 10; i++)
-        CHECK_STATUS(task_yield(), 0);
-    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
-    record("clean");
-    return status;
-}
-
-static int returns(void *arg)
-{
-    return *(int *)arg;
-}
-
-/* A task that has begun to wait. */
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
-}
-
 /* Every way of waiting. */
-
-static int waits_in_sleep(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_HOUR);
-}
-
-static int waits_in_sleep_for_ever(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_FOREVER);
-}
 
 static int waits_in_sleep_until(void *arg)
 {
@@ -142,13 +64,7 @@ static int waits_in_yield(void *arg)
 static int waits_in_await(void *arg)
 {
     (void)arg;
-    return task_await(task_create(waits_in_sleep, NULL));
-}
-
-static int waits_for_a_future(void *arg)
-{
-    (void)arg;
-    return task_await(task_future_create());
+    return task_await(task_create(sleeps_long, NULL));
 }
 
 static int waits_in_cancel_await(void *arg)
@@ -161,9 +77,9 @@ static int waits_in_cancel_await(void *arg)
 
 static int a_request_ends_each_way_of_waiting(void *arg)
 {
-    static task_fn *const ways[] = {
-        waits_in_sleep, waits_in_sleep_for_ever, waits_in_sleep_until,
-        waits_in_yield, waits_in_await,          waits_for_a_future};
+    static task_fn *const ways[] = {sleeps_long,          sleeps_for_ever,
+                                    waits_in_sleep_until, waits_in_yield,
+                                    waits_in_await,       awaits_a_future};
 
     (void)arg;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -198,7 +114,7 @@ static int a_request_ends_waiting_for_all_others(void *arg)
 
 static int a_cancelled_sleep_leaves_no_timer(void *arg)
 {
-    struct task *task = start(waits_in_sleep, NULL);
+    struct task *task = start(sleeps_long, NULL);
 
     (void)arg;
     CHECK(stats().timers == 1);
@@ -843,7 +759,7 @@ static int a_swallowed_request_does_not_come_again(void *arg)
 static int a_request_turned_into_a_failure_is_read_by_the_outer_task(void *arg)
 {
     struct task *outer =
-        start(awaits_and_yields, start(swallows_into_failure, NULL));
+        start(awaits_and_yields, start(fails_when_cancelled, NULL));
 
     (void)arg;
     CHECK(task_cancel(outer));
@@ -1050,7 +966,7 @@ static int cancel_await_gives_whatever_the_task_made_of_it(void *arg)
     CHECK_STATUS(task_cancel_await(task_create(sleeps, NULL)), -ECANCELED);
     CHECK_STATUS(task_cancel_await(start(sleeps, NULL)), -ECANCELED);
     CHECK_STATUS(task_cancel_await(start(swallows, NULL)), 7);
-    CHECK_STATUS(task_cancel_await(start(swallows_into_failure, NULL)), -EIO);
+    CHECK_STATUS(task_cancel_await(start(fails_when_cancelled, NULL)), -EIO);
     CHECK_STATUS(task_cancel_await(start(returns, &seven)), 7);
     CHECK_STATUS(task_cancel_await(future), -ECANCELED);
     return 0;
@@ -1355,21 +1271,9 @@ static int parking_and_cancelling_keeps_memory_flat(void *arg)
     return task_await(task);
 }
 
-static int sleeps_for_ever(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_FOREVER);
-}
-
 static int awaits_a_sleeper(void *arg)
 {
     return task_await(task_create(sleeps, arg));
-}
-
-static int awaits_a_future(void *arg)
-{
-    (void)arg;
-    return task_await(task_future_create());
 }
 
 static int tasks_that_park_and_are_cancelled_keep_memory_flat(void *arg)

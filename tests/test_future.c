@@ -1,15 +1,10 @@
 /* Futures, and the done callbacks of futures and tasks. */
+#include "bodies.h"
 #include "record.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int says(void *arg)
-{
-    record("%s", (const char *)arg);
-    return 0;
-}
 
 static void says_call(void *arg)
 {
@@ -23,40 +18,20 @@ static void says_done(struct task *task, void *arg)
     record("%s %d", (const char *)arg, task_status(task));
 }
 
-static int awaits(void *arg)
-{
-    int status = task_await(arg);
-
-    record("%s got %d", task_name(task_current()), status);
-    return status;
-}
-
 static struct task *start_awaiter(const char *name, struct task *task)
 {
     struct task *awaiter =
-        task_create_with(awaits, task_retain(task),
+        task_create_with(awaits_and_says, task_retain(task),
                          &(struct task_options){.name = name, .eager = true});
 
     CHECK(!task_done(awaiter));
     return awaiter;
 }
 
-static int fails(void *arg)
-{
-    (void)arg;
-    return -EIO;
-}
-
 static int returns_seven(void *arg)
 {
     (void)arg;
     return 7;
-}
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
 }
 
 /* States. */
@@ -259,12 +234,6 @@ static int leaves_an_awaiter(void *arg)
     return 0;
 }
 
-static int yields(void *arg)
-{
-    (void)arg;
-    return task_yield();
-}
-
 static void a_future_may_be_completed_between_two_runs(void **state)
 {
     struct memory_count count = {0};
@@ -279,15 +248,6 @@ static void a_future_may_be_completed_between_two_runs(void **state)
     assert_record("awaiter got 3");
     task_detach(future);
     test_loop_free(loop, &count);
-}
-
-static int awaits_foreign(void *arg)
-{
-    CHECK_STATUS(task_await(arg), -EINVAL);
-    CHECK_STATUS(task_cancel_await(arg), -EINVAL);
-    CHECK(!task_done(arg));
-    CHECK(task_cancelling(arg) == 0);
-    return 0;
 }
 
 static int creates_a_future(void *arg)
@@ -316,7 +276,7 @@ static void a_future_that_nobody_completes_is_a_deadlock(void **state)
 
     (void)state;
     assert_int_equal(loop_run_main(loop, creates_a_future, &future), 0);
-    assert_int_equal(loop_run_main(loop, awaits, future), -EDEADLK);
+    assert_int_equal(loop_run_main(loop, awaits_and_says, future), -EDEADLK);
     assert_record("deadlock(-35)");
     test_loop_free(loop, &count);
     assert_record("task-3 got -125");
@@ -744,7 +704,7 @@ static int a_callback_may_remove_those_after_it(void *arg)
     return 0;
 }
 
-static void detaches(struct task *task, void *arg)
+static void detaches_in_callback(struct task *task, void *arg)
 {
     (void)arg;
     record("detached");
@@ -757,9 +717,9 @@ static int a_callback_may_end_the_last_handle(void *arg)
     struct task *task = task_create(returns_seven, NULL);
 
     (void)arg;
-    CHECK_STATUS(task_add_done_callback(future, detaches, NULL), 0);
+    CHECK_STATUS(task_add_done_callback(future, detaches_in_callback, NULL), 0);
     CHECK_STATUS(task_add_done_callback(future, says_done, text("a")), 0);
-    CHECK_STATUS(task_add_done_callback(task, detaches, NULL), 0);
+    CHECK_STATUS(task_add_done_callback(task, detaches_in_callback, NULL), 0);
     CHECK_STATUS(task_future_complete(future, 3), 0);
     CHECK_STATUS(task_yield(), 0);
     CHECK_STATUS(task_yield(), 0);

@@ -1,100 +1,14 @@
 /* task_gather and task_race: until all that was begun has ended. */
+#include "bodies.h"
 #include "moment.h"
 #include "record.h"
 #include "scheduler.h"
 
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-/* Nothing but the caller's handle, and the pin of a task that runs. */
-static bool is_left_alone(const struct task *task)
-{
-    uint64_t pins = task_done(task) || task->future ? 0 : TASK_PIN;
-
-    return list_empty(&task->watchers) && !task_cancelling(task) &&
-           task->references == TASK_HANDLE + pins;
-}
-
 /* Bodies. */
-
-/* Sleeps for so many seconds, which is its status; negative: it fails. */
-static int sleeps_for(void *arg)
-{
-    int n = *(int *)arg;
-    int status = task_sleep((n < 0 ? -n : n) * TASK_SECOND);
-
-    return status ? status : n;
-}
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_HOUR);
-}
-
-static int awaits(void *arg)
-{
-    return task_await(arg);
-}
 
 static int shields(void *arg)
 {
     return task_shield(arg);
-}
-
-/* Swallows one request, and returns 7. */
-static int swallows(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
-    return 7;
-}
-
-static int fails_when_cancelled(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
-    return -EIO;
-}
-
-/* Cleans up for a second when cancelled. */
-static int cleans_up(void *arg)
-{
-    int status = task_sleep(TASK_HOUR);
-
-    (void)arg;
-    record("clean up");
-    for (int i = 0; i < 10; i++)
-        CHECK_STATUS(task_yield(), 0);
-    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
-    record("clean");
-    return status;
-}
-
-static void cancel_it(void *arg)
-{
-    task_cancel(arg);
-}
-
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
-}
-
-static struct task *done(int status)
-{
-    struct task *future = task_future_create();
-
-    CHECK_STATUS(task_future_complete(future, status), 0);
-    return future;
 }
 
 static struct task *create_sleeper(int *seconds)
@@ -191,7 +105,7 @@ static int a_failure_that_was_there_is_the_first(void *arg)
 static int a_child_that_is_cancelled_is_just_one_of_them(void *arg)
 {
     int second = 1;
-    struct task *tasks[] = {start(sleeps, NULL), create_sleeper(&second)};
+    struct task *tasks[] = {start(sleeps_long, NULL), create_sleeper(&second)};
     int statuses[2];
 
     (void)arg;
@@ -207,7 +121,7 @@ static int a_child_that_is_cancelled_is_just_one_of_them(void *arg)
 static int a_failure_counts_before_an_earlier_cancel(void *arg)
 {
     int second = -1;
-    struct task *tasks[] = {start(sleeps, NULL), create_sleeper(&second)};
+    struct task *tasks[] = {start(sleeps_long, NULL), create_sleeper(&second)};
 
     (void)arg;
     CHECK(task_cancel(tasks[0]));
@@ -285,7 +199,7 @@ static int gathering_ends_the_handles_and_reads_the_statuses(void *arg)
 static int a_request_is_passed_on_to_each_that_is_not_done(void *arg)
 {
     struct task *tasks[] = {start(cleans_up, NULL), done(1),
-                            start(sleeps, NULL), start(swallows, NULL),
+                            start(sleeps_long, NULL), start(swallows, NULL),
                             task_future_create()};
     struct task *kept[5];
     int statuses[5];
@@ -509,7 +423,8 @@ static int losers_are_waited_for(void *arg)
 static int a_failure_may_win(void *arg)
 {
     int second = -1;
-    struct task *tasks[] = {task_create(sleeps, NULL), create_sleeper(&second)};
+    struct task *tasks[] = {task_create(sleeps_long, NULL),
+                            create_sleeper(&second)};
     int status = 0;
 
     (void)arg;
@@ -520,7 +435,7 @@ static int a_failure_may_win(void *arg)
 
 static int a_task_that_was_cancelled_may_win(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL), start(sleeps, NULL)};
+    struct task *tasks[] = {start(sleeps_long, NULL), start(sleeps_long, NULL)};
 
     (void)arg;
     CHECK(task_cancel(tasks[1]));
@@ -533,8 +448,8 @@ static int two_that_end_in_the_same_batch_have_one_winner(void *arg)
 {
     int second = 1;
     int failure = -1;
-    struct task *tasks[] = {task_create(sleeps, NULL), create_sleeper(&second),
-                            create_sleeper(&failure)};
+    struct task *tasks[] = {task_create(sleeps_long, NULL),
+                            create_sleeper(&second), create_sleeper(&failure)};
     int status = 0;
 
     (void)arg;
@@ -545,7 +460,7 @@ static int two_that_end_in_the_same_batch_have_one_winner(void *arg)
 
 static int of_those_that_are_done_the_first_in_the_array_wins(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL), done(5), done(6)};
+    struct task *tasks[] = {start(sleeps_long, NULL), done(5), done(6)};
     int status = 0;
 
     (void)arg;
@@ -570,7 +485,7 @@ static int an_entry_that_is_null_wins_at_once(void *arg)
 static int of_a_task_that_is_there_twice_the_first_place_wins(void *arg)
 {
     int second = 1;
-    struct task *slow = task_create(sleeps, NULL);
+    struct task *slow = task_create(sleeps_long, NULL);
     struct task *fast = task_retain(create_sleeper(&second));
     struct task *tasks[] = {slow, fast, slow, fast};
 
@@ -734,7 +649,7 @@ static int a_race_of_none_is_refused(void *arg)
 
 static int waits_for_foreign(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL), arg};
+    struct task *tasks[] = {start(sleeps_long, NULL), arg};
 
     both_refuse(tasks, 2, -EINVAL);
     CHECK(is_left_alone(tasks[0]));
@@ -744,15 +659,8 @@ static int waits_for_foreign(void *arg)
 
 static void another_loops_task_is_refused(void **state)
 {
-    struct memory_count count = {0};
-    struct loop *loop = test_loop_new(&count);
-    struct task *foreign = loop_create_task(loop, sleeps, NULL);
-
     (void)state;
-    assert_int_equal(run_virtual(waits_for_foreign, foreign), 0);
-    assert_true(is_left_alone(foreign));
-    task_detach(foreign);
-    test_loop_free(loop, &count);
+    run_with_foreign(waits_for_foreign);
 }
 
 static void wait_in_callback(void *arg)
@@ -768,7 +676,7 @@ static void wait_in_callback(void *arg)
 
 static int outside_a_task_they_are_refused(void *arg)
 {
-    struct task *task = start(sleeps, NULL);
+    struct task *task = start(sleeps_long, NULL);
 
     (void)arg;
     CHECK(loop_call_soon(wait_in_callback, task) > 0);
@@ -780,7 +688,8 @@ static int outside_a_task_they_are_refused(void *arg)
 
 static int waiting_for_oneself_is_refused(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL), task_retain(task_current())};
+    struct task *tasks[] = {start(sleeps_long, NULL),
+                            task_retain(task_current())};
 
     (void)arg;
     both_refuse(tasks, 2, -EDEADLK);
@@ -849,7 +758,7 @@ static int cycles_through_any_ways_of_waiting_are_refused(void *arg)
     return 0;
 }
 
-static int awaits_and_says(void *arg)
+static int awaits_the_gatherer(void *arg)
 {
     int status = task_await(arg);
 
@@ -863,7 +772,7 @@ static int a_task_that_is_gathered_cannot_await_the_gatherer(void *arg)
 {
     int second = 1;
     struct task *tasks[] = {
-        task_create(awaits_and_says, task_retain(task_current())),
+        task_create(awaits_the_gatherer, task_retain(task_current())),
         create_sleeper(&second)};
 
     (void)arg;
@@ -928,7 +837,7 @@ static int many_are_gathered_and_raced(void *arg)
         CHECK_STATUS(statuses[i], 1);
     for (size_t i = 0; i < n; i++)
         tasks[i] =
-            i == n / 2 ? create_sleeper(&second) : task_create(sleeps, 0);
+            i == n / 2 ? create_sleeper(&second) : task_create(sleeps_long, 0);
     CHECK_STATUS(task_race(tasks, n, NULL), (int)n / 2);
     CHECK(loop_time() == 2 * TASK_SECOND);
     return 0;

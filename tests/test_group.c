@@ -1,22 +1,10 @@
 /* Groups: children that fail, are cancelled, come late; who hears of it. */
+#include "bodies.h"
 #include "child.h"
 #include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-static unsigned requests(void)
-{
-    return task_cancelling(task_current());
-}
 
 /* The group is over without a trace: no task, no timer, no request. */
 static void check_no_trace(void)
@@ -30,14 +18,6 @@ static void check_no_trace(void)
 static void cancel_group(void *arg)
 {
     task_group_cancel(arg);
-}
-
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
 }
 
 /* What most children do. */
@@ -75,11 +55,6 @@ static struct plan failing = {"failing", TASK_SECOND, -EIO, 0, 0};
 static struct plan tidy = {"tidy", TASK_HOUR, 0, TASK_MINUTE, 0};
 static struct plan clumsy = {"clumsy", TASK_HOUR, 0, TASK_SECOND, -EPIPE};
 static struct plan stubborn = {"stubborn", TASK_HOUR, 0, TASK_SECOND, 7};
-
-static int returns(void *arg)
-{
-    return *(int *)arg;
-}
 
 /* The failures of a group, as "2 -5 task-3, ...". */
 static void record_failures(const struct task_group *group)
@@ -518,7 +493,7 @@ static int a_failure_without_a_handle_is_not_reported_as_unread(void *arg)
 
 /* Whoever awaits a child that fails. */
 
-static int awaits(void *arg)
+static int awaits_a_child(void *arg)
 {
     int status = task_await(arg);
 
@@ -573,7 +548,7 @@ static int a_child_awaited_by_the_body_gives_its_status_first(void *arg)
 
 static int a_child_awaited_by_a_sibling_gives_its_status_first(void *arg)
 {
-    static task_fn *const ways[] = {awaits, gathers, races, watches};
+    static task_fn *const ways[] = {awaits_a_child, gathers, races, watches};
     struct task_group group;
     struct task *child;
 
@@ -1625,11 +1600,6 @@ static int has_a_task_that_leaves_one_open(void *arg)
 
     (void)arg;
     return task_await(task_create(leaves_open, &group));
-}
-
-static void run_it(void *arg)
-{
-    (void)loop_run(*(task_fn **)arg, NULL);
 }
 
 static void what_cannot_go_on_aborts_and_says_why(void **state)

@@ -1,4 +1,5 @@
 /* The report of a deadlock: who waits for whom, and who is in a cycle. */
+#include "bodies.h"
 #include "record.h"
 
 #include <stdio.h>
@@ -44,29 +45,11 @@ static void compare_report(task_fn *fn, const char *expected)
     report = NULL;
 }
 
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_FOREVER);
-}
-
-static int awaits(void *arg)
-{
-    return task_await(arg);
-}
-
-/* A task that has begun. */
-static struct task *start(task_fn *fn, void *arg, const char *name)
-{
-    return task_create_with(
-        fn, arg, &(struct task_options){.name = name, .eager = true});
-}
-
 /* Each way of waiting. */
 
 static int gathers_two(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL, "sleeper"),
+    struct task *tasks[] = {test_start(sleeps_for_ever, NULL, "sleeper"),
                             task_future_create(), NULL};
 
     (void)arg;
@@ -150,7 +133,7 @@ static int shields(void *arg)
 static int awaits_for(void *arg)
 {
     (void)arg;
-    return task_await_for(start(shields, NULL, "shielder"), TASK_FOREVER);
+    return task_await_for(test_start(shields, NULL, "shielder"), TASK_FOREVER);
 }
 
 static void awaiting_and_shielding_tasks_are_reported(void **state)
@@ -169,8 +152,8 @@ static int ends_a_group(void *arg)
 
     (void)arg;
     task_group_begin(&group);
-    CHECK_STATUS(task_group_start(&group, sleeps, NULL), 0);
-    CHECK_STATUS(task_group_start(&group, sleeps, NULL), 0);
+    CHECK_STATUS(task_group_start(&group, sleeps_for_ever, NULL), 0);
+    CHECK_STATUS(task_group_start(&group, sleeps_for_ever, NULL), 0);
     return task_group_end(&group, 0);
 }
 
@@ -216,10 +199,10 @@ static int ends_a_group_that_awaits_it(void *arg)
 
     (void)arg;
     task_group_begin(&group);
-    task_detach(start(awaits, task_retain(task_current()), "outsider"));
+    task_detach(test_start(awaits, task_retain(task_current()), "outsider"));
     CHECK_STATUS(task_group_start(&group, awaits, task_retain(task_current())),
                  0);
-    CHECK_STATUS(task_group_start(&group, sleeps, NULL), 0);
+    CHECK_STATUS(task_group_start(&group, sleeps_for_ever, NULL), 0);
     task_yield();
     return task_group_end(&group, 0);
 }
@@ -241,7 +224,8 @@ static void a_group_whose_child_awaits_its_owner_is_a_cycle(void **state)
 
 static int waits_for_its_awaiter(void *arg)
 {
-    struct task *task = start(awaits, task_retain(task_current()), "other");
+    struct task *task =
+        test_start(awaits, task_retain(task_current()), "other");
     int status = task_wait(&task, 1, TASK_FIRST_DONE, TASK_FOREVER);
 
     (void)arg;
@@ -292,7 +276,7 @@ static struct memory_count memory;
 
 static int gathers_without_memory(void *arg)
 {
-    struct task *tasks[] = {start(sleeps, NULL, "sleeper"),
+    struct task *tasks[] = {test_start(sleeps_for_ever, NULL, "sleeper"),
                             task_future_create()};
 
     memory.fail_at = *(size_t *)arg;

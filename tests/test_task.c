@@ -1,5 +1,6 @@
 /* Tasks: creation, handles, awaiting, outcomes, identity, stacks. */
 #include "base.h"
+#include "bodies.h"
 #include "record.h"
 
 #include <limits.h>
@@ -8,51 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bodies that many tests use. */
-
-static int says(void *arg)
-{
-    record("%s", (const char *)arg);
-    return 0;
-}
-
 static int says_twice(void *arg)
 {
     record("%s 1", (const char *)arg);
     CHECK_STATUS(task_yield(), 0);
     record("%s 2", (const char *)arg);
     return 0;
-}
-
-static int returns(void *arg)
-{
-    return *(int *)arg;
-}
-
-static int fails(void *arg)
-{
-    (void)arg;
-    return -EIO;
-}
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
-}
-
-static int yields(void *arg)
-{
-    (void)arg;
-    return task_yield();
-}
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
 }
 
 /* Creation. */
@@ -257,17 +219,9 @@ static int await_of_a_done_task_does_not_suspend(void *arg)
     return 0;
 }
 
-static int awaits(void *arg)
-{
-    int status = task_await(arg);
-
-    record("%s got %d", task_name(task_current()), status);
-    return status;
-}
-
 static struct task *awaiter(const char *name, struct task *task)
 {
-    return task_create_with(awaits, task_retain(task),
+    return task_create_with(awaits_and_says, task_retain(task),
                             &(struct task_options){.name = name});
 }
 
@@ -364,15 +318,6 @@ static int null_stands_for_a_task_that_could_not_be_made(void *arg)
     return 0;
 }
 
-static int awaits_foreign(void *arg)
-{
-    CHECK_STATUS(task_await(arg), -EINVAL);
-    CHECK_STATUS(task_cancel_await(arg), -EINVAL);
-    CHECK(!task_done(arg));
-    CHECK(task_cancelling(arg) == 0);
-    return 0;
-}
-
 static void await_of_another_loops_task_is_refused(void **state)
 {
     struct memory_count count = {0};
@@ -382,7 +327,7 @@ static void await_of_another_loops_task_is_refused(void **state)
     (void)state;
     assert_int_equal(run_virtual(awaits_foreign, foreign), 0);
     assert_record("");
-    assert_int_equal(loop_run_main(loop, awaits, foreign), 0);
+    assert_int_equal(loop_run_main(loop, awaits_and_says, foreign), 0);
     assert_record("foreign, task-2 got 0");
     test_loop_free(loop, &count);
 }
@@ -421,7 +366,7 @@ static void suspending_calls_fail_where_no_loop_runs(void **state)
     suspend_in_callback(task);
     assert_record("callback");
     assert_false(task_done(task));
-    assert_int_equal(loop_run_main(loop, awaits, task), 0);
+    assert_int_equal(loop_run_main(loop, awaits_and_says, task), 0);
     assert_record("task, task-2 got 0");
     test_loop_free(loop, &count);
 }
@@ -1340,15 +1285,10 @@ static int an_eager_child_may_cancel_its_creator(void *arg)
     return 0;
 }
 
-static int awaits_and_returns(void *arg)
-{
-    return task_await(arg);
-}
-
 static int an_eager_child_that_awaits_its_creator_cannot_be_awaited(void *arg)
 {
     struct task *self = task_retain(task_current());
-    struct task *child = task_create_with(awaits_and_returns, self, &EAGER);
+    struct task *child = task_create_with(awaits, self, &EAGER);
 
     (void)arg;
     CHECK(!task_done(child));

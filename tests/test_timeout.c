@@ -1,22 +1,10 @@
 /* Time-out scopes: in time, late, nested, cancelled, rescheduled, misused. */
+#include "bodies.h"
 #include "child.h"
 #include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
-
-static unsigned requests(void)
-{
-    return task_cancelling(task_current());
-}
 
 /* The scope is over without a trace: no timer, no count, no request. */
 static void check_no_trace(void)
@@ -25,15 +13,6 @@ static void check_no_trace(void)
     CHECK(requests() == 0);
     CHECK(task_deadline() == TASK_FOREVER);
     CHECK_STATUS(task_yield(), 0);
-}
-
-/* A task that has begun to wait. */
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
 }
 
 /* In time, and late. */
@@ -222,12 +201,6 @@ static int a_scope_need_not_be_initialised_and_may_be_used_again(void *arg)
 
 /* Every way of waiting is stopped, and leaves nothing. */
 
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_HOUR);
-}
-
 static int by_sleep_until(void *arg)
 {
     (void)arg;
@@ -248,24 +221,18 @@ static int by_yield(void *arg)
 static int by_await(void *arg)
 {
     (void)arg;
-    return task_await(task_create(sleeps, NULL));
-}
-
-static int by_future(void *arg)
-{
-    (void)arg;
-    return task_await(task_future_create());
+    return task_await(task_create(sleeps_long, NULL));
 }
 
 static int by_await_for(void *arg)
 {
     (void)arg;
-    return task_await_for(task_create(sleeps, NULL), TASK_MINUTE);
+    return task_await_for(task_create(sleeps_long, NULL), TASK_MINUTE);
 }
 
 static int by_shield(void *arg)
 {
-    struct task *task = task_create(sleeps, NULL);
+    struct task *task = task_create(sleeps_long, NULL);
     int status = task_shield(task);
 
     (void)arg;
@@ -276,7 +243,8 @@ static int by_shield(void *arg)
 
 static int by_gather(void *arg)
 {
-    struct task *tasks[] = {task_create(sleeps, NULL), task_future_create()};
+    struct task *tasks[] = {task_create(sleeps_long, NULL),
+                            task_future_create()};
 
     (void)arg;
     return task_gather(tasks, 2, NULL);
@@ -284,7 +252,8 @@ static int by_gather(void *arg)
 
 static int by_race(void *arg)
 {
-    struct task *tasks[] = {task_create(sleeps, NULL), task_future_create()};
+    struct task *tasks[] = {task_create(sleeps_long, NULL),
+                            task_future_create()};
 
     (void)arg;
     return task_race(tasks, 2, NULL);
@@ -292,7 +261,7 @@ static int by_race(void *arg)
 
 static int by_wait(void *arg)
 {
-    struct task *task = task_create(sleeps, NULL);
+    struct task *task = task_create(sleeps_long, NULL);
     int status = task_wait(&task, 1, TASK_ALL_DONE, TASK_MINUTE);
 
     (void)arg;
@@ -306,15 +275,16 @@ static int by_group(void *arg)
 
     (void)arg;
     task_group_begin(&group);
-    CHECK_STATUS(task_group_start(&group, sleeps, NULL), 0);
+    CHECK_STATUS(task_group_start(&group, sleeps_long, NULL), 0);
     return task_group_end(&group, 0);
 }
 
 static int every_way_of_waiting_is_stopped(void *arg)
 {
-    static task_fn *const ways[] = {
-        sleeps,    by_sleep_until, by_yield, by_await, by_future, by_await_for,
-        by_shield, by_gather,      by_race,  by_wait,  by_group};
+    static task_fn *const ways[] = {sleeps_long, by_sleep_until,  by_yield,
+                                    by_await,    awaits_a_future, by_await_for,
+                                    by_shield,   by_gather,       by_race,
+                                    by_wait,     by_group};
 
     (void)arg;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -332,7 +302,7 @@ static int every_way_of_waiting_is_stopped(void *arg)
 
 /* Waiting for another task: it is asked, and waited for. */
 
-static int cleans_up(void *arg)
+static int cleans_up_for_a_minute(void *arg)
 {
     int status = task_sleep(TASK_HOUR);
 
@@ -351,8 +321,8 @@ static int a_task_that_is_awaited_ends_before_its_awaiters_scope(void *arg)
 
     (void)arg;
     task_timeout_begin(&timeout, TASK_SECOND);
-    status =
-        task_timeout_end(&timeout, task_await(task_create(cleans_up, NULL)));
+    status = task_timeout_end(
+        &timeout, task_await(task_create(cleans_up_for_a_minute, NULL)));
     CHECK_STATUS(status, -ETIMEDOUT);
     CHECK_RECORD("clean");
     CHECK(loop_time() == TASK_SECOND + TASK_MINUTE);
@@ -370,7 +340,7 @@ static int what_a_late_task_comes_to_is_the_result(void *arg)
         int status;
 
         task_timeout_begin(&timeout, TASK_SECOND);
-        status = task_await(task_create(cleans_up, &results[i]));
+        status = task_await(task_create(cleans_up_for_a_minute, &results[i]));
         CHECK_STATUS(task_timeout_end(&timeout, status), results[i]);
         CHECK(task_timeout_expired(&timeout));
         CHECK_RECORD("clean");
@@ -381,7 +351,7 @@ static int what_a_late_task_comes_to_is_the_result(void *arg)
 
 static int an_ecanceled_by_coincidence_is_no_time_out(void *arg)
 {
-    struct task *sleeper = start(sleeps, NULL);
+    struct task *sleeper = start(sleeps_long, NULL);
     struct task_timeout timeout;
 
     (void)arg;
@@ -670,7 +640,7 @@ static int a_request_that_waits_on_entry_outlives_the_scope(void *arg)
     return 0;
 }
 
-static int swallows(void *arg)
+static int swallows_the_first(void *arg)
 {
     (void)arg;
     CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
@@ -680,7 +650,7 @@ static int swallows(void *arg)
 
 static int a_request_passed_on_from_entry_is_not_the_deadline(void *arg)
 {
-    struct task *inner = start(swallows, NULL);
+    struct task *inner = start(swallows_the_first, NULL);
     struct task_timeout timeout;
 
     (void)arg;
@@ -1235,11 +1205,6 @@ static int ends_in_the_midst(void *arg)
                                        &(struct task_options){.name = "it"}));
 }
 
-static void run_it(void *arg)
-{
-    (void)loop_run(*(task_fn **)arg, NULL);
-}
-
 static void what_cannot_go_on_aborts_and_says_why(void **state)
 {
     static const struct {
@@ -1274,7 +1239,7 @@ static int waits_in_a_scope_for_ever(void *arg)
     (void)arg;
     task_timeout_begin(&timeout, 100 * TASK_HOUR);
     task_group_begin(&group);
-    CHECK_STATUS(task_group_start(&group, sleeps, NULL), 0);
+    CHECK_STATUS(task_group_start(&group, sleeps_long, NULL), 0);
     for (;;)
         CHECK(task_sleep(TASK_FOREVER) == -ECANCELED);
     return 0;

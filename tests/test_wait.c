@@ -1,15 +1,8 @@
 /* task_wait: until some or all of several tasks are done. */
+#include "bodies.h"
 #include "moment.h"
 #include "record.h"
 #include "scheduler.h"
-
-static struct loop_stats stats(void)
-{
-    struct loop_stats now;
-
-    loop_get_stats(loop_current(), &now);
-    return now;
-}
 
 static size_t count_watchers(const struct task *task)
 {
@@ -20,71 +13,13 @@ static size_t count_watchers(const struct task *task)
     return n;
 }
 
-/* Nothing but the caller's handle, and the pin of a task that runs. */
-static bool is_left_alone(const struct task *task)
-{
-    uint64_t pins = task_done(task) || task->future ? 0 : TASK_PIN;
-
-    return !count_watchers(task) && !task_cancelling(task) &&
-           task->references == TASK_HANDLE + pins;
-}
-
 /* Bodies. */
-
-static int sleeps(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_SECOND);
-}
-
-static int sleeps_long(void *arg)
-{
-    (void)arg;
-    return task_sleep(TASK_MINUTE);
-}
 
 static int fails_late(void *arg)
 {
     (void)arg;
     CHECK_STATUS(task_sleep(2 * TASK_SECOND), 0);
     return -EIO;
-}
-
-static int returns(void *arg)
-{
-    return *(int *)arg;
-}
-
-static int awaits(void *arg)
-{
-    return task_await(arg);
-}
-
-static void cancel_it(void *arg)
-{
-    task_cancel(arg);
-}
-
-static struct task *start(task_fn *fn, void *arg)
-{
-    struct task *task = task_create(fn, arg);
-
-    CHECK_STATUS(task_yield(), 0);
-    return task;
-}
-
-static struct task *done(int status)
-{
-    struct task *future = task_future_create();
-
-    CHECK_STATUS(task_future_complete(future, status), 0);
-    return future;
-}
-
-static void detach_all(struct task *const tasks[], size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        task_detach(tasks[i]);
 }
 
 /* What it waits for. */
@@ -206,7 +141,7 @@ static int tasks_that_end_one_after_the_other_are_all_seen(void *arg)
         CHECK_STATUS(task_wait(tasks + i - 1, (size_t)(4 - i), TASK_FIRST_DONE,
                                TASK_FOREVER),
                      1);
-    CHECK(loop_time() == TASK_MINUTE);
+    CHECK(loop_time() == TASK_HOUR);
     CHECK_STATUS(task_await(tasks[1]), -EIO);
     task_detach(tasks[0]);
     task_detach(tasks[2]);
@@ -227,7 +162,7 @@ static int when_the_time_is_up_the_tasks_go_on(void *arg)
     CHECK_STATUS(task_wait(tasks + 1, 1, TASK_ALL_DONE, TASK_SECOND), 0);
     CHECK_STATUS(task_await(tasks[0]), 0);
     CHECK_STATUS(task_await(tasks[1]), 0);
-    CHECK(loop_time() == TASK_MINUTE);
+    CHECK(loop_time() == TASK_HOUR);
     return 0;
 }
 
@@ -398,12 +333,6 @@ static int waiting_reads_no_status(void *arg)
     return 0;
 }
 
-static int detaches(void *arg)
-{
-    task_detach(arg);
-    return 0;
-}
-
 static int a_handle_that_ends_meanwhile_does_no_harm(void *arg)
 {
     int failure = -EIO;
@@ -525,15 +454,8 @@ static int waits_for_foreign(void *arg)
 
 static void another_loops_task_is_refused(void **state)
 {
-    struct memory_count count = {0};
-    struct loop *loop = test_loop_new(&count);
-    struct task *foreign = loop_create_task(loop, sleeps, NULL);
-
     (void)state;
-    assert_int_equal(run_virtual(waits_for_foreign, foreign), 0);
-    assert_true(is_left_alone(foreign));
-    task_detach(foreign);
-    test_loop_free(loop, &count);
+    run_with_foreign(waits_for_foreign);
 }
 
 static void wait_in_callback(void *arg)

@@ -33,7 +33,7 @@ static int begin_walk(struct task_as_completed *it, struct task *self,
                       struct task *const tasks[], size_t n)
 {
     struct loop *loop = loop_of_task(self);
-    struct walk *walk = memory_get(&loop->allocator, sizeof *walk);
+    struct walk *walk = task__blocks_get(&loop->blocks, 1, sizeof *walk);
     int error = -ENOMEM;
 
     if (!walk)
@@ -43,7 +43,7 @@ static int begin_walk(struct task_as_completed *it, struct task *self,
     walk->several.waiter.task = self;
     error = task__several_begin(&walk->several, self, tasks, n, true);
     if (error) {
-        memory_free(&loop->allocator, walk);
+        task__blocks_free(&loop->blocks, walk);
         return error;
     }
     it->several = &walk->several;
@@ -109,16 +109,16 @@ struct task *task_as_completed_next(struct task_as_completed *it)
 int task_as_completed_end(struct task_as_completed *it, int status)
 {
     struct task_scope *scope = &it->scope;
-    const struct allocator *allocator;
+    struct blocks *blocks;
     struct walk *walk;
     int error = scope_check(scope);
 
     if (error)
         return status ? status : error;
     walk = container_of(it->several, struct walk, several);
-    allocator = walk->several.allocator;
+    blocks = walk->several.blocks;
     task__several_end(&walk->several);
-    memory_free(allocator, walk);
+    task__blocks_free(blocks, walk);
     scope_end(scope);
     return !status && it->is_cancelled ? -ECANCELED : status;
 }

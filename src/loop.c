@@ -87,6 +87,7 @@ static int init(struct loop *loop, const struct loop_options *options,
                          options->seed);
     loop->scheduler.ended = task__end;
     loop->scheduler.stirred = stir;
+    loop->blocks.allocator = &loop->allocator;
     task__pool_init(&loop->task_pool, &loop->allocator, sizeof(struct task),
                     64);
     task__pool_init(&loop->record_pool, &loop->allocator, RECORD_SIZE, 16);
@@ -105,6 +106,7 @@ static void destroy(struct loop *loop)
     struct allocator allocator = loop->allocator;
 
     task__free_all(loop);
+    task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);
     while (loop->other_stacks) {

@@ -46,6 +46,7 @@ struct loop {
     struct allocator allocator;
     struct poller *poller;
 
+    struct blocks blocks;    /* of waits for many things, while they last */
     struct pool task_pool;   /* of all tasks and futures */
     struct pool record_pool; /* of callbacks and other small things */
     struct callback_table callbacks;

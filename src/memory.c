@@ -30,6 +30,39 @@ char *task__memory_copy_string(const struct allocator *allocator,
     return copy ? memcpy(copy, string, size) : NULL;
 }
 
+/* What lies before each block. */
+union block {
+    struct list_node node;
+    max_align_t align;
+};
+
+void *task__blocks_get(struct blocks *blocks, size_t n, size_t size)
+{
+    union block *block = NULL;
+
+    if (n <= (SIZE_MAX - sizeof *block) / size)
+        block = memory_get(blocks->allocator, sizeof *block + n * size);
+    if (!block)
+        return NULL;
+    list_append(&blocks->list, &block->node);
+    return block + 1;
+}
+
+void task__blocks_free(struct blocks *blocks, void *pointer)
+{
+    union block *block = (union block *)pointer - 1;
+
+    list_remove(&block->node);
+    memory_free(blocks->allocator, block);
+}
+
+void task__blocks_destroy(struct blocks *blocks)
+{
+    while (blocks->list.first)
+        task__blocks_free(blocks,
+                          (union block *)(void *)blocks->list.first + 1);
+}
+
 static struct chunk *chunk_of(const struct pool *pool, const void *object)
 {
     return (struct chunk *)(*pool_trailer(pool, object) & ~(uintptr_t)1);

@@ -31,13 +31,6 @@ static inline void *memory_get(const struct allocator *allocator, size_t size)
     return memory_resize(allocator, NULL, size);
 }
 
-/* Room for n things of a size; NULL also when there can be no such room. */
-static inline void *memory_get_many(const struct allocator *allocator, size_t n,
-                                    size_t size)
-{
-    return n <= SIZE_MAX / size ? memory_get(allocator, n * size) : NULL;
-}
-
 static inline void memory_free(const struct allocator *allocator, void *pointer)
 {
     if (pointer)
@@ -46,6 +39,20 @@ static inline void memory_free(const struct allocator *allocator, void *pointer)
 
 char *task__memory_copy_string(const struct allocator *allocator,
                                const char *string);
+
+/*
+ * Memory of any size, which is freed block by block; or all that is left at
+ * once, when those who would have done so are no more.
+ */
+struct blocks {
+    const struct allocator *allocator;
+    struct list list;
+};
+
+/* n times `size` bytes, or NULL. */
+void *task__blocks_get(struct blocks *blocks, size_t n, size_t size);
+void task__blocks_free(struct blocks *blocks, void *block);
+void task__blocks_destroy(struct blocks *blocks);
 
 enum { POOL_SPARE = 32 << 20, POOL_CHUNK = 16 << 10 };
 

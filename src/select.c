@@ -207,7 +207,7 @@ static int park(struct selecting *selecting, struct task *self,
 static int wait(struct task_select_case cases[], size_t n, struct task *self,
                 task_time timeout)
 {
-    const struct allocator *allocator = &loop_of_task(self)->allocator;
+    struct blocks *blocks = &loop_of_task(self)->blocks;
     struct selecting selecting;
     int result;
 
@@ -217,12 +217,12 @@ static int wait(struct task_select_case cases[], size_t n, struct task *self,
     selecting.fired = n;
     if (n > FEW)
         selecting.choices =
-            memory_get_many(allocator, n, sizeof *selecting.choices);
+            task__blocks_get(blocks, n, sizeof *selecting.choices);
     if (!selecting.choices)
         return -ENOMEM;
     result = park(&selecting, self, timeout);
     if (selecting.choices != selecting.few)
-        memory_free(allocator, selecting.choices);
+        task__blocks_free(blocks, selecting.choices);
     return result;
 }
 

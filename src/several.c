@@ -40,7 +40,7 @@ static bool make_room(struct several *several, size_t n)
     several->watches = several->few;
     if (n > SEVERAL_FEW)
         several->watches =
-            memory_get_many(several->allocator, n, sizeof *several->watches);
+            task__blocks_get(several->blocks, n, sizeof *several->watches);
     return several->watches;
 }
 
@@ -68,7 +68,7 @@ int task__several_begin(struct several *several, struct task *self,
 
     if (error)
         return error;
-    several->allocator = &loop_of_task(self)->allocator;
+    several->blocks = &loop_of_task(self)->blocks;
     several->n = n;
     several->n_left = 0;
     if (!make_room(several, n))
@@ -92,7 +92,7 @@ void task__several_end(struct several *several)
         task__unpin(watch->task);
     }
     if (several->watches != several->few)
-        memory_free(several->allocator, several->watches);
+        task__blocks_free(several->blocks, several->watches);
 }
 
 void task__several_take_handles(struct several *several)

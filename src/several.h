@@ -22,7 +22,7 @@ struct watch {
 
 struct several {
     struct waiter waiter; /* of the task that waits, if it does */
-    const struct allocator *allocator;
+    struct blocks *blocks;
     struct watch *watches;
     size_t n;
     size_t n_left; /* watched, and not done */

@@ -248,6 +248,70 @@ static void everything_arrived(void *arg)
     CHECK(traffic->sent == ITEMS && traffic->received == ITEMS);
 }
 
+/* Dropped. */
+
+enum { MANY = 20 };
+
+/* Waits for futures that nobody completes, whatever is asked of it. */
+static int never_ends(void *arg)
+{
+    task_fn *waits = *(task_fn **)arg;
+    struct task *futures[MANY];
+
+    for (int i = 0; i < MANY; i++)
+        futures[i] = task_future_create();
+    for (int i = 0; i < 100; i++)
+        waits(futures);
+    return 0;
+}
+
+static int waits_for_many(void *arg)
+{
+    return task_wait(arg, MANY, TASK_ALL_DONE, TASK_FOREVER);
+}
+
+static int walks_over_many(void *arg)
+{
+    struct task_as_completed walk;
+
+    task_as_completed_begin(&walk, arg, MANY);
+    task_as_completed_next(&walk);
+    return task_as_completed_end(&walk, 0);
+}
+
+static int selects_among_many(void *arg)
+{
+    struct task *const *futures = arg;
+    struct task_select_case cases[MANY];
+
+    for (int i = 0; i < MANY; i++)
+        cases[i] = TASK_SELECT_TASK(futures[i]);
+    return task_select(cases, MANY, TASK_FOREVER);
+}
+
+static int leaves_it_waiting(void *arg)
+{
+    task_detach(task_create(never_ends, arg));
+    return task_yield();
+}
+
+/* run_with finds all memory given back. */
+static void who_is_dropped_waiting_for_many_leaves_no_memory(void **state)
+{
+    static task_fn *const ways[] = {waits_for_many, walks_over_many,
+                                    selects_among_many};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        task_fn *way = ways[i];
+        struct loop_options options = test_options(NULL);
+
+        options.shutdown_timeout = TASK_SECOND;
+        assert_int_equal(run_with(options, leaves_it_waiting, &way), 0);
+        assert_record("deadlock(-35), shutdown(task-2, -110)");
+    }
+}
+
 static struct family a_family;
 static struct traffic some_traffic;
 
@@ -291,6 +355,7 @@ int main(void)
         behaviour(a_get_loses_nothing),
         behaviour(a_select_loses_nothing),
         behaviour(a_join_changes_nothing),
+        behaviour(who_is_dropped_waiting_for_many_leaves_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,20 +78,12 @@ static ALWAYS_INLINE void begin(struct awaiting *awaiting, struct task *self,
     list_append(&target->watchers, &awaiting->watcher.node);
 }
 
-/* A request that waits is passed on. The target may have ended by it. */
-static COLD void pass_on_waiting(struct awaiting *awaiting)
-{
-    task_take_requests(awaiting->waiter.task);
-    awaiting->is_asked = true;
-    task__request(awaiting->target);
-}
-
 static ALWAYS_INLINE void begin_awaiting(struct awaiting *awaiting,
                                          struct task *self, struct task *target)
 {
     begin(awaiting, self, target, &AWAITING);
     if (unlikely(self->undelivered))
-        pass_on_waiting(awaiting);
+        task__waiter_take_requests(&awaiting->waiter);
 }
 
 /* The handle of a task that is waited for is a pin: nobody can end it twice. */

@@ -7,14 +7,13 @@
 
 #include <errno.h>
 
-/* Ask all to end: the caller was cancelled before it could wait. */
-static bool pass_on_waiting(struct several *several, struct task *self)
+/* The caller may have been cancelled before it could wait. */
+static void prepare(struct several *several, struct task *self,
+                    const struct wait_kind *kind)
 {
-    if (likely(!self->undelivered) || !several->n_left)
-        return false;
-    task_take_requests(self);
-    task__several_request(several);
-    return true;
+    waiter_init(&several->waiter, self, kind);
+    if (unlikely(self->undelivered) && several->n_left)
+        task__waiter_take_requests(&several->waiter);
 }
 
 static void park(struct several *several, struct task *self,
@@ -90,7 +89,7 @@ int task_gather(struct task *const tasks[], size_t n, int statuses[])
     for (size_t i = 0; i < n; i++)
         if (task_done(tasks[i]))
             note(&gathering, status_of(tasks[i]));
-    gathering.is_asked = pass_on_waiting(several, self);
+    prepare(several, self, &GATHERING);
     if (several->n_left)
         park(several, self, &GATHERING);
     for (size_t i = 0; statuses && i < n; i++)
@@ -185,7 +184,7 @@ int task_race(struct task *const tasks[], size_t n, int *status)
         return error;
     task__several_take_handles(several);
     race.winner = n;
-    race.is_asked = pass_on_waiting(several, self);
+    prepare(several, self, &RACING);
     if (!race.is_asked && race.winner == n)
         race.winner = first_done(tasks, n);
     run_race(&race, self);

@@ -257,18 +257,6 @@ static const struct wait_kind ENDING = {
     .needs_all = true,
 };
 
-/* A request that waits is passed on, while there is somebody to hear it. */
-static void pass_on_waiting(struct ending *ending, struct task *self)
-{
-    struct task_chain requests = {NULL, NULL};
-
-    if (likely(!self->undelivered))
-        return;
-    task_take_requests(self);
-    pass_on(&ending->waiter, &requests);
-    task__chain_run(&requests);
-}
-
 static void wait_for_children(struct task_group *group)
 {
     struct task *self = group->scope.task;
@@ -276,7 +264,8 @@ static void wait_for_children(struct task_group *group)
 
     while (group->n_children) {
         waiter_init(&ending.waiter, self, &ENDING);
-        pass_on_waiting(&ending, self);
+        if (unlikely(self->undelivered))
+            task__waiter_take_requests(&ending.waiter);
         group->waiter = &ending.waiter;
         task__park(&ending.waiter);
     }

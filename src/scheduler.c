@@ -314,6 +314,15 @@ void task__chain_run(struct task_chain *requests)
         continue;
 }
 
+void task__waiter_take_requests(struct waiter *waiter)
+{
+    struct task_chain requests = {NULL, NULL};
+
+    task_take_requests(waiter->task);
+    waiter->kind->cancel(waiter, &requests);
+    task__chain_run(&requests);
+}
+
 bool task__request(struct task *task)
 {
     struct task_chain requests = {NULL, NULL};

@@ -397,6 +397,10 @@ static inline void waiter_refuse(struct waiter *waiter)
     task__wake(waiter, -ECANCELED);
 }
 
+/* Before a waiter parks: a request that was there already does what one does that
+ * comes later. What is waited for may have come by that. */
+void task__waiter_take_requests(struct waiter *waiter);
+
 /* A request that was not, or cannot be, delivered now comes next. */
 static inline void task_keep_request(struct task *task)
 {

@@ -59,6 +59,12 @@ struct loop {
     size_t n_tasks;       /* not done, without futures */
     size_t n_daemons;     /* of these */
     size_t n_ending;      /* asked to end, since the loop does */
+
+    /* What may stir the loop from outside: waits for descriptors, jobs, open
+     * remotes, signal handlers. While there is any, nothing is deadlocked; and
+     * while there is a job, virtual time stands still. */
+    size_t n_sources;
+    size_t n_jobs; /* of these: at work in other threads */
     uint64_t last_id;
 
     bool running;

@@ -29,6 +29,10 @@ struct poller_backend {
      */
     void (*wait)(struct poller *poller, task_time now, task_time until);
 
+    /* Have waits end when another thread makes this descriptor readable, which
+     * is not read from here: 0, or a negative errno. */
+    int (*wake_by)(struct poller *poller, int fd);
+
     /* A descriptor that is readable from `until` on, and whenever something has
      * happened; a negative errno; -ENOTSUP. */
     int (*fd)(struct poller *poller);

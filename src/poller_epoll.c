@@ -138,6 +138,17 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     }
 }
 
+static int wake_by(struct poller *poller, int fd)
+{
+    struct epoll_poller *self = self_of(poller);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int error = open_all(self);
+
+    if (error)
+        return error;
+    return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
 static int fd(struct poller *poller)
 {
     struct epoll_poller *self = self_of(poller);
@@ -156,6 +167,7 @@ const struct poller_backend task__poller_epoll = {
     .init = init,
     .destroy = destroy,
     .wait = wait_until,
+    .wake_by = wake_by,
     .fd = fd,
     .alarm = alarm_at,
 };

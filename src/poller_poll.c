@@ -6,9 +6,19 @@
 #include <errno.h>
 #include <poll.h>
 
+struct poll_poller {
+    struct poller poller;
+    int waker; /* -1: none */
+};
+
+static struct poll_poller *self_of(struct poller *poller)
+{
+    return container_of(poller, struct poll_poller, poller);
+}
+
 static void init(struct poller *poller)
 {
-    (void)poller;
+    self_of(poller)->waker = -1;
 }
 
 static void destroy(struct poller *poller)
@@ -18,8 +28,15 @@ static void destroy(struct poller *poller)
 
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
-    (void)poller;
-    poll(NULL, 0, poller_milliseconds(now, until));
+    struct pollfd waker = {.fd = self_of(poller)->waker, .events = POLLIN};
+
+    poll(&waker, 1, poller_milliseconds(now, until));
+}
+
+static int wake_by(struct poller *poller, int fd)
+{
+    self_of(poller)->waker = fd;
+    return 0;
 }
 
 static int no_fd(struct poller *poller)
@@ -35,10 +52,11 @@ static void alarm_at(struct poller *poller, task_time until)
 }
 
 const struct poller_backend task__poller_poll = {
-    .size = sizeof(struct poller),
+    .size = sizeof(struct poll_poller),
     .init = init,
     .destroy = destroy,
     .wait = wait_until,
+    .wake_by = wake_by,
     .fd = no_fd,
     .alarm = alarm_at,
 };

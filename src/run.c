@@ -74,17 +74,33 @@ static void set_patience(struct loop *loop, task_time now)
             : (uint64_t)((double)ticks / (double)elapsed * (double)PATIENCE);
 }
 
+/*
+ * Time stands still while there is a job or a descriptor is ready; else it
+ * jumps. With no time to jump to, only what is outside can go on.
+ */
+static task_time wait_virtually(struct loop *loop, task_time until)
+{
+    const struct poller_backend *backend = loop->poller->backend;
+
+    if (loop->n_sources)
+        backend->wait(loop->poller, 0, 0);
+    if (loop->scheduler.ready.first)
+        return loop->clock.now;
+    if (loop->n_jobs || (until == TASK_FOREVER && loop->n_sources))
+        backend->wait(loop->poller, 0, TASK_FOREVER);
+    else if (until != TASK_FOREVER && until > loop->clock.now)
+        loop->clock.now = until;
+    return loop->clock.now;
+}
+
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
 static task_time wait_until(struct loop *loop, task_time now, task_time until)
 {
     struct poller *poller = loop->poller;
 
     loop->polls++;
-    if (loop->clock.is_virtual) {
-        if (until != TASK_FOREVER && until > now)
-            loop->clock.now = until;
-        return loop->clock.now;
-    }
+    if (loop->clock.is_virtual)
+        return wait_virtually(loop, until);
     poller->backend->wait(poller, now, until);
 
     task_time after = task__clock_now(&loop->clock);
@@ -108,7 +124,8 @@ static bool tell_watchful(struct loop *loop)
 /* Whether nothing can happen any more, though somebody waits for it. */
 static bool is_deadlocked(const struct loop *loop)
 {
-    return !loop->scheduler.ready.first && !timers_count(&loop->timers);
+    return !loop->scheduler.ready.first && !timers_count(&loop->timers) &&
+           !loop->n_sources;
 }
 
 int task__loop_look(struct loop *loop, task_time limit)
@@ -214,7 +231,8 @@ void loop_stop(struct loop *loop)
 
 static bool is_alive(const struct loop *loop)
 {
-    return loop->n_tasks > loop->n_daemons || loop->n_callbacks;
+    return loop->n_tasks > loop->n_daemons || loop->n_callbacks ||
+           loop->n_sources;
 }
 
 int loop_run_turn(struct loop *loop, task_time timeout)

@@ -70,6 +70,7 @@
 #include <task/base.h>
 #include <task/core.h>
 #include <task/debug.h>
+#include <task/io.h>
 #include <task/local.h>
 #include <task/loop.h>
 #include <task/queue.h>

@@ -41,7 +41,7 @@ static bool has_bad_options(const struct loop_options *options)
            !backend_of(options->backend);
 }
 
-static struct poller *make_poller(const struct loop *loop)
+static struct poller *make_poller(struct loop *loop)
 {
     const struct poller_backend *backend = backend_of(loop->options.backend);
     struct poller *poller = memory_get(&loop->allocator, backend->size);
@@ -49,6 +49,8 @@ static struct poller *make_poller(const struct loop *loop)
     if (poller) {
         memset(poller, 0, backend->size);
         poller->backend = backend;
+        poller->descriptors.allocator = &loop->allocator;
+        poller->is_virtual = loop->clock.is_virtual;
         backend->init(poller);
     }
     return poller;
@@ -117,8 +119,10 @@ static void destroy(struct loop *loop)
         memory_free(&allocator, size);
     }
     task__scheduler_destroy_stacks(&loop->stacks);
-    if (loop->poller)
+    if (loop->poller) {
         loop->poller->backend->destroy(loop->poller);
+        task__descriptors_destroy(&loop->poller->descriptors);
+    }
     memory_free(&allocator, loop->poller);
     memory_free(&allocator, loop);
 }

@@ -1,13 +1,15 @@
 /*
- * How a loop waits. One back end a file: epoll, and poll, which every POSIX
- * system has; only they know their system calls.
+ * How a loop waits, for its descriptors and for time. One back end a file:
+ * epoll, and poll, which every POSIX system has; only they know their system
+ * calls. Whoever waits for a descriptor is told by task__descriptor_ready().
  *
- * Descriptors are opened when first needed. Where none can be had a wait is
- * still a wait, only less exact.
+ * Descriptors of the poller's own are opened when first needed. Where none can
+ * be had a wait for time is still a wait, only less exact.
  */
 #ifndef TASK_SRC_POLLER_H
 #define TASK_SRC_POLLER_H
 
+#include "descriptor.h"
 #include "memory.h"
 
 #include <task/time.h>
@@ -22,6 +24,17 @@ struct poller_backend {
 
     /* Close what was opened. */
     void (*destroy)(struct poller *poller);
+
+    /*
+     * What is waited for at a descriptor has changed: from now on there are
+     * events of it. 0; -EBADF; -EPERM: it cannot be waited for, and is always
+     * ready; or another negative errno, and nothing is waited for.
+     */
+    int (*watch)(struct poller *poller, struct descriptor *descriptor);
+
+    /* Nothing is waited for any more at a descriptor which was watched as long
+     * as it is ready, or which is going to live on without us. */
+    void (*unwatch)(struct poller *poller, struct descriptor *descriptor);
 
     /*
      * Wait until something happens, or the monotonic clock says `until`, which
@@ -41,6 +54,8 @@ struct poller_backend {
 
 struct poller {
     const struct poller_backend *backend;
+    struct descriptors descriptors;
+    bool is_virtual; /* time does not go by: what is doubted is found out now */
 };
 
 /* For calls that count milliseconds: rounded up, so never early; -1: no end. */

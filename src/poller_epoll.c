@@ -1,5 +1,19 @@
 /*
  * Waiting by epoll, and by a timerfd in it where a time-out would be late.
+ *
+ * A descriptor is registered once, when it is first waited for, for both
+ * directions and edge-triggered; close takes it out. Those with callbacks are
+ * registered level-triggered, for what these want.
+ *
+ * What is registered may be so no more: its number was closed, and opened again.
+ * To ask the kernel at each wait would take a system call, so the poller looks
+ * after those that have waited in vain for a while: when all was silent for a
+ * tick, or when a second has gone by. A descriptor is then
+ *
+ *     young     somebody began to wait for it since the last look
+ *     old       it was young at the last look
+ *
+ * and on neither list once something has happened to it.
  */
 #include "poller.h"
 
@@ -16,7 +30,16 @@
  */
 #define SHORT_WAIT (5 * TASK_MILLISECOND)
 
-enum { EVENTS = 64 };
+/* How long those that wait are left alone. */
+#define DOUBT_TICK (5 * TASK_MILLISECOND)
+enum { BUSY_TICKS = 200 };
+
+enum { EVENTS = 256 };
+
+#define EDGES ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
+
+/* What an event of the poller's own descriptors carries, and none of others. */
+#define OWN UINT64_MAX
 
 struct epoll_poller {
     struct poller poller;
@@ -24,6 +47,12 @@ struct epoll_poller {
     int timer;
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
     bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
+
+    struct list young;
+    struct list old;
+    task_time doubt_at;  /* the next tick; TASK_FOREVER: there is no doubt */
+    unsigned busy_ticks; /* in a row */
+    bool has_heard;      /* of anything, since the last one */
 };
 
 static struct epoll_poller *self_of(struct poller *poller)
@@ -37,6 +66,7 @@ static void init(struct poller *poller)
 
     self->epoll = -1;
     self->timer = -1;
+    self->doubt_at = TASK_FOREVER;
 }
 
 static void close_all(struct epoll_poller *self)
@@ -54,12 +84,17 @@ static void destroy(struct poller *poller)
     close_all(self_of(poller));
 }
 
+static int add_own(struct epoll_poller *self, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = OWN};
+
+    return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
 /* Open what is not open; 0, or a negative errno and nothing is open. */
 static int open_all(struct epoll_poller *self)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-
-    if (self->epoll >= 0)
+    if (likely(self->epoll >= 0))
         return 0;
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (self->epoll < 0)
@@ -67,7 +102,7 @@ static int open_all(struct epoll_poller *self)
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (self->timer < 0)
         goto fail;
-    if (epoll_ctl(self->epoll, EPOLL_CTL_ADD, self->timer, &event))
+    if (add_own(self, self->timer))
         goto fail;
     self->armed = TASK_FOREVER;
     return 0;
@@ -77,6 +112,145 @@ fail:;
 
     close_all(self);
     return -error;
+}
+
+/* Do that to its registration; 0, or a negative errno. */
+static int control(struct epoll_poller *self, int operation,
+                   struct descriptor *descriptor, uint32_t registered)
+{
+    struct epoll_event event = {
+        .events = registered,
+        .data.u64 =
+            (uint64_t)descriptor->generation << 32 | (uint32_t)descriptor->fd,
+    };
+
+    if (epoll_ctl(self->epoll, operation, descriptor->fd, &event))
+        return -errno;
+    descriptor->registered = registered;
+    return 0;
+}
+
+/* What it is to be registered for. */
+static uint32_t registration_of(const struct descriptor *descriptor)
+{
+    /* POLLIN is EPOLLIN, and so on. */
+    return descriptor_is_level(descriptor)
+               ? (uint16_t)task__descriptor_wanted(descriptor)
+               : EDGES;
+}
+
+/* Register it, whether it is or not; what is ready is told anew. */
+static int settle(struct epoll_poller *self, struct descriptor *descriptor)
+{
+    uint32_t wanted = registration_of(descriptor);
+    bool is_new = !descriptor->registered;
+    int error = control(self, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
+                        descriptor, wanted);
+
+    if (error == -ENOENT) {
+        descriptor->generation++;
+        error = control(self, EPOLL_CTL_ADD, descriptor, wanted);
+    } else if (error == -EEXIST) {
+        error = control(self, EPOLL_CTL_MOD, descriptor, wanted);
+    }
+    if (error)
+        descriptor->registered = 0;
+    return error;
+}
+
+static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
+{
+    if (!list_has(&descriptor->node))
+        list_append(&self->young, &descriptor->node);
+}
+
+static int watch(struct poller *poller, struct descriptor *descriptor)
+{
+    struct epoll_poller *self = self_of(poller);
+    int error = open_all(self);
+
+    if (error)
+        return error;
+    if (descriptor->registered != EDGES || descriptor_is_level(descriptor) ||
+        poller->is_virtual)
+        return settle(self, descriptor);
+    doubt(self, descriptor);
+    return 0;
+}
+
+static void unwatch(struct poller *poller, struct descriptor *descriptor)
+{
+    struct epoll_poller *self = self_of(poller);
+
+    list_remove(&descriptor->node);
+    if (descriptor->registered)
+        control(self, EPOLL_CTL_DEL, descriptor, 0);
+    descriptor->registered = 0;
+}
+
+/* Find out whether it is registered still. Those that cannot be have to find
+ * out why. */
+static void verify(struct epoll_poller *self, struct descriptor *descriptor)
+{
+    int error = settle(self, descriptor);
+
+    if (!error)
+        return;
+    descriptor->kind = DESCRIPTOR_UNKNOWN;
+    task__descriptor_ready(descriptor,
+                           error == -EBADF ? POLLNVAL : POLLIN | POLLOUT);
+}
+
+/* Ask the kernel about those that have waited since two looks ago. */
+static void look_after_old(struct epoll_poller *self)
+{
+    struct list_node *node;
+
+    while ((node = list_pop(&self->old))) {
+        struct descriptor *descriptor =
+            container_of(node, struct descriptor, node);
+
+        if (!descriptor_is_idle(descriptor))
+            verify(self, descriptor);
+    }
+    while ((node = list_pop(&self->young)))
+        list_append(&self->old, node);
+}
+
+/* Once a tick, while there is any doubt. */
+static void tick(struct epoll_poller *self, task_time now)
+{
+    bool is_busy = self->has_heard && self->busy_ticks < BUSY_TICKS;
+
+    self->busy_ticks = is_busy ? self->busy_ticks + 1 : 0;
+    self->has_heard = false;
+    if (!is_busy)
+        look_after_old(self);
+    self->doubt_at = now + DOUBT_TICK;
+}
+
+static bool has_doubts(const struct epoll_poller *self)
+{
+    return !list_empty(&self->young) || !list_empty(&self->old);
+}
+
+static void hear(struct epoll_poller *self, const struct epoll_event *event)
+{
+    int fd = (int)(uint32_t)event->data.u64;
+    struct descriptor *descriptor =
+        descriptors_find(&self->poller.descriptors, fd);
+
+    if (unlikely(event->data.u64 == OWN || !descriptor ||
+                 descriptor->generation != event->data.u64 >> 32))
+        return;
+    if (!descriptor_is_idle(descriptor)) {
+        list_remove(&descriptor->node);
+        self->has_heard = true;
+    }
+    task__descriptor_ready(descriptor, (short)event->events);
+    if (unlikely(descriptor->registered != EDGES) &&
+        descriptor->registered != registration_of(descriptor))
+        settle(self, descriptor);
 }
 
 static struct timespec timespec_of(task_time time)
@@ -106,66 +280,90 @@ static void pause_until(task_time now, task_time until)
     ppoll(NULL, 0, until == TASK_FOREVER ? NULL : &limit, NULL);
 }
 
-/* Whether the timerfd, or nothing, is to end the wait. */
+/* Whether the timerfd, or nothing, is to end the wait. A tick always goes by it:
+ * set once, it serves all waits until then. */
 static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
 {
-    bool wanted = until - now < SHORT_WAIT || self->is_coarse;
+    bool wanted =
+        until - now < SHORT_WAIT || until == self->doubt_at || self->is_coarse;
 
     if (wanted ? self->armed != until : self->armed < until)
         arm(self, wanted ? until : TASK_FOREVER);
     return self->armed == until;
 }
 
+/* Wait; how many events there are. */
+static int wait_for(struct epoll_poller *self, struct epoll_event events[],
+                    task_time now, task_time until)
+{
+    struct timespec limit;
+    int n;
+
+    if (until <= now)
+        return epoll_wait(self->epoll, events, EVENTS, 0);
+    if (has_timer(self, now, until))
+        return epoll_wait(self->epoll, events, EVENTS, -1);
+    if (self->is_coarse)
+        return epoll_wait(self->epoll, events, EVENTS,
+                          poller_milliseconds(now, until));
+    limit = timespec_of(until - now);
+    n = epoll_pwait2(self->epoll, events, EVENTS, &limit, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        self->is_coarse = true;
+        return wait_for(self, events, now, until);
+    }
+    return n;
+}
+
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
     struct epoll_event events[EVENTS];
-    struct timespec limit = timespec_of(until > now ? until - now : 0);
+    int n;
 
     if (open_all(self)) {
         pause_until(now, until);
-    } else if (until <= now) {
-        epoll_wait(self->epoll, events, EVENTS, 0);
-    } else if (has_timer(self, now, until)) {
-        epoll_wait(self->epoll, events, EVENTS, -1);
-    } else if (self->is_coarse) {
-        epoll_wait(self->epoll, events, EVENTS,
-                   poller_milliseconds(now, until));
-    } else if (epoll_pwait2(self->epoll, events, EVENTS, &limit, NULL) < 0 &&
-               (errno == ENOSYS || errno == EPERM)) {
-        self->is_coarse = true;
-        wait_until(poller, now, until);
+        return;
     }
+    if (self->doubt_at <= now)
+        tick(self, now);
+    if (!has_doubts(self))
+        self->doubt_at = TASK_FOREVER;
+    else if (self->doubt_at == TASK_FOREVER)
+        self->doubt_at = now + DOUBT_TICK;
+    n = wait_for(self, events, now,
+                 until < self->doubt_at ? until : self->doubt_at);
+    for (int i = 0; i < n; i++)
+        hear(self, &events[i]);
 }
 
 static int wake_by(struct poller *poller, int fd)
 {
-    struct epoll_poller *self = self_of(poller);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-    int error = open_all(self);
+    int error = open_all(self_of(poller));
 
-    if (error)
-        return error;
-    return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+    return error ? error : add_own(self_of(poller), fd);
 }
 
 static int fd(struct poller *poller)
 {
-    struct epoll_poller *self = self_of(poller);
-    int error = open_all(self);
+    int error = open_all(self_of(poller));
 
-    return error ? error : self->epoll;
+    return error ? error : self_of(poller)->epoll;
 }
 
 static void alarm_at(struct poller *poller, task_time until)
 {
-    arm(self_of(poller), until);
+    struct epoll_poller *self = self_of(poller);
+
+    arm(self, until < self->doubt_at ? until : self->doubt_at);
 }
 
 const struct poller_backend task__poller_epoll = {
     .size = sizeof(struct epoll_poller),
     .init = init,
     .destroy = destroy,
+    .watch = watch,
+    .unwatch = unwatch,
     .wait = wait_until,
     .wake_by = wake_by,
     .fd = fd,

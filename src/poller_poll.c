@@ -1,5 +1,9 @@
 /*
- * Waiting by the time-out of poll, to the millisecond.
+ * Waiting by poll, with time-outs to the millisecond.
+ *
+ * Those that are waited for are in a list. It is gone through at each wait,
+ * which is no more than poll does, and then those are dropped for which nobody
+ * waits any more.
  */
 #include "poller.h"
 
@@ -8,6 +12,10 @@
 
 struct poll_poller {
     struct poller poller;
+    struct list watched;
+    size_t n_watched;      /* at the most */
+    struct pollfd *polled; /* the waker, and room for all of `watched` */
+    size_t room;
     int waker; /* -1: none */
 };
 
@@ -23,14 +31,94 @@ static void init(struct poller *poller)
 
 static void destroy(struct poller *poller)
 {
+    memory_free(poller->descriptors.allocator, self_of(poller)->polled);
+    self_of(poller)->polled = NULL;
+    self_of(poller)->room = 0;
+}
+
+/* Have room for n, so that no wait needs memory. */
+static int reserve(struct poll_poller *self, size_t n)
+{
+    size_t room = 2 * self->room > n ? 2 * self->room : n;
+    struct pollfd *polled;
+
+    if (n <= self->room)
+        return 0;
+    polled = memory_resize(self->poller.descriptors.allocator, self->polled,
+                           room * sizeof *polled);
+    if (!polled)
+        return -ENOMEM;
+    self->polled = polled;
+    self->room = room;
+    return 0;
+}
+
+static int watch(struct poller *poller, struct descriptor *descriptor)
+{
+    struct poll_poller *self = self_of(poller);
+    struct pollfd now = {.fd = descriptor->fd};
+
+    if (list_has(&descriptor->node))
+        return 0;
+    if (poll(&now, 1, 0) == 1 && (now.revents & POLLNVAL))
+        return -EBADF;
+    if (reserve(self, self->n_watched + 2))
+        return -ENOMEM;
+    list_append(&self->watched, &descriptor->node);
+    self->n_watched++;
+    return 0;
+}
+
+static void unwatch(struct poller *poller, struct descriptor *descriptor)
+{
     (void)poller;
+    list_remove(&descriptor->node);
+}
+
+static void ask_for(struct pollfd *polled, int fd, short events)
+{
+    polled->fd = fd;
+    polled->events = events;
+    polled->revents = 0;
+}
+
+/* List what is waited for; how many. Nothing but the waker needs no room. */
+static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
+{
+    struct list_node *node = self->watched.first;
+    nfds_t n = 0;
+
+    ask_for(&polled[n++], self->waker, POLLIN);
+    while (node) {
+        struct descriptor *descriptor =
+            container_of(node, struct descriptor, node);
+        short wanted = task__descriptor_wanted(descriptor);
+
+        node = node->next;
+        if (descriptor_is_idle(descriptor))
+            list_remove(&descriptor->node);
+        else
+            ask_for(&polled[n++], descriptor->fd, wanted);
+    }
+    self->n_watched = n - 1;
+    return n;
 }
 
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
-    struct pollfd waker = {.fd = self_of(poller)->waker, .events = POLLIN};
+    struct poll_poller *self = self_of(poller);
+    struct pollfd waker;
+    struct pollfd *polled = self->polled ? self->polled : &waker;
+    nfds_t n = list_watched(self, polled);
+    int ready = poll(polled, n, poller_milliseconds(now, until));
 
-    poll(&waker, 1, poller_milliseconds(now, until));
+    for (nfds_t i = 1; i < n && ready > 0; i++) {
+        struct pollfd at = self->polled[i];
+
+        if (at.revents)
+            task__descriptor_ready(
+                descriptors_find(&poller->descriptors, at.fd), at.revents);
+    }
 }
 
 static int wake_by(struct poller *poller, int fd)
@@ -55,6 +143,8 @@ const struct poller_backend task__poller_poll = {
     .size = sizeof(struct poll_poller),
     .init = init,
     .destroy = destroy,
+    .watch = watch,
+    .unwatch = unwatch,
     .wait = wait_until,
     .wake_by = wake_by,
     .fd = no_fd,

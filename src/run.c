@@ -84,7 +84,7 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 
     if (loop->n_sources)
         backend->wait(loop->poller, 0, 0);
-    if (loop->scheduler.ready.first)
+    if (loop->scheduler.ready.first || until <= loop->clock.now)
         return loop->clock.now;
     if (loop->n_jobs || (until == TASK_FOREVER && loop->n_sources))
         backend->wait(loop->poller, 0, TASK_FOREVER);
@@ -112,35 +112,42 @@ static task_time wait_until(struct loop *loop, task_time now, task_time until)
 }
 
 /* Whoever waits for all others to be parked sees that they are. */
-static bool tell_watchful(struct loop *loop)
+static void tell_watchful(struct loop *loop)
 {
-    bool told = false;
-
     while (wake_first(&loop->watchful, 0))
-        told = true;
-    return told;
+        continue;
 }
 
 /* Whether nothing can happen any more, though somebody waits for it. */
 static bool is_deadlocked(const struct loop *loop)
 {
     return !loop->scheduler.ready.first && !timers_count(&loop->timers) &&
-           !loop->n_sources;
+           !loop->n_sources && list_empty(&loop->watchful);
+}
+
+/* Until when there is nothing to do but to wait. */
+static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
+{
+    task_time next;
+
+    if (loop->scheduler.ready.first || !list_empty(&loop->watchful))
+        return now;
+    next = task__timers_next(&loop->timers);
+    return next < limit ? next : limit;
 }
 
 int task__loop_look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
+    task_time until = wait_limit(loop, now, limit);
 
+    if (is_deadlocked(loop))
+        return -EDEADLK;
+    if (until > now || loop->n_sources)
+        now = wait_until(loop, now, until);
     task__timers_fire(&loop->timers, now);
-    if (!loop->scheduler.ready.first && !tell_watchful(loop)) {
-        task_time next = task__timers_next(&loop->timers);
-
-        if (is_deadlocked(loop))
-            return -EDEADLK;
-        now = wait_until(loop, now, next < limit ? next : limit);
-        task__timers_fire(&loop->timers, now);
-    }
+    if (!loop->scheduler.ready.first)
+        tell_watchful(loop);
     loop->is_deadlocked = false;
     set_patience(loop, now);
     task__stats_publish(loop);

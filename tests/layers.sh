@@ -14,11 +14,14 @@ clock stack context timer store
 scheduler.h
 switch
 scheduler.c
-poller waiters cycles
+descriptor waiters cycles nowait
+poller
 loop.h
 report stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier
 timeout group wait gather as condition rwlock once select
+fd file
+reader io socket
 '
 
 cd "$root/src"

@@ -391,6 +391,53 @@ int64_t loop_call_at(task_time when, loop_fn *fn, void *arg);
  */
 int loop_call_cancel(int64_t id);
 
+/**
+ * Call a function whenever a descriptor can be read from.
+ *
+ * It is called once a turn as long as that is so (level-triggered), also when
+ * the other end is closed or there is an error, so that a read tells; in the
+ * turn after it was found out. A former callback of the descriptor's for reading
+ * is replaced. task_close() removes it; a number that is closed in another way
+ * should be removed before.
+ *
+ * @param fd   an open descriptor; the caller's
+ * @param fn   called with @p arg until it is removed
+ *
+ * @return 0, or
+ *         -EBADF   @p fd is not open,
+ *         -EBUSY   a task waits to read from it,
+ *         -EINVAL  @p fn is NULL,
+ *         -ENOMEM  out of memory,
+ *         -ENOSPC  the user has too many descriptors watched by epoll,
+ *         -EPERM   no loop runs here; or it is always ready, as files are.
+ *
+ * Source: asyncio's loop.add_reader
+ */
+int loop_add_reader(int fd, loop_fn *fn, void *arg);
+
+/**
+ * The same when it can be written to.
+ *
+ * Source: asyncio's loop.add_writer
+ */
+int loop_add_writer(int fd, loop_fn *fn, void *arg);
+
+/**
+ * Call it no more, also if it was found ready this turn.
+ *
+ * @return 0, or -ENOENT: there was none.
+ *
+ * Source: asyncio's loop.remove_reader
+ */
+int loop_remove_reader(int fd);
+
+/**
+ * The same for writing.
+ *
+ * Source: asyncio's loop.remove_writer
+ */
+int loop_remove_writer(int fd);
+
 TASK_END_DECLS
 
 #endif

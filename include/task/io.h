@@ -1,0 +1,285 @@
+/*
+ * io.h: descriptors: wait for them, read and write, accept and connect.
+ *
+ * These are the system calls of the same name, but that they suspend the task
+ * where those would block, and return a negative errno. Any descriptor will do,
+ * whoever opened it, blocking or not: the flags of its open file stay as they
+ * are. Sockets, pipes, terminals and the like wait until they are ready; regular
+ * files, which never do, are read and written by a worker thread unless what is
+ * wanted is in memory. None blocks the loop, raises SIGPIPE, returns -EINTR or
+ * touches errno.
+ *
+ * One task may read from a descriptor while another writes to it. A second one
+ * that would wait for the same gets -EBUSY.
+ *
+ * A number that was closed elsewhere, by close(), and opened again, is found
+ * out. But whoever waits for it when it is closed should hear of it at once:
+ * close it by task_close().
+ *
+ * Cancellation. A waiting request is delivered before anything is moved. Bytes
+ * are a grant: a call that has moved some returns their number, and what has
+ * stopped it, a request or an error, comes with the next call.
+ *
+ * To wait for a descriptor may need memory for the first time its number, or a
+ * higher one, is seen: -ENOMEM.
+ *
+ * What every call here may return, besides what its system call does:
+ *
+ *     -EBADF      the number is not open, or was closed while it waited,
+ *     -EBUSY      another task or a callback waits for the same,
+ *     -ECANCELED  a request was waiting, or came before anything was moved,
+ *     -ENOMEM     out of memory,
+ *     -ENOSPC     the user has too many descriptors watched by epoll,
+ *     -EPERM      called outside a task.
+ */
+#ifndef TASK_IO_H
+#define TASK_IO_H
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <task/base.h>
+
+TASK_BEGIN_DECLS
+
+/* Waiting. */
+
+/**
+ * Wait until a descriptor is ready.
+ *
+ * @param fd      any open descriptor; one that is always ready, such as a
+ *                regular file, is so at once
+ * @param events  POLLIN, POLLOUT, POLLPRI or several; 0: for POLLERR and POLLHUP
+ *                alone
+ *
+ * Suspends until one of these has come. A cancel ends it.
+ *
+ * @return those of @p events that have come, and POLLERR and POLLHUP if they
+ *         have; or see above, and
+ *         -EINVAL  @p events has others.
+ *
+ * Source: poll(2); Trio's wait_readable and wait_writable
+ */
+TASK_SUSPENDS int task_wait_fd(int fd, short events);
+
+/**
+ * Close a descriptor, and wake whoever waits for it with -EBADF.
+ *
+ * Callbacks of the descriptor are removed. Whoever closes by close() what
+ * nobody waits for is fine as well.
+ *
+ * May be called anywhere, also outside a task, and does not suspend; a waiting
+ * request stays.
+ *
+ * @return 0, or close()'s error, and then too the descriptor is gone (unless
+ *         it is -EBADF).
+ *
+ * Source: close(2)
+ */
+int task_close(int fd);
+
+/* Bytes. */
+
+/**
+ * Read what there is.
+ *
+ * @param fd   any descriptor
+ * @param buf  room for @p n bytes, which are the caller's all the time
+ * @param n    0: nothing is waited for
+ *
+ * Suspends until something can be read. A cancel ends it.
+ *
+ * @return how many bytes, 0 at the end; or see above.
+ *
+ * Source: read(2)
+ */
+TASK_SUSPENDS ssize_t task_read(int fd, void *buf, size_t n);
+
+/**
+ * Write as much as can be written at once, at least a byte.
+ *
+ * @param buf  @p n bytes, which must stay until it returns
+ * @param n    0: nothing happens
+ *
+ * Suspends until something can be written. A cancel ends it.
+ *
+ * @return how many bytes; or see above, and
+ *         -EPIPE  the other end is closed.
+ *
+ * Source: write(2)
+ */
+TASK_SUSPENDS ssize_t task_write(int fd, const void *buf, size_t n);
+
+/**
+ * task_read() into several buffers.
+ *
+ * @param parts  @p n of them; more than IOV_MAX are left for the next call
+ *
+ * @return as task_read().
+ *
+ * Source: readv(2)
+ */
+TASK_SUSPENDS ssize_t task_readv(int fd, const struct iovec *parts, int n);
+
+/**
+ * task_write() from several buffers.
+ *
+ * @return as task_write().
+ *
+ * Source: writev(2)
+ */
+TASK_SUSPENDS ssize_t task_writev(int fd, const struct iovec *parts, int n);
+
+/**
+ * Read @p n bytes, or all until the end.
+ *
+ * Suspends until all have come. A cancel ends it.
+ *
+ * @return @p n; less at the end, or when a request or an error came after some
+ *         bytes, which then comes with the next call; or as task_read().
+ *
+ * Source: readn() of Stevens, "UNIX Network Programming"
+ */
+TASK_SUSPENDS ssize_t task_read_full(int fd, void *buf, size_t n);
+
+/**
+ * Write @p n bytes.
+ *
+ * Suspends until all are written. A cancel ends it.
+ *
+ * @return @p n; less when a request or an error came after some bytes, which
+ *         then comes with the next call; or as task_write().
+ *
+ * Source: asyncio's sock_sendall
+ */
+TASK_SUSPENDS ssize_t task_write_all(int fd, const void *buf, size_t n);
+
+/**
+ * Read from a place in a file.
+ *
+ * @param fd      a descriptor that can be sought in
+ * @param offset  bytes from the beginning
+ *
+ * Suspends while a worker thread reads. A cancel ends it as long as none has
+ * begun, and else comes next.
+ *
+ * @return as task_read(), and
+ *         -ESPIPE  it cannot be sought in.
+ *
+ * Source: pread(2)
+ */
+TASK_SUSPENDS ssize_t task_pread(int fd, void *buf, size_t n, off_t offset);
+
+/**
+ * Write to a place in a file, as task_pread() reads.
+ *
+ * @return as task_write(), and -ESPIPE.
+ *
+ * Source: pwrite(2)
+ */
+TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
+                                  off_t offset);
+
+/* Messages. */
+
+/**
+ * Receive from a socket.
+ *
+ * @param flags  those of recv(); with MSG_DONTWAIT it does not suspend, and
+ *               returns -EAGAIN where it would. With MSG_WAITALL it is
+ *               task_read_full() that waits for all.
+ *
+ * Suspends until something can be received. A cancel ends it.
+ *
+ * @return how many bytes, 0 at the end of a stream; or see above.
+ *
+ * Source: recv(2)
+ */
+TASK_SUSPENDS ssize_t task_recv(int fd, void *buf, size_t n, int flags);
+
+/**
+ * Send by a socket.
+ *
+ * @param flags  those of send(); MSG_NOSIGNAL is a matter of course, and
+ *               MSG_DONTWAIT is as in task_recv()
+ *
+ * Suspends until something can be sent. A cancel ends it.
+ *
+ * @return how many bytes; or see above.
+ *
+ * Source: send(2)
+ */
+TASK_SUSPENDS ssize_t task_send(int fd, const void *buf, size_t n, int flags);
+
+/**
+ * task_recv(), and tell who has sent it.
+ *
+ * @param addr  room for the sender's address, or NULL
+ * @param len   in: its size; out: that of the address
+ *
+ * Source: recvfrom(2)
+ */
+TASK_SUSPENDS ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
+                                    struct sockaddr *addr, socklen_t *len);
+
+/**
+ * task_send() to an address.
+ *
+ * Source: sendto(2)
+ */
+TASK_SUSPENDS ssize_t task_sendto(int fd, const void *buf, size_t n, int flags,
+                                  const struct sockaddr *addr, socklen_t len);
+
+/**
+ * Receive a message, with addresses, descriptors and the like.
+ *
+ * Source: recvmsg(2)
+ */
+TASK_SUSPENDS ssize_t task_recvmsg(int fd, struct msghdr *message, int flags);
+
+/**
+ * Send a message.
+ *
+ * Source: sendmsg(2)
+ */
+TASK_SUSPENDS ssize_t task_sendmsg(int fd, const struct msghdr *message,
+                                   int flags);
+
+/* Connections. */
+
+/**
+ * Take the next connection of a listening socket.
+ *
+ * Connections that are gone before they were taken are skipped.
+ *
+ * @param addr  room for the peer's address, or NULL
+ * @param len   in: its size; out: that of the address
+ *
+ * Suspends until there is one. A cancel ends it, and then none was taken.
+ *
+ * @return a descriptor, the caller's, non-blocking and closed on exec; or see
+ *         above.
+ *
+ * Source: accept(2)
+ */
+TASK_SUSPENDS int task_accept(int fd, struct sockaddr *addr, socklen_t *len);
+
+/**
+ * Connect a socket.
+ *
+ * The descriptor stays the caller's, whatever comes. After a cancel the system
+ * goes on connecting; to call again waits for that.
+ *
+ * Suspends until it is connected. A cancel ends the waiting.
+ *
+ * @return 0; or see above, and connect()'s errors.
+ *
+ * Source: connect(2)
+ */
+TASK_SUSPENDS int task_connect(int fd, const struct sockaddr *addr,
+                               socklen_t len);
+
+TASK_END_DECLS
+
+#endif

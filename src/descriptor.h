@@ -1,0 +1,130 @@
+/*
+ * What is known of each descriptor that somebody waits for, or has waited for:
+ * a table by number.
+ *
+ * A number is used for one open file after the other, and the library is not
+ * told when one of them is closed. A use has a generation, by which events of
+ * an earlier one are known and ignored. What is believed of a use may be wrong
+ * when the number was closed and opened again meanwhile: kinds are found out by
+ * the errors of the calls, and what the kernel is believed to watch is doubted
+ * by the poller, which looks after those that wait in vain.
+ */
+#ifndef TASK_SRC_DESCRIPTOR_H
+#define TASK_SRC_DESCRIPTOR_H
+
+#include "memory.h"
+#include "scheduler.h"
+
+#include <poll.h>
+
+/* What the number stands for. */
+enum descriptor_kind {
+    DESCRIPTOR_UNKNOWN,
+    DESCRIPTOR_STREAM, /* a stream socket */
+    DESCRIPTOR_SOCKET, /* another one */
+    DESCRIPTOR_PIPE,
+    DESCRIPTOR_FILE, /* a regular file, a folder, a disk: always ready */
+    DESCRIPTOR_OTHER /* a terminal, an eventfd, ... */
+};
+
+/* A way to use a descriptor. */
+enum direction { INCOMING, OUTGOING, DIRECTIONS };
+
+/* Whoever is told each time that something is ready, while it is set. POLLNVAL:
+ * the number is closed, and it is set no more. */
+struct observer {
+    void (*ready)(struct observer *observer, short events);
+    bool
+        is_level; /* tell as long as it is ready, not only when it becomes so */
+};
+
+struct descriptor {
+    int fd;
+    uint32_t generation;
+    struct list waiters; /* each of them for other events */
+    struct observer *observers[DIRECTIONS];
+
+    uint8_t kind;
+    bool drained[DIRECTIONS]; /* to try is vain before the next event */
+    bool hung;                /* one end is closed: to try is never vain */
+    uint8_t streak;           /* calls in a row that did not have to wait */
+
+    /* An error that came after some bytes, and comes next: 0, or negative. */
+    int16_t errors[DIRECTIONS];
+    uint64_t inode; /* of the open file that had one */
+
+    /* The poller's. */
+    uint32_t registered;   /* for what; 0: not at all */
+    struct list_node node; /* in a list of it, or none */
+};
+
+/* A task that waits: for `wanted`, errors and hang-ups. */
+struct descriptor_waiter {
+    struct waiter waiter;
+    short wanted;
+};
+
+enum { DESCRIPTORS_CHUNK = 64 };
+
+struct descriptors {
+    const struct allocator *allocator;
+    struct descriptor **chunks;
+    unsigned n_chunks;
+};
+
+/* The entry of a number, or NULL when it has none. */
+static ALWAYS_INLINE struct descriptor *
+descriptors_find(const struct descriptors *table, int fd)
+{
+    unsigned chunk = (unsigned)fd / DESCRIPTORS_CHUNK;
+
+    if (unlikely(chunk >= table->n_chunks || !table->chunks[chunk]))
+        return NULL;
+    return &table->chunks[chunk][(unsigned)fd % DESCRIPTORS_CHUNK];
+}
+
+/* The same, and make it; -EBADF, -ENOMEM. */
+int task__descriptors_get(struct descriptors *table, int fd,
+                          struct descriptor **descriptor);
+
+void task__descriptors_destroy(struct descriptors *table);
+
+/* The events that somebody waits for. */
+short task__descriptor_wanted(const struct descriptor *descriptor);
+
+/* Whether it is watched as long as it is ready, for callbacks. */
+static inline bool descriptor_is_level(const struct descriptor *descriptor)
+{
+    const struct observer *in = descriptor->observers[INCOMING];
+    const struct observer *out = descriptor->observers[OUTGOING];
+
+    return (in && in->is_level) || (out && out->is_level);
+}
+
+static ALWAYS_INLINE bool
+descriptor_is_idle(const struct descriptor *descriptor)
+{
+    return list_empty(&descriptor->waiters) &&
+           !descriptor->observers[INCOMING] && !descriptor->observers[OUTGOING];
+}
+
+/* Whether somebody waits for any of these events. */
+static ALWAYS_INLINE bool
+descriptor_is_busy(const struct descriptor *descriptor, short events)
+{
+    return unlikely(!descriptor_is_idle(descriptor)) &&
+           (task__descriptor_wanted(descriptor) & events);
+}
+
+/* Something has become ready: tell whoever waits for it. POLLNVAL: the number
+ * is closed. */
+void task__descriptor_ready(struct descriptor *descriptor, short events);
+
+/* The number begins another use: whoever still waits for the former one is
+ * woken with -EBADF. */
+void task__descriptor_renew(struct descriptor *descriptor);
+
+/* Find out its kind, if it is not known. */
+int task__descriptor_classify(struct descriptor *descriptor);
+
+#endif

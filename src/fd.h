@@ -1,0 +1,69 @@
+/*
+ * How a task waits for a descriptor, and makes a system call again and again
+ * until it need not wait.
+ */
+#ifndef TASK_SRC_FD_H
+#define TASK_SRC_FD_H
+
+#include "loop.h"
+
+#include <sys/types.h>
+#include <task/io.h>
+
+/*
+ * A system call that does not block: what it returned, or a negative errno;
+ * -EAGAIN: it has to wait; -EINTR: again at once.
+ */
+typedef ssize_t attempt_fn(struct descriptor *descriptor, void *operation);
+
+/*
+ * errno is kept over every call. Its place is the thread's, which may be another
+ * one when the task goes on: so what touches it after a wait is not inlined into
+ * what did before.
+ */
+static inline void fd_restore_errno(const struct task *self, int saved)
+{
+    *self->scheduler->errno_location = saved;
+}
+
+/* The entry of a number; -EBADF, -ENOMEM. */
+static inline int fd_get(const struct task *self, int fd,
+                         struct descriptor **descriptor)
+{
+    return task__descriptors_get(&loop_of_task(self)->poller->descriptors, fd,
+                                 descriptor);
+}
+
+/*
+ * Suspend until any of these events, or POLLERR or POLLHUP, has come; which
+ * ones. -EBUSY: somebody waits for them already; -EBADF; -ECANCELED; -EPERM: it
+ * cannot be waited for, and is always ready; -ENOMEM, -ENOSPC.
+ */
+int task__fd_wait(struct task *self, struct descriptor *descriptor,
+                  short events, const struct wait_kind *kind);
+
+/* Attempt it until it need not wait. */
+ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
+                         enum direction direction, attempt_fn *attempt,
+                         void *operation, const struct wait_kind *kind);
+
+/* A number that has just been opened by us, and what it is. */
+void task__fd_opened(struct loop *loop, int fd, enum descriptor_kind kind);
+
+/* A number that is going to be closed, or given away. */
+void task__fd_forget(struct loop *loop, int fd);
+
+/* Watch it, or no more; 0, or a negative errno as task__fd_wait. */
+int task__fd_observe(struct loop *loop, struct descriptor *descriptor,
+                     enum direction direction, struct observer *observer);
+void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
+                              enum direction direction);
+
+/* How tasks that read and write wait. The other kinds are for those that have
+ * moved some bytes: a request ends the wait, and comes next. */
+extern const struct wait_kind task__reading;
+extern const struct wait_kind task__writing;
+extern const struct wait_kind task__reading_more;
+extern const struct wait_kind task__writing_more;
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * Reading and writing.
+ */
+#include "fd.h"
+#include "file.h"
+#include "nowait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* What a call reads into, or writes. */
+struct transfer {
+    struct iovec *parts;
+    int n;
+};
+
+static ssize_t result_of(ssize_t result)
+{
+    return likely(result >= 0) ? result : -errno;
+}
+
+static size_t size_of(const struct transfer *transfer)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < transfer->n; i++)
+        size += transfer->parts[i].iov_len;
+    return size;
+}
+
+static bool is_socket(const struct descriptor *descriptor)
+{
+    return descriptor->kind == DESCRIPTOR_STREAM ||
+           descriptor->kind == DESCRIPTOR_SOCKET;
+}
+
+static struct msghdr message_of(const struct transfer *transfer)
+{
+    struct msghdr message = {.msg_iov = transfer->parts,
+                             .msg_iovlen = (size_t)transfer->n};
+
+    return message;
+}
+
+static ssize_t receive(int fd, struct transfer *transfer)
+{
+    struct iovec *part = transfer->parts;
+    struct msghdr message;
+
+    if (likely(transfer->n == 1))
+        return result_of(recv(fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
+    message = message_of(transfer);
+    return result_of(recvmsg(fd, &message, MSG_DONTWAIT));
+}
+
+static ssize_t send_parts(int fd, struct transfer *transfer)
+{
+    struct iovec *part = transfer->parts;
+    struct msghdr message;
+
+    if (likely(transfer->n == 1))
+        return result_of(send(fd, part->iov_base, part->iov_len,
+                              MSG_DONTWAIT | MSG_NOSIGNAL));
+    message = message_of(transfer);
+    return result_of(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/* After a short read of a stream the next one is in vain: whatever comes then is
+ * an event, unless one end is closed. */
+static void note_short(struct descriptor *descriptor, ssize_t result,
+                       size_t size)
+{
+    if (likely(result > 0 && (size_t)result < size &&
+               descriptor->kind == DESCRIPTOR_STREAM))
+        descriptor->drained[INCOMING] = !descriptor->hung;
+}
+
+static ssize_t attempt_read(struct descriptor *descriptor, void *operation)
+{
+    struct transfer *transfer = operation;
+    ssize_t result;
+
+    if (unlikely(!is_socket(descriptor)))
+        return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
+    result = receive(descriptor->fd, transfer);
+    note_short(descriptor, result, size_of(transfer));
+    return result;
+}
+
+static ssize_t attempt_write(struct descriptor *descriptor, void *operation)
+{
+    struct transfer *transfer = operation;
+
+    if (unlikely(!is_socket(descriptor)))
+        return task__nowait_writev(descriptor->fd, transfer->parts,
+                                   transfer->n);
+    return send_parts(descriptor->fd, transfer);
+}
+
+/* A way to move bytes. */
+struct way {
+    enum direction direction;
+    attempt_fn *attempt;
+    ssize_t (*move_file)(struct task *self, int fd, const struct iovec parts[],
+                         int n, off_t offset);
+};
+
+static const struct way READING = {INCOMING, attempt_read, task__file_readv};
+static const struct way WRITING = {OUTGOING, attempt_write, task__file_writev};
+
+static uint64_t inode_of(int fd)
+{
+    struct stat stat;
+
+    return fstat(fd, &stat) ? 0 : (uint64_t)stat.st_ino;
+}
+
+/* An error that came after some bytes is told by the next call. */
+static COLD void keep_error(struct descriptor *descriptor,
+                            enum direction direction, ssize_t error)
+{
+    descriptor->errors[direction] = (int16_t)error;
+    descriptor->inode = inode_of(descriptor->fd);
+}
+
+/* Unless the number has become another open file. */
+static COLD int take_error(struct descriptor *descriptor,
+                           enum direction direction)
+{
+    int error = descriptor->errors[direction];
+
+    descriptor->errors[direction] = 0;
+    return descriptor->inode == inode_of(descriptor->fd) ? error : 0;
+}
+
+/*
+ * What the number is may have changed since it was found out. Files are looked
+ * at each time, since a mistake would park a thread; of others the errors tell:
+ * of a system call that is not for this kind, or of a wait in vain. The latter
+ * has noted that it is always ready.
+ */
+static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
+                               const struct way *way, struct transfer *transfer,
+                               const struct wait_kind *kind)
+{
+    ssize_t result;
+
+    do {
+        descriptor->kind = DESCRIPTOR_UNKNOWN;
+        result = task__descriptor_classify(descriptor);
+        if (result)
+            return result;
+        if (descriptor->kind != DESCRIPTOR_FILE)
+            result = task__fd_perform(self, descriptor, way->direction,
+                                      way->attempt, transfer, kind);
+        if (descriptor->kind == DESCRIPTOR_FILE)
+            return way->move_file(self, descriptor->fd, transfer->parts,
+                                  transfer->n, -1);
+    } while (result == -ENOTSOCK);
+    return result;
+}
+
+/* Move what can be moved at once, or after a wait. */
+static ssize_t move_some(struct task *self, int fd, const struct way *way,
+                         struct transfer *transfer,
+                         const struct wait_kind *kind)
+{
+    struct descriptor *descriptor;
+    ssize_t result = fd_get(self, fd, &descriptor);
+
+    if (unlikely(result))
+        return result;
+    if (unlikely(descriptor->errors[way->direction])) {
+        result = take_error(descriptor, way->direction);
+        if (result)
+            return result;
+    }
+    if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN ||
+                 descriptor->kind == DESCRIPTOR_FILE))
+        return move_other(self, descriptor, way, transfer, kind);
+    result = task__fd_perform(self, descriptor, way->direction, way->attempt,
+                              transfer, kind);
+    if (unlikely(result == -ENOTSOCK || descriptor->kind == DESCRIPTOR_FILE))
+        return move_other(self, descriptor, way, transfer, kind);
+    return result;
+}
+
+/* No bytes: whatever the kind, nothing is waited for. */
+static ssize_t move_none(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+}
+
+static ssize_t move(int fd, const struct way *way, struct iovec parts[], int n)
+{
+    struct transfer transfer = {parts, n < IOV_MAX ? n : IOV_MAX};
+    struct task *self;
+    ssize_t result = task_enter(&self);
+    int saved_errno;
+
+    if (unlikely(result))
+        return result;
+    if (unlikely(n < 0))
+        return -EINVAL;
+    saved_errno = errno;
+    if (likely(size_of(&transfer)))
+        result = move_some(self, fd, way, &transfer,
+                           way == &READING ? &task__reading : &task__writing);
+    else
+        result = move_none(fd);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+ssize_t task_read(int fd, void *buf, size_t n)
+{
+    struct iovec part = {buf, n};
+
+    return move(fd, &READING, &part, 1);
+}
+
+ssize_t task_write(int fd, const void *buf, size_t n)
+{
+    struct iovec part = {(void *)(uintptr_t)buf, n};
+
+    return move(fd, &WRITING, &part, 1);
+}
+
+/* They are read only: the cast is for what they share with reading. */
+static struct iovec *parts_of(const struct iovec *parts)
+{
+    return (struct iovec *)(uintptr_t)parts;
+}
+
+ssize_t task_readv(int fd, const struct iovec *parts, int n)
+{
+    return move(fd, &READING, parts_of(parts), n);
+}
+
+ssize_t task_writev(int fd, const struct iovec *parts, int n)
+{
+    return move(fd, &WRITING, parts_of(parts), n);
+}
+
+/* Once something was moved, an error and a request come next. */
+static ssize_t finish(const struct task *self, int fd, const struct way *way,
+                      size_t moved, ssize_t result)
+{
+    struct descriptor *descriptor;
+
+    if (!moved)
+        return result;
+    if (result < 0 && result != -ECANCELED && !fd_get(self, fd, &descriptor))
+        keep_error(descriptor, way->direction, result);
+    return (ssize_t)moved;
+}
+
+static ssize_t move_all(int fd, const struct way *way, char *buf, size_t n,
+                        const struct wait_kind *first,
+                        const struct wait_kind *more)
+{
+    struct task *self;
+    ssize_t result = task_enter(&self);
+    size_t moved = 0;
+    int saved_errno;
+
+    if (result)
+        return result;
+    saved_errno = errno;
+    if (!n)
+        result = move_none(fd);
+    while (moved < n) {
+        struct iovec part = {buf + moved, n - moved};
+        struct transfer transfer = {&part, 1};
+
+        result = move_some(self, fd, way, &transfer, moved ? more : first);
+        if (result <= 0)
+            break;
+        moved += (size_t)result;
+    }
+    result = finish(self, fd, way, moved, result);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+ssize_t task_read_full(int fd, void *buf, size_t n)
+{
+    return move_all(fd, &READING, buf, n, &task__reading, &task__reading_more);
+}
+
+ssize_t task_write_all(int fd, const void *buf, size_t n)
+{
+    return move_all(fd, &WRITING, (char *)(uintptr_t)buf, n, &task__writing,
+                    &task__writing_more);
+}
+
+static ssize_t move_at(int fd, const struct way *way, void *buf, size_t n,
+                       off_t offset)
+{
+    struct iovec part = {buf, n};
+    struct task *self;
+    ssize_t result = task_enter(&self);
+    int saved_errno;
+
+    if (result)
+        return result;
+    if (offset < 0)
+        return -EINVAL;
+    saved_errno = errno;
+    result = way->move_file(self, fd, &part, 1, offset);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+ssize_t task_pread(int fd, void *buf, size_t n, off_t offset)
+{
+    return move_at(fd, &READING, buf, n, offset);
+}
+
+ssize_t task_pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+    return move_at(fd, &WRITING, (void *)(uintptr_t)buf, n, offset);
+}

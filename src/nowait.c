@@ -1,0 +1,109 @@
+/*
+ * Reading and writing after asking whether it would wait.
+ *
+ * Between the question and the call another process may read what was there,
+ * or fill what was free: that POSIX offers nothing better for an open file whose
+ * flags have to stay as they are.
+ */
+#include "nowait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What a terminal takes without waiting when it says that it takes something. */
+enum { TERMINAL_ROOM = 256 };
+
+/* 0: something would come at once; -EAGAIN. */
+static int ask(int fd, short events)
+{
+    struct pollfd now = {.fd = fd, .events = events};
+
+    if (poll(&now, 1, 0) < 0)
+        return -errno;
+    return now.revents ? 0 : -EAGAIN;
+}
+
+ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n)
+{
+    int error = ask(fd, POLLIN);
+    ssize_t result;
+
+    if (error)
+        return error;
+    result = readv(fd, parts, n);
+    return result < 0 ? -errno : result;
+}
+
+/* How much may be written at once where POLLOUT was told; 0: any amount. */
+static size_t room_of(int fd)
+{
+    struct stat stat;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags >= 0 && (flags & O_NONBLOCK))
+        return 0;
+    return !fstat(fd, &stat) && S_ISFIFO(stat.st_mode) ? PIPE_BUF
+                                                       : TERMINAL_ROOM;
+}
+
+static ssize_t write_parts(int fd, const struct iovec parts[], int n)
+{
+    size_t room = room_of(fd);
+    ssize_t result;
+
+    while (n && !parts->iov_len) {
+        parts++;
+        n--;
+    }
+    if (room && n)
+        result = write(fd, parts->iov_base,
+                       parts->iov_len < room ? parts->iov_len : room);
+    else
+        result = writev(fd, parts, n);
+    return result < 0 ? -errno : result;
+}
+
+static bool sigpipe_is_pending(void)
+{
+    sigset_t pending;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE);
+}
+
+ssize_t task__nowait_quietly(int fd, const struct iovec parts[], int n,
+                             ssize_t (*write)(int fd,
+                                              const struct iovec parts[],
+                                              int n))
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t sigpipe;
+    sigset_t before;
+    bool was_pending;
+    ssize_t result;
+
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+    was_pending = sigismember(&before, SIGPIPE) && sigpipe_is_pending();
+    result = write(fd, parts, n);
+    if (result == -EPIPE && !was_pending)
+        sigtimedwait(&sigpipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+ssize_t task__nowait_ask_writev(int fd, const struct iovec parts[], int n)
+{
+    int error = ask(fd, POLLOUT);
+
+    return error ? error : task__nowait_quietly(fd, parts, n, write_parts);
+}

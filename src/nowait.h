@@ -1,0 +1,30 @@
+/*
+ * Reading and writing what is not a socket without waiting, whatever the flags
+ * of the open file are, which others may share; and without SIGPIPE.
+ *
+ * What was moved, 0 at the end, or a negative errno: -EAGAIN: it would have to
+ * wait.
+ */
+#ifndef TASK_SRC_NOWAIT_H
+#define TASK_SRC_NOWAIT_H
+
+#include "base.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+ssize_t task__nowait_readv(int fd, const struct iovec parts[], int n);
+ssize_t task__nowait_writev(int fd, const struct iovec parts[], int n);
+
+/* The same for every system: by asking first whether it would wait. */
+ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n);
+ssize_t task__nowait_ask_writev(int fd, const struct iovec parts[], int n);
+
+/* Write with SIGPIPE held back. */
+ssize_t task__nowait_quietly(int fd, const struct iovec parts[], int n,
+                             ssize_t (*write_parts)(int fd,
+                                                    const struct iovec parts[],
+                                                    int n));
+
+#endif

@@ -56,9 +56,10 @@
  * sets no timer.
  *
  * Threads. A loop belongs to the thread that runs it; several threads may run
- * one each. Only loop_get_stats() may be called from elsewhere. After fork no
- * loop is current in the child, which may run new ones; an inherited one may
- * only be freed.
+ * one each. Only loop_remote_*() and loop_get_stats() may be called from
+ * elsewhere; what blocks runs in worker threads (thread.h). After fork no loop
+ * is current in the child, which may run new ones, with workers of its own; an
+ * inherited one may only be freed.
  *
  * Inside a task. errno and the floating-point control words are the task's own;
  * the signal mask is the thread's. longjmp() and C++ exceptions may not leave
@@ -78,6 +79,7 @@
 #include <task/select.h>
 #include <task/several.h>
 #include <task/sync.h>
+#include <task/thread.h>
 #include <task/time.h>
 
 #endif

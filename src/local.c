@@ -11,6 +11,9 @@ struct local_value {
     void *value;
 };
 
+/* Whose job this worker thread does; it is parked meanwhile. */
+static THREAD_LOCAL const struct task *lender;
+
 /* What points to the value of a local; or the end of the list. */
 static struct local_value **find(struct task *task,
                                  const struct task_local *local)
@@ -22,12 +25,19 @@ static struct local_value **find(struct task *task,
     return at;
 }
 
+void task__locals_lend(const struct task *task)
+{
+    lender = task;
+}
+
 void *task_local_get(const struct task_local *local)
 {
-    struct task *self = scheduler_self();
-    struct local_value *found = self ? *find(self, local) : NULL;
+    const struct task *self = scheduler_current() ? scheduler_self() : lender;
+    const struct local_value *value = self ? self->locals : NULL;
 
-    return found ? found->value : NULL;
+    while (value && value->local != local)
+        value = value->next;
+    return value ? value->value : NULL;
 }
 
 static int put(struct task *task, const struct task_local *local, void *value)

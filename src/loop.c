@@ -124,6 +124,8 @@ static void destroy(struct loop *loop)
         task__descriptors_destroy(&loop->poller->descriptors);
     }
     memory_free(&allocator, loop->poller);
+    if (loop->inbox)
+        task__inbox_release(loop->inbox);
     memory_free(&allocator, loop);
 }
 
@@ -157,6 +159,8 @@ struct loop *loop_new(const struct loop_options *options)
 static void abandon(struct loop *loop)
 {
     loop->poller->backend->destroy(loop->poller);
+    if (loop->inbox)
+        task__inbox_abandon(loop->inbox);
 }
 
 int loop_free(struct loop *loop)
@@ -175,11 +179,24 @@ int loop_free(struct loop *loop)
     task__loop_shut_down(loop);
     if (loop_is_inherited(loop))
         return -EPERM;
+    task__workers_finish(loop);
+    task__remotes_refuse(loop);
     loop->freed = true;
     loop->wants_alarm = false;
     destroy(loop);
     task__scheduler_current = NULL;
     return 0;
+}
+
+int task__loop_open_inbox(struct loop *loop)
+{
+    int error = 0;
+
+    if (!loop->inbox)
+        error = task__inbox_open(&loop->inbox, loop->poller);
+    if (!error)
+        inbox_set_thread(loop->inbox, this_thread());
+    return error;
 }
 
 int loop_run(task_fn *fn, void *arg)

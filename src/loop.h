@@ -5,6 +5,7 @@
 #define TASK_SRC_LOOP_H
 
 #include "clock.h"
+#include "inbox.h"
 #include "memory.h"
 #include "poller.h"
 #include "scheduler.h"
@@ -38,6 +39,16 @@ struct published_stats {
     uintptr_t words[sizeof(struct loop_stats) / sizeof(uintptr_t)];
 };
 
+/* What worker threads do. */
+enum lane { LANE_NAMES, LANE_FILES, LANE_USERS, N_LANES };
+
+/* A loop's part of a lane, which the pool's mutex guards: so many of its jobs
+ * are at work or next, the others wait. */
+struct lane_share {
+    size_t n_admitted;
+    struct list waiting;
+};
+
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
     struct clock clock;
@@ -65,6 +76,13 @@ struct loop {
      * while there is a job, virtual time stands still. */
     size_t n_sources;
     size_t n_jobs; /* of these: at work in other threads */
+
+    /* What comes from other threads; NULL: nothing has been able to so far. */
+    struct inbox *inbox;
+    size_t n_calls;          /* posted, and in the ready queue now */
+    struct list remote_runs; /* begun, and waited for */
+    struct lane_share shares[N_LANES];
+    bool has_workers; /* it has had a job */
     uint64_t last_id;
 
     bool running;
@@ -106,6 +124,12 @@ static inline bool loop_is_inherited(const struct loop *loop)
     return loop->forks != task__loop_forks;
 }
 
+/* What the current thread is known by, among those that there are. */
+static inline const void *this_thread(void)
+{
+    return &task__scheduler_current;
+}
+
 /*
  * The error hook and a local's functions run on whatever stack calls for them,
  * like callbacks: no task is current, and none may be started at once.
@@ -140,6 +164,9 @@ void task__loop_leave(struct loop *loop);
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
+/* loop.c: have an inbox, or say why there is none. */
+int task__loop_open_inbox(struct loop *loop);
+
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);
 
@@ -164,6 +191,9 @@ struct task **task__all_live(struct loop *loop);
 bool task__locals_inherit(struct task *child, const struct task *creator);
 void task__locals_destroy(struct task *task);
 
+/* What the task of a worker's job has is seen in that thread; NULL: no more. */
+void task__locals_lend(const struct task *task);
+
 /* lock.c */
 void task__locks_abandon(struct task *task);
 
@@ -172,6 +202,12 @@ void task__forget_callbacks(struct task *task);
 
 /* callback.c */
 void task__callbacks_destroy(struct loop *loop);
+
+/* remote.c: those that wait for a task of a loop that is no more. */
+void task__remotes_refuse(struct loop *loop);
+
+/* worker.c: wait for the jobs that are left; and be done with the pool. */
+void task__workers_finish(struct loop *loop);
 
 /* report.c */
 void task__report(struct loop *loop, struct loop_error *error);

@@ -45,6 +45,8 @@ struct poller_backend {
     /* Have waits end when another thread makes this descriptor readable, which
      * is not read from here: 0, or a negative errno. */
     int (*wake_by)(struct poller *poller, int fd);
+    bool
+        wakes_by_edge; /* each write ends a wait, once; else it has to be read */
 
     /* A descriptor that is readable from `until` on, and whenever something has
      * happened; a negative errno; -ENOTSUP. */

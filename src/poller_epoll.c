@@ -366,6 +366,7 @@ const struct poller_backend task__poller_epoll = {
     .unwatch = unwatch,
     .wait = wait_until,
     .wake_by = wake_by,
+    .wakes_by_edge = true,
     .fd = fd,
     .alarm = alarm_at,
 };

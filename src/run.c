@@ -24,7 +24,21 @@ int task__loop_enter(struct loop *loop)
     loop->looked_at = task__clock_now(&loop->clock);
     loop->looked_at_tick = clock_ticks();
     loop->woke_at = loop->looked_at;
+    if (loop->inbox)
+        inbox_set_thread(loop->inbox, this_thread());
     return 0;
+}
+
+/* From now on posts wake the loop. False: there is one already. */
+static bool may_sleep(struct loop *loop)
+{
+    return !loop->inbox || task__inbox_sleep(loop->inbox);
+}
+
+/* Whether there are posts. */
+static bool is_stirred(const struct loop *loop)
+{
+    return loop->inbox && inbox_is_stirred(loop->inbox);
 }
 
 /* Have loop_fd tell when the next turn is due. */
@@ -33,7 +47,7 @@ static void set_alarm(struct loop *loop)
     task_time next = task__timers_next(&loop->timers);
 
     if (loop->scheduler.ready.first ||
-        (loop->clock.is_virtual && next != TASK_FOREVER))
+        (loop->clock.is_virtual && next != TASK_FOREVER) || !may_sleep(loop))
         next = 0;
     loop->poller->backend->alarm(loop->poller, next);
 }
@@ -84,7 +98,8 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 
     if (loop->n_sources)
         backend->wait(loop->poller, 0, 0);
-    if (loop->scheduler.ready.first || until <= loop->clock.now)
+    if (loop->scheduler.ready.first || until <= loop->clock.now ||
+        is_stirred(loop))
         return loop->clock.now;
     if (loop->n_jobs || (until == TASK_FOREVER && loop->n_sources))
         backend->wait(loop->poller, 0, TASK_FOREVER);
@@ -98,6 +113,8 @@ static task_time wait_until(struct loop *loop, task_time now, task_time until)
 {
     struct poller *poller = loop->poller;
 
+    if (until > now && !may_sleep(loop))
+        until = now;
     loop->polls++;
     if (loop->clock.is_virtual)
         return wait_virtually(loop, until);
@@ -139,12 +156,17 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 int task__loop_look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
-    task_time until = wait_limit(loop, now, limit);
+    task_time until;
 
+    if (is_stirred(loop))
+        task__inbox_run(loop->inbox);
+    until = wait_limit(loop, now, limit);
     if (is_deadlocked(loop))
         return -EDEADLK;
     if (until > now || loop->n_sources)
         now = wait_until(loop, now, until);
+    if (loop->inbox)
+        task__inbox_run(loop->inbox);
     task__timers_fire(&loop->timers, now);
     if (!loop->scheduler.ready.first)
         tell_watchful(loop);
@@ -290,7 +312,8 @@ task_time loop_next_timeout(const struct loop *loop)
 
     if (!loop || loop_is_inherited(loop))
         return TASK_FOREVER;
-    if (loop->scheduler.ready.first || loop->scheduler.batch)
+    if (loop->scheduler.ready.first || loop->scheduler.batch ||
+        is_stirred(loop))
         return 0;
     next = task__timers_next(timers);
     if (next == TASK_FOREVER)

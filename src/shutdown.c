@@ -27,13 +27,8 @@ static bool ask_to_end(struct loop *loop, bool daemons)
  * may need; daemons last. Those that nothing can wake, and those that are there
  * when the time is up, are dropped.
  */
-void task__loop_shut_down(struct loop *loop)
+static void end_tasks(struct loop *loop, task_time limit)
 {
-    task_time timeout = loop->options.shutdown_timeout;
-    task_time limit = timeout > 0
-                          ? clock_after(task__clock_now(&loop->clock), timeout)
-                          : TASK_FOREVER;
-
     while (loop->n_tasks) {
         int status = 0;
 
@@ -52,4 +47,30 @@ void task__loop_shut_down(struct loop *loop)
         if (task__clock_now(&loop->clock) >= limit)
             return;
     }
+}
+
+/*
+ * What other threads have posted so far is run, and they are refused from now
+ * on: those that would post for ever do not keep the loop from its end.
+ */
+static void run_last_calls(struct loop *loop)
+{
+    task__inbox_close(loop->inbox);
+    while (loop->n_calls && !loop_is_inherited(loop))
+        task__scheduler_run_batch(&loop->scheduler);
+}
+
+void task__loop_shut_down(struct loop *loop)
+{
+    task_time timeout = loop->options.shutdown_timeout;
+    task_time limit = timeout > 0
+                          ? clock_after(task__clock_now(&loop->clock), timeout)
+                          : TASK_FOREVER;
+
+    end_tasks(loop, limit);
+    if (!loop->inbox || loop_is_inherited(loop))
+        return;
+    run_last_calls(loop);
+    if (!loop_is_inherited(loop))
+        end_tasks(loop, limit);
 }

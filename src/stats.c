@@ -30,6 +30,7 @@ static void count(const struct loop *loop, struct loop_stats *stats)
         .parked = scheduler->n_parked,
         .ready = loop->n_tasks - scheduler->n_parked - running + loop->n_queued,
         .timers = timers_count(&loop->timers),
+        .jobs = loop->n_jobs,
         .turns = scheduler->turns,
         .switches = scheduler->switches,
         .polls = loop->polls,

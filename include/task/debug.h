@@ -148,7 +148,7 @@ struct loop_stats {
     /** Descriptors that a task or a callback waits for; 0 in this version. */
     size_t watched_fds;
 
-    /** Jobs of worker threads, waiting or under way; 0 in this version. */
+    /** Jobs of worker threads, waiting or under way. */
     size_t jobs;
 
     /** Since the loop was made: turns; switches into a task; looks at

@@ -88,8 +88,8 @@ struct loop_options {
      *  acted on. */
     bool handle_sigint;
 
-    /** The largest number of worker threads; 0: chosen by the library. Not acted
-     *  on. */
+    /** The largest number of jobs that worker threads do for this loop at once,
+     *  in each lane (thread.h); 0: 32. */
     unsigned worker_threads;
 
     /** How to ask the kernel. */

@@ -30,9 +30,10 @@
  */
 #define SHORT_WAIT (5 * TASK_MILLISECOND)
 
-/* How long those that wait are left alone. */
-#define DOUBT_TICK (5 * TASK_MILLISECOND)
-enum { BUSY_TICKS = 200 };
+/* How long those that wait are left alone: for a tick, while all is silent. */
+#define SILENT_TICK (5 * TASK_MILLISECOND)
+#define BUSY_TICK (20 * TASK_MILLISECOND)
+enum { BUSY_TICKS = 50 };
 
 enum { EVENTS = 256 };
 
@@ -226,7 +227,7 @@ static void tick(struct epoll_poller *self, task_time now)
     self->has_heard = false;
     if (!is_busy)
         look_after_old(self);
-    self->doubt_at = now + DOUBT_TICK;
+    self->doubt_at = now + (is_busy ? BUSY_TICK : SILENT_TICK);
 }
 
 static bool has_doubts(const struct epoll_poller *self)
@@ -330,7 +331,7 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     if (!has_doubts(self))
         self->doubt_at = TASK_FOREVER;
     else if (self->doubt_at == TASK_FOREVER)
-        self->doubt_at = now + DOUBT_TICK;
+        self->doubt_at = now + SILENT_TICK;
     n = wait_for(self, events, now,
                  until < self->doubt_at ? until : self->doubt_at);
     for (int i = 0; i < n; i++)

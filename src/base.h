@@ -73,6 +73,19 @@
 #define READ_TICKS(ticks) ((ticks) = 0)
 #endif
 
+/*
+ * Put a script of gdb's into the program, where gdb finds it: the section, a 4
+ * ("Python, the text itself"), a name in a line, the text.
+ */
+#if defined(__ELF__)
+#define EMBED_GDB_SCRIPT(path)                                                 \
+    __asm__(".pushsection \".debug_gdb_scripts\", \"MS\", %progbits, 1\n"      \
+            ".byte 4\n.ascii \"task-gdb.py\\n\"\n.incbin \"" path              \
+            "\"\n.byte 0\n.popsection");
+#else
+#define EMBED_GDB_SCRIPT(path)
+#endif
+
 /* The text of an errno: NULL or a general one if it is unknown. */
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
 #define ERRNO_TEXT(error) strerrordesc_np(error) /* for any thread */

@@ -18,6 +18,9 @@ struct context {
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
+/* What a debugger has to know of it. */
+#define CONTEXT_FIELDS(field) field(sp) field(fp) field(resume)
+
 static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
     register struct context *x0 __asm__("x0") = from;

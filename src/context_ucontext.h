@@ -26,6 +26,9 @@ struct context {
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
+/* What a debugger has to know of it. */
+#define CONTEXT_FIELDS(field) field(sp)
+
 void task__context_jump(struct context *from, struct context *to);
 
 static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)

@@ -27,6 +27,9 @@ struct context {
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
+/* What a debugger has to know of it. */
+#define CONTEXT_FIELDS(field) field(sp) field(fp) field(resume)
+
 #define CONTEXT_HAS_MODES 1
 enum { X87_PLAIN = 0x037f };
 

@@ -3,6 +3,8 @@
  */
 #include "loop.h"
 
+#include "debugger.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@ static void note_fork(void)
 
 static void watch_forks(void)
 {
+    task__debugger_watch_forks();
     pthread_atfork(NULL, NULL, note_fork);
 }
 
@@ -146,8 +149,10 @@ struct loop *loop_new(const struct loop_options *options)
     loop = memory_get(&allocator, sizeof *loop);
     if (loop && init(loop, options, &allocator)) {
         destroy(loop);
-        loop = NULL;
+        return NULL;
     }
+    if (loop)
+        task__debugger_add(loop);
     return loop;
 }
 
@@ -183,6 +188,7 @@ int loop_free(struct loop *loop)
     task__remotes_refuse(loop);
     loop->freed = true;
     loop->wants_alarm = false;
+    task__debugger_remove(loop);
     destroy(loop);
     task__scheduler_current = NULL;
     return 0;

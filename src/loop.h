@@ -51,6 +51,7 @@ struct lane_share {
 
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
+    struct list_node node;      /* in the list of all loops: see debugger.h */
     struct clock clock;
     struct timers timers;
     struct loop_options options;

@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A chunk: this header, then objects. */
-struct chunk {
-    struct list_node node;
-    char *first;
-};
-
 void *task__memory_libc(void *pointer, size_t size, void *arg)
 {
     (void)arg;

@@ -56,6 +56,12 @@ void task__blocks_destroy(struct blocks *blocks);
 
 enum { POOL_SPARE = 32 << 20, POOL_CHUNK = 16 << 10 };
 
+/* This header, then objects. */
+struct chunk {
+    struct list_node node;
+    char *first;
+};
+
 struct pool {
     const struct allocator *allocator;
     size_t align;

@@ -28,15 +28,6 @@ enum { SLAB_FIRST = 16, SLAB_LAST = 512, SLAB_BYTES = 64 << 20 };
  */
 enum { COLORS = 16, COLOR_STEP = 64, COLORS_SIZE = COLORS * COLOR_STEP };
 
-struct stack_slab {
-    struct list_node node;
-    struct stacks *stacks;
-    char *base;
-    size_t length;
-    size_t n_cold;
-    struct stack stack[];
-};
-
 static size_t stride(const struct stacks *stacks)
 {
     return stacks->page + stacks->size + stacks->page;

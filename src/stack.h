@@ -40,6 +40,15 @@ struct stack {
     bool warm; /* whether its contents are those that it was given back with */
 };
 
+struct stack_slab {
+    struct list_node node;
+    struct stacks *stacks;
+    char *base;
+    size_t length; /* how many stacks */
+    size_t n_cold;
+    struct stack stack[];
+};
+
 struct stacks {
     const struct allocator *allocator;
     size_t size; /* of one, usable: what was asked for, rounded up to pages */

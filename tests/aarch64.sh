@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The library, the examples and smoke.c, compiled for AArch64, run under qemu,
-# with both kinds of switches.
+# with both kinds of switches. gdb looks at a core of such a program.
 . "$(dirname "$0")/support/common.sh"
 
 compiler=aarch64-linux-gnu-gcc
@@ -21,5 +21,7 @@ for context in native ucontext; do
     cmake --build "$cross" -j2 >"$tmp/log" 2>&1 || { cat "$tmp/log"; false; }
     "$qemu" "$cross/tests/smoke" || fail "$context: smoke"
     LAUNCHER=$qemu "$root/tests/examples.sh" "$cross" || fail "$context: examples"
+    LAUNCHER=$qemu GDB=gdb-multiarch CC=$compiler CFLAGS=-static \
+        "$root/tests/gdb_tasks.sh" "$cross" || (($? == 77)) || fail "$context: gdb"
     echo "$context: fine"
 done

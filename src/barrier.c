@@ -1,6 +1,7 @@
 /*
  * Barriers: the last to come wakes the others, each with its place.
  */
+#include "text.h"
 #include "waiters.h"
 
 #include <errno.h>
@@ -22,8 +23,18 @@ static void refuse(struct waiter *waiter, struct task_chain *requests)
     waiter_refuse(leave(waiter));
 }
 
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_barrier *barrier =
+        container_of(waiters_of(waiter), const struct task_barrier, waiters);
+
+    task__text_add(text, "barrier %p, %u of %u there", (const void *)barrier,
+                   (unsigned)barrier->n_waiting, barrier->parties);
+}
+
 static const struct wait_kind WAITING = {
-    .verb = "waiting at a barrier",
+    .verb = "waiting at",
+    .describe = describe,
     .cancel = refuse,
     .choose = leave,
 };

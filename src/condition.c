@@ -2,10 +2,22 @@
  * Conditions: the lock is released, and taken back whatever ended the wait.
  */
 #include "lock.h"
+#include "text.h"
 
 #include <errno.h>
 
-static const struct wait_kind WAITING = {.verb = "waiting on a condition"};
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_condition *condition =
+        container_of(waiters_of(waiter), const struct task_condition, waiters);
+
+    task__text_add(text, "condition %p", (const void *)condition);
+}
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting on",
+    .describe = describe,
+};
 
 /* Why the caller cannot wait; 0 and the caller: it can. Whoever owns no lock is
  * told, and keeps a request that waits. */

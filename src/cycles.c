@@ -75,17 +75,30 @@ static void look_below(struct task *task, void *arg)
         search->lowest = suspect->lowest;
 }
 
+/* The first in the order of creation; NULL: they are all daemons. */
+static struct suspect *find_leader(struct suspect *top,
+                                   const struct suspect *last)
+{
+    struct suspect *leader = NULL;
+
+    for (struct suspect *at = top; at != last->below; at = at->below)
+        if (!at->task->daemon && (!leader || at < leader))
+            leader = at;
+    return leader;
+}
+
 /* The pile down to this one is a component. */
 static void take_component(struct search *search, struct suspect *last)
 {
-    bool is_cycle = search->pile != last;
+    struct suspect *leader =
+        search->pile != last ? find_leader(search->pile, last) : NULL;
     struct suspect *suspect;
 
     do {
         suspect = search->pile;
         search->pile = suspect->below;
         suspect->is_in_pile = false;
-        suspect->is_in_cycle = is_cycle;
+        suspect->leader = leader;
     } while (suspect != last);
 }
 
@@ -114,4 +127,44 @@ void task__cycles_find(struct suspect suspects[], size_t n)
         else
             enter(&search, suspect);
     }
+}
+
+/* The first in the same cycle that one waits for. */
+struct step {
+    struct search search;
+    const struct suspect *from;
+    struct suspect *to;
+};
+
+static void look_around(struct task *task, void *arg)
+{
+    struct step *step = arg;
+    struct suspect *suspect = step->to ? NULL : find(&step->search, task->id);
+
+    if (suspect && suspect->leader == step->from->leader)
+        step->to = suspect;
+}
+
+struct suspect *task__cycle_next(struct suspect suspects[], size_t n,
+                                 const struct suspect *suspect)
+{
+    struct step step = {.search = {.suspects = suspects, .n = n},
+                        .from = suspect};
+    const struct waiter *waiter = suspect->task->waiter;
+
+    waiter->kind->each_awaited(waiter, look_around, &step);
+    assert(step.to);
+    return step.to;
+}
+
+struct suspect *task__cycle_begin(struct suspect suspects[], size_t n,
+                                  struct suspect *leader)
+{
+    struct suspect *at = leader;
+
+    while (!at->is_met) {
+        at->is_met = true;
+        at = task__cycle_next(suspects, n, at);
+    }
+    return at;
 }

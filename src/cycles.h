@@ -14,7 +14,8 @@
 /* A task that may be in a cycle. */
 struct suspect {
     struct task *task;
-    bool is_in_cycle;
+    struct suspect *leader; /* the first of its cycle; NULL: it is in none */
+    bool is_met;            /* by task__cycle_begin */
 
     /* Of the search alone. */
     struct list_node node; /* until it is left */
@@ -24,7 +25,19 @@ struct suspect {
     bool is_in_pile;
 };
 
-/* Find out who is in a cycle. All is zero but the tasks, whose ids ascend. */
+/*
+ * Find out who is in a cycle. All is zero but the tasks, whose ids ascend.
+ *
+ * Those who can reach each other are taken for one cycle; daemons alone are none.
+ */
 void task__cycles_find(struct suspect suspects[], size_t n);
+
+/* One that a walk from the leader of a cycle comes back to; once for each. */
+struct suspect *task__cycle_begin(struct suspect suspects[], size_t n,
+                                  struct suspect *leader);
+
+/* The next on that walk: the first in the cycle that this one waits for. */
+struct suspect *task__cycle_next(struct suspect suspects[], size_t n,
+                                 const struct suspect *suspect);
 
 #endif

@@ -1,12 +1,24 @@
 /*
  * Events: set, or a queue of those that wait until it is.
  */
+#include "text.h"
 #include "waiters.h"
 
 #include <errno.h>
 #include <task/sync.h>
 
-static const struct wait_kind WAITING = {.verb = "waiting for an event"};
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_event *event =
+        container_of(waiters_of(waiter), const struct task_event, waiters);
+
+    task__text_add(text, "event %p", (const void *)event);
+}
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for",
+    .describe = describe,
+};
 
 int task_event_wait(struct task_event *event)
 {

@@ -251,7 +251,7 @@ static void name_children(const struct waiter *waiter, visit_fn *visit,
 }
 
 static const struct wait_kind ENDING = {
-    .verb = "waiting for the children of its group",
+    .verb = "ending a group with",
     .cancel = pass_on,
     .each_awaited = name_children,
     .needs_all = true,

@@ -22,20 +22,6 @@ static int compare_ids(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-struct task **task__all_live(struct loop *loop)
-{
-    struct task **tasks = memory_get(
-        &loop->allocator, (loop->n_tasks + 1) * sizeof(struct task *));
-    struct task *task = NULL;
-
-    if (!tasks)
-        return NULL;
-    for (size_t i = 0; (task = task__next_live(loop, task)); i++)
-        tasks[i] = task;
-    qsort(tasks, loop->n_tasks, sizeof(struct task *), compare_ids);
-    return tasks;
-}
-
 /* Let the task at @p i sink to its place in a heap whose latest is at 0. */
 static void sink(struct task *tasks[], size_t n, size_t i)
 {
@@ -51,28 +37,43 @@ static void sink(struct task *tasks[], size_t n, size_t i)
     }
 }
 
-size_t task_all(struct task *out[], size_t n)
+/* The first n are a heap, once there are more. */
+static void put(struct task *out[], size_t n, size_t n_out, struct task *task)
 {
-    struct loop *loop = loop_current();
+    if (n_out < n) {
+        out[n_out] = task;
+        return;
+    }
+    if (n_out == n)
+        for (size_t i = n / 2; i--;)
+            sink(out, n, i);
+    if (n && task->id < out[0]->id) {
+        out[0] = task;
+        sink(out, n, 0);
+    }
+}
+
+size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
+                       accept_fn *accept, void *arg)
+{
     struct task *task = NULL;
     size_t n_out = 0;
 
+    while ((task = task__next_live(loop, task)))
+        if (!accept || accept(task, arg))
+            put(out, n, n_out++, task);
+    if (n && n_out)
+        qsort(out, n < n_out ? n : n_out, sizeof(struct task *), compare_ids);
+    return n_out;
+}
+
+size_t task_all(struct task *out[], size_t n)
+{
+    struct loop *loop = loop_current();
+
     if (!loop)
         return 0;
-    while (n_out < n && (task = task__next_live(loop, task)))
-        out[n_out++] = task;
-    if (n_out < loop->n_tasks) { /* no room: the earliest stay */
-        for (size_t i = n / 2; i--;)
-            sink(out, n, i);
-        while (n && (task = task__next_live(loop, task)))
-            if (task->id < out[0]->id) {
-                out[0] = task;
-                sink(out, n, 0);
-            }
-    }
-    if (n_out)
-        qsort(out, n_out, sizeof(struct task *), compare_ids);
-    return loop->n_tasks;
+    return n ? task__pick_live(loop, out, n, NULL, NULL) : loop->n_tasks;
 }
 
 static bool has_stack(const struct task *task)

@@ -4,6 +4,7 @@
 #include "lock.h"
 
 #include "loop.h"
+#include "text.h"
 
 #include <errno.h>
 
@@ -15,12 +16,23 @@ static void name_owner(const struct waiter *waiter, visit_fn *visit, void *arg)
     visit(lock->owner, arg);
 }
 
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_lock *lock =
+        container_of(waiters_of(waiter), const struct task_lock, waiters);
+
+    task__text_add(text, "lock %p held by ", (const void *)lock);
+    task__text_add_task(text, lock->owner);
+}
+
 static const struct wait_kind ACQUIRING = {
-    .verb = "acquiring a lock held by",
+    .verb = "acquiring",
+    .describe = describe,
     .each_awaited = name_owner,
 };
 static const struct wait_kind TAKING_BACK = {
-    .verb = "acquiring again a lock held by",
+    .verb = "acquiring again",
+    .describe = describe,
     .cancel = waiter_defer,
     .each_awaited = name_owner,
 };

@@ -90,11 +90,13 @@ struct loop {
     bool freed;    /* no task can be made any more */
     bool stopping; /* the run returns when the batch has ended */
     bool debug;
-    bool is_deadlocked; /* and that was reported */
-    bool in_report;     /* the error hook is at work */
-    bool is_aside;      /* a function of the user's runs on any stack */
-    bool wants_alarm;   /* somebody polls loop_fd */
-    unsigned forks;     /* of this process, when the loop was made */
+    bool is_deadlocked;   /* and that was reported */
+    bool in_report;       /* the error hook is at work */
+    bool in_tree;         /* the marks of tree.c are in use */
+    bool is_aside;        /* a function of the user's runs on any stack */
+    struct task *beneath; /* the task whose stack that is; NULL: none */
+    bool wants_alarm;     /* somebody polls loop_fd */
+    unsigned forks;       /* of this process, when the loop was made */
 
     /* When the world was looked at last, in both measures of time. */
     task_time looked_at;
@@ -137,13 +139,17 @@ static inline const void *this_thread(void)
  */
 struct aside {
     struct task *current;
+    struct task *beneath;
     bool was_aside;
 };
 
 static inline struct aside aside_begin(struct loop *loop)
 {
-    struct aside before = {loop->scheduler.current, loop->is_aside};
+    struct aside before = {loop->scheduler.current, loop->beneath,
+                           loop->is_aside};
 
+    if (loop->scheduler.current)
+        loop->beneath = loop->scheduler.current;
     loop->scheduler.current = NULL;
     loop->is_aside = true;
     return before;
@@ -152,6 +158,7 @@ static inline struct aside aside_begin(struct loop *loop)
 static inline void aside_end(struct loop *loop, struct aside before)
 {
     loop->scheduler.current = before.current;
+    loop->beneath = before.beneath;
     loop->is_aside = before.was_aside;
 }
 
@@ -185,8 +192,11 @@ void task__free_all(struct loop *loop);
  * NULL. */
 struct task *task__next_live(const struct loop *loop, const struct task *task);
 
-/* All of them, in the order of creation; NULL when there is no memory. */
-struct task **task__all_live(struct loop *loop);
+/* Fill `out` with the first n of them, in the order of creation, that a function
+ * accepts (NULL: of all); how many there are. */
+typedef bool accept_fn(const struct task *task, void *arg);
+size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
+                       accept_fn *accept, void *arg);
 
 /* local.c; to inherit can fail for want of memory */
 bool task__locals_inherit(struct task *child, const struct task *creator);
@@ -216,6 +226,11 @@ void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
 void task__report_held(struct task *task); /* in debug mode */
 void task__report_deadlock(struct loop *loop);
+
+/* dump.c: add a line for each task that is no daemon, or is awaited by one that
+ * is none, as far as there is room. */
+struct text;
+void task__dump_blocked(struct loop *loop, struct text *text);
 
 /* Say what a task did that cannot go on, and abort. */
 void task__abort(const struct task *task, const char *what) NORETURN;

@@ -1,13 +1,34 @@
 /*
  * Once: who runs it, and those that wait for the outcome, or for their turn.
  */
+#include "text.h"
 #include "waiters.h"
 
 #include <errno.h>
 #include <task/sync.h>
 
+static const struct task_once *once_of(const struct waiter *waiter)
+{
+    return container_of(waiters_of(waiter), const struct task_once, waiters);
+}
+
+static void name_runner(const struct waiter *waiter, visit_fn *visit, void *arg)
+{
+    visit(once_of(waiter)->runner, arg);
+}
+
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_once *once = once_of(waiter);
+
+    task__text_add(text, "once %p, run by ", (const void *)once);
+    task__text_add_task(text, once->runner);
+}
+
 static const struct wait_kind WAITING = {
-    .verb = "waiting for what is done once",
+    .verb = "waiting for",
+    .describe = describe,
+    .each_awaited = name_runner,
 };
 
 /* What a waiter is woken with that is the next to run it; else it is told a

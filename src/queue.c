@@ -4,12 +4,48 @@
 #include "queue.h"
 
 #include "store.h"
+#include "text.h"
 
 #include <string.h>
 
-static const struct wait_kind PUTTING = {.verb = "putting into a queue"};
-static const struct wait_kind GETTING = {.verb = "getting from a queue"};
-static const struct wait_kind JOINING = {.verb = "joining a queue"};
+static void describe_full(const struct waiter *waiter, struct text *text)
+{
+    const struct task_queue *q =
+        container_of(waiters_of(waiter), const struct task_queue, putters);
+
+    task__text_add(text, "queue %p, full with %zu", (const void *)q,
+                   q->store.n);
+}
+
+static void describe_empty(const struct waiter *waiter, struct text *text)
+{
+    const struct task_queue *q =
+        container_of(waiters_of(waiter), const struct task_queue, getters);
+
+    task__text_add(text, "queue %p, empty", (const void *)q);
+}
+
+static void describe_unfinished(const struct waiter *waiter, struct text *text)
+{
+    const struct task_queue *q =
+        container_of(waiters_of(waiter), const struct task_queue, joiners);
+
+    task__text_add(text, "queue %p, %zu unfinished", (const void *)q,
+                   q->unfinished);
+}
+
+static const struct wait_kind PUTTING = {
+    .verb = "putting into",
+    .describe = describe_full,
+};
+static const struct wait_kind GETTING = {
+    .verb = "getting from",
+    .describe = describe_empty,
+};
+static const struct wait_kind JOINING = {
+    .verb = "joining",
+    .describe = describe_unfinished,
+};
 
 static int init(struct task_queue *q, size_t item_size, size_t maxsize,
                 bool is_stack, int (*compare)(const void *, const void *))

@@ -3,54 +3,10 @@
  */
 #include "cycles.h"
 #include "loop.h"
+#include "text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* A text that grows; when memory is short it ends early. */
-struct text {
-    const struct allocator *allocator;
-    char *chars;
-    size_t length;
-    size_t capacity;
-    bool is_over; /* memory was short */
-};
-
-static bool make_room(struct text *text, size_t n)
-{
-    size_t capacity = 2 * (text->length + n + 1);
-    char *chars;
-
-    if (text->length + n < text->capacity)
-        return true;
-    chars = memory_resize(text->allocator, text->chars, capacity);
-    text->is_over = !chars;
-    if (!chars)
-        return false;
-    text->chars = chars;
-    text->capacity = capacity;
-    return true;
-}
-
-PRINTF_LIKE(2, 3)
-static void add(struct text *text, const char *format, ...)
-{
-    va_list arguments;
-    int n;
-
-    va_start(arguments, format);
-    n = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    if (n < 0 || text->is_over || !make_room(text, (size_t)n))
-        return;
-    va_start(arguments, format);
-    vsnprintf(text->chars + text->length, text->capacity - text->length, format,
-              arguments);
-    va_end(arguments);
-    text->length += (size_t)n;
-}
 
 static void print(const struct loop_error *error)
 {
@@ -156,58 +112,64 @@ void task__report_held(struct task *task)
     task__report(loop_of_task(task), &error);
 }
 
-/* Name the tasks that one waits for, up to a few. */
-struct awaited_names {
-    struct text *text;
-    size_t n;
-};
+/* Cycles. */
 
-enum { NAMES = 8 };
-
-static void add_awaited(struct task *task, void *arg)
-{
-    struct awaited_names *names = arg;
-
-    if (names->n++ < NAMES)
-        add(names->text, "%s %s %llu \"%.64s\"", names->n > 1 ? "," : "",
-            task->future ? "future" : "task", (unsigned long long)task->id,
-            task_name(task));
-}
-
-static void add_suspect(struct text *text, const struct suspect *suspect)
-{
-    const struct task *task = suspect->task;
-    const struct waiter *waiter = task->waiter;
-    struct awaited_names names = {.text = text};
-    char who[LINE];
-
-    describe(who, sizeof who, task);
-    add(text, "\n  %s %s", who, waiter ? waiter->kind->verb : "ready");
-    if (waiter && waiter->kind->each_awaited)
-        waiter->kind->each_awaited(waiter, add_awaited, &names);
-    if (names.n > NAMES)
-        add(text, " and %zu more", names.n - NAMES);
-    if (suspect->is_in_cycle)
-        add(text, " (in a cycle)");
-}
-
-/* All tasks, and whether they are in a cycle; NULL when there is no memory. */
+/* All tasks, and which cycle each is in; NULL when there is no memory. */
 static struct suspect *find_cycles(struct loop *loop)
 {
     size_t n = loop->n_tasks;
     struct suspect *suspects =
         memory_get(&loop->allocator, (n + 1) * sizeof *suspects);
-    struct task **tasks = suspects ? task__all_live(loop) : NULL;
+    struct task **tasks =
+        suspects ? memory_get(&loop->allocator, (n + 1) * sizeof *tasks) : NULL;
 
     if (!tasks) {
         memory_free(&loop->allocator, suspects);
         return NULL;
     }
+    task__pick_live(loop, tasks, n, NULL, NULL);
     for (size_t i = 0; i < n; i++)
         suspects[i] = (struct suspect){.task = tasks[i]};
     memory_free(&loop->allocator, tasks);
     task__cycles_find(suspects, n);
     return suspects;
+}
+
+enum { CYCLES = 20, NAMES = 16 };
+
+/* One round of a cycle. */
+static void add_cycle(struct text *text, struct suspect suspects[], size_t n,
+                      struct suspect *leader)
+{
+    const struct suspect *first = task__cycle_begin(suspects, n, leader);
+    const struct suspect *at = first;
+    size_t n_named = 0;
+
+    task__text_add(text, "\n  a cycle: ");
+    do {
+        if (n_named++ < NAMES) {
+            task__text_add_task(text, at->task);
+            task__text_add(text, " -> ");
+        }
+        at = task__cycle_next(suspects, n, at);
+    } while (at != first);
+    if (n_named > NAMES)
+        task__text_add(text, "%zu more -> ", n_named - NAMES);
+    task__text_add_task(text, first->task);
+}
+
+static void add_cycles(struct text *text, struct loop *loop)
+{
+    struct suspect *suspects = find_cycles(loop);
+    size_t n = suspects ? loop->n_tasks : 0;
+    size_t n_cycles = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (suspects[i].leader == &suspects[i] && n_cycles++ < CYCLES)
+            add_cycle(text, suspects, n, &suspects[i]);
+    if (n_cycles > CYCLES)
+        task__text_add(text, "\n  ... and %zu cycles more", n_cycles - CYCLES);
+    memory_free(&loop->allocator, suspects);
 }
 
 /* Once for as long as it lasts. */
@@ -216,18 +178,14 @@ void task__report_deadlock(struct loop *loop)
     struct text text = {.allocator = &loop->allocator};
     struct loop_error error = {.kind = LOOP_ERROR_DEADLOCK, .status = -EDEADLK};
     size_t n = loop->n_tasks - loop->n_daemons;
-    struct suspect *suspects;
 
     if (loop->is_deadlocked)
         return;
     loop->is_deadlocked = true;
-    add(&text, "deadlock: %zu task%s can never be woken%s", n,
-        n == 1 ? "" : "s", n ? ":" : "");
-    suspects = find_cycles(loop);
-    for (size_t i = 0; suspects && i < loop->n_tasks; i++)
-        if (!suspects[i].task->daemon)
-            add_suspect(&text, &suspects[i]);
-    memory_free(&loop->allocator, suspects);
+    task__text_add(&text, "deadlock: %zu task%s can never be woken%s", n,
+                   n == 1 ? "" : "s", n ? ":" : "");
+    add_cycles(&text, loop);
+    task__dump_blocked(loop, &text);
     error.message = text.chars ? text.chars : "deadlock (no memory for more)";
     task__report(loop, &error);
     memory_free(&loop->allocator, text.chars);

@@ -26,6 +26,7 @@ int task__loop_enter(struct loop *loop)
     loop->woke_at = loop->looked_at;
     if (loop->inbox)
         inbox_set_thread(loop->inbox, this_thread());
+    loop->scheduler.time = loop->looked_at;
     return 0;
 }
 
@@ -171,6 +172,7 @@ int task__loop_look(struct loop *loop, task_time limit)
     if (!loop->scheduler.ready.first)
         tell_watchful(loop);
     loop->is_deadlocked = false;
+    loop->scheduler.time = now;
     set_patience(loop, now);
     task__stats_publish(loop);
     return 0;

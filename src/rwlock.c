@@ -5,17 +5,48 @@
  * first are let in until that holds again.
  */
 #include "lock.h"
+#include "text.h"
 
 #include <errno.h>
 
 static void give_up(struct waiter *waiter, struct task_chain *requests);
 
+static const struct task_rwlock *rwlock_of(const struct waiter *waiter)
+{
+    return container_of(waiters_of(waiter), const struct task_rwlock,
+                        lock.waiters);
+}
+
+static void name_writer(const struct waiter *waiter, visit_fn *visit, void *arg)
+{
+    struct task *writer = rwlock_of(waiter)->lock.owner;
+
+    if (writer)
+        visit(writer, arg);
+}
+
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_rwlock *rwlock = rwlock_of(waiter);
+
+    task__text_add(text, "rwlock %p held by ", (const void *)rwlock);
+    if (rwlock->lock.owner)
+        task__text_add_task(text, rwlock->lock.owner);
+    else
+        task__text_add(text, "%zu reader%s", rwlock->readers,
+                       rwlock->readers == 1 ? "" : "s");
+}
+
 static const struct wait_kind READING = {
-    .verb = "acquiring a lock to read",
+    .verb = "reading",
+    .describe = describe,
+    .each_awaited = name_writer,
 };
 static const struct wait_kind WRITING = {
-    .verb = "acquiring a lock to write",
+    .verb = "writing",
+    .describe = describe,
     .cancel = give_up,
+    .each_awaited = name_writer,
 };
 
 /* Whether those that are in let one in. */

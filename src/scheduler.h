@@ -71,7 +71,10 @@ struct task {
             bool ending : 1;          /* asked to end since its loop does */
             bool chained : 1;         /* in a chain of tasks */
             bool owns : 1;            /* it has had a scope or a local */
-            uint32_t deliveries : 24; /* of requests, so far */
+            bool is_awaited : 1;      /* of tree.c: somebody waits for it ... */
+            bool is_shared : 1;       /* ... and somebody else */
+            bool is_shown : 1;        /* likewise: there is a line about it */
+            uint32_t deliveries : 21; /* of requests, so far */
         };
     };
     union {
@@ -125,11 +128,17 @@ static inline bool is_failure(int status)
 
 typedef void visit_fn(struct task *task, void *arg);
 
+struct text;
+
 /*
  * A way of waiting: one constant for each call that parks.
  */
 struct wait_kind {
     const char *verb; /* "sleeping", "awaiting" */
+
+    /* Add to a text what it waits for: `event 0x55d0`. NULL: the tasks whose
+     * end it waits for; or, if there can be none, time alone. */
+    void (*describe)(const struct waiter *waiter, struct text *text);
 
     /*
      * What a request does to a task that is parked in this way. NULL: it is
@@ -139,7 +148,7 @@ struct wait_kind {
      */
     void (*cancel)(struct waiter *waiter, struct task_chain *requests);
 
-    /* Name every task whose end it waits for; NULL: none. */
+    /* Visit every task whose end, or doing, it waits for; NULL: none. */
     void (*each_awaited)(const struct waiter *waiter, visit_fn *visit,
                          void *arg);
     bool needs_all; /* it goes on only when all of these have ended */
@@ -155,6 +164,7 @@ struct waiter {
     struct task *task;     /* who is parked here */
     struct list_node node; /* in the queue of what it waits for, or in none */
     struct timer timer;    /* its deadline */
+    task_time since;       /* the last look at the clock before it parked */
     int result;            /* what it was woken with */
 };
 
@@ -184,6 +194,7 @@ struct scheduler {
     struct timers *timers;
     struct clock *clock;
     size_t n_parked;
+    task_time time; /* what the clock said when it was looked at last */
     uint64_t turns;
     uint64_t switches;
     uint64_t random; /* the state of the shuffling; 0: first in, first out */

@@ -7,6 +7,7 @@
  */
 #include "loop.h"
 #include "queue.h"
+#include "text.h"
 #include "waiters.h"
 
 #include <errno.h>
@@ -74,6 +75,36 @@ static void name_tasks(const struct waiter *waiter, visit_fn *visit, void *arg)
             visit(selecting->cases[i].task, arg);
 }
 
+static void describe_case(const struct task_select_case *one, struct text *text)
+{
+    switch (one->kind) {
+    case TASK_SELECT_KIND_GET:
+        task__text_add(text, "queue %p, empty", (void *)one->queue);
+        break;
+    case TASK_SELECT_KIND_PUT:
+        task__text_add(text, "queue %p, full", (void *)one->queue);
+        break;
+    case TASK_SELECT_KIND_EVENT:
+        task__text_add(text, "event %p", (void *)one->event);
+        break;
+    default:
+        task__text_add_task(text, one->task);
+    }
+}
+
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct selecting *selecting = selecting_of(waiter);
+
+    for (size_t i = 0; i < selecting->n && i < FEW; i++) {
+        if (i)
+            task__text_add(text, " or ");
+        describe_case(&selecting->cases[i], text);
+    }
+    if (selecting->n > FEW)
+        task__text_add(text, " or %zu more", selecting->n - FEW);
+}
+
 static struct waiter *choose_none(struct waiter *waiter)
 {
     leave_queues(selecting_of(waiter));
@@ -82,6 +113,7 @@ static struct waiter *choose_none(struct waiter *waiter)
 
 static const struct wait_kind SELECTING = {
     .verb = "selecting",
+    .describe = describe,
     .cancel = refuse,
     .choose = choose_none,
     .each_awaited = name_tasks,

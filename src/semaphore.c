@@ -1,13 +1,25 @@
 /*
  * Semaphores. There are tokens, or those that wait for one; never both.
  */
+#include "text.h"
 #include "waiters.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <task/sync.h>
 
-static const struct wait_kind ACQUIRING = {.verb = "acquiring a semaphore"};
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_semaphore *semaphore =
+        container_of(waiters_of(waiter), const struct task_semaphore, waiters);
+
+    task__text_add(text, "semaphore %p", (const void *)semaphore);
+}
+
+static const struct wait_kind ACQUIRING = {
+    .verb = "acquiring",
+    .describe = describe,
+};
 
 static int init(struct task_semaphore *semaphore, int value, int below)
 {

@@ -2,18 +2,30 @@
  * Waiting for nothing but time, or for the others.
  */
 #include "loop.h"
+#include "text.h"
 
 #include <errno.h>
 
 static const struct wait_kind SLEEPING = {.verb = "sleeping"};
-static const struct wait_kind WATCHING = {.verb = "waiting for all others"};
+static const struct wait_kind SLEEPING_ON = {.verb = "sleeping for ever"};
+
+static void describe_others(const struct waiter *waiter, struct text *text)
+{
+    (void)waiter;
+    task__text_add(text, "all others");
+}
+
+static const struct wait_kind WATCHING = {
+    .verb = "waiting for",
+    .describe = describe_others,
+};
 
 static int sleep_until(struct task *self, task_time when)
 {
     struct waiter waiter;
     int result;
 
-    waiter_init(&waiter, self, &SLEEPING);
+    waiter_init(&waiter, self, when == TASK_FOREVER ? &SLEEPING_ON : &SLEEPING);
     result = task__park_until(&waiter, when);
     return result == -ETIMEDOUT ? 0 : result;
 }

@@ -23,7 +23,7 @@ static void add_stacks(struct loop_stats *stats, const struct stacks *stacks)
 static void count(const struct loop *loop, struct loop_stats *stats)
 {
     const struct scheduler *scheduler = &loop->scheduler;
-    size_t running = scheduler->current != NULL;
+    size_t running = scheduler->current || loop->beneath;
 
     *stats = (struct loop_stats){
         .tasks = loop->n_tasks,

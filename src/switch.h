@@ -111,6 +111,7 @@ static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
     struct task *self = waiter->task;
 
     self->waiter = waiter;
+    waiter->since = self->scheduler->time;
     self->scheduler->n_parked++;
     leave(self->scheduler, &self->context);
     self->refused = false;

@@ -104,9 +104,42 @@ printf '%s has eaten 0 times\n' Plato Hypatia Kant Arendt Hume |
     cmp - "$tmp/out" || fail 'dining deadlock: other output'
 grep -q 'deadlock: 6 tasks can never be woken' "$tmp/err" ||
     fail 'dining deadlock: no report'
-neighbours=$(sed -nE 's/.*"(\w+)", created .* held by task [0-9]+ "(\w+)" \(in a cycle\)$/\1-\2/p' "$tmp/err")
-[[ $neighbours == $'Plato-Hypatia\nHypatia-Kant\nKant-Arendt\nArendt-Hume\nHume-Plato' ]] ||
-    fail "dining deadlock: another cycle: $neighbours"
+wanted='  a cycle: task 2 "Plato" -> task 3 "Hypatia" -> task 4 "Kant" -> task 5 "Arendt" -> task 6 "Hume" -> task 2 "Plato"'
+grep -qxF "$wanted" "$tmp/err" || fail 'dining deadlock: another cycle'
+
+# inspect: what is different in each run is masked.
+masked() {
+    sed -E 's/0x[0-9a-f]+/0x/; s/[0-9.]+ (us|ms|s)\b/? s/g; s/[0-9.]+ of [0-9]+ KiB/? KiB/
+        s/created at .*\/(inspect.c):[0-9]+/created at \1/' "$1"
+}
+refuse inspect
+refuse inspect x
+refuse inspect dump dump
+run 0 "$build/examples/inspect" dump >"$tmp/out"
+masked "$tmp/out" >"$tmp/masked"
+cmp - "$tmp/masked" <<'END' || { cat "$tmp/masked"; fail 'inspect dump: other output'; }
+loop 0x: 4 tasks, 4 parked, 2 timers
+  task 1 "task-1", parked ? s: ending a group with 3 tasks; in 1 scope; stack ? KiB
+    task 2 "task-2", parked ? s: sleeping ? s more; awaited by tasks 1, 3; created at inspect.c; stack ? KiB
+    task 3 "task-3", parked ? s: acquiring lock 0x held by task 2 "task-2"; created at inspect.c; stack ? KiB
+    task 4 "task-4", parked ? s: putting into queue 0x, full with 2; in 1 scope, time-out in ? s; created at inspect.c; stack ? KiB
+END
+run 1 "$build/examples/inspect" deadlock >"$tmp/out"
+[[ ! -s $tmp/out ]] || fail 'inspect deadlock: writes to stdout'
+grep -v '^==' "$tmp/err" >"$tmp/said"
+masked "$tmp/said" >"$tmp/masked"
+cmp - "$tmp/masked" <<END || { cat "$tmp/masked"; fail 'inspect deadlock: other output'; }
+libtask: deadlock: 3 tasks can never be woken:
+  a cycle: task 2 "one" -> task 3 "other" -> task 2 "one"
+  task 1 "task-1", parked ? s: gathering 2 tasks
+    task 2 "one", parked ? s: acquiring lock 0x held by task 3 "other"; awaited by tasks 1, 3; created at inspect.c
+      task 3 "other", parked ? s: acquiring lock 0x held by task 2 "one"; awaited by tasks 1, 2; created at inspect.c
+        task 2 "one", a cycle of 2: 2 -> 3 -> 2
+    task 3 "other", see above
+$build/examples/inspect: would wait for ever
+END
+! $launcher "$build/examples/inspect" dump >/dev/full 2>"$tmp/err" ||
+    fail 'inspect: a full disk goes unnoticed'
 
 expect $'0! = 1\n1! = 1' gather 0 1
 for pause in 0 0.000001 0.02; do

@@ -14,11 +14,12 @@ clock stack context timer store
 scheduler.h
 switch
 scheduler.c
-descriptor waiters cycles nowait wakeup debugger.h
+descriptor waiters cycles nowait wakeup debugger.h text
 poller
 inbox
 loop.h
-debugger report stats run shutdown loop.c callback task inspect local future sleep version
+debugger tree
+report dump stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once select

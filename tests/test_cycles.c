@@ -59,7 +59,7 @@ static unsigned find_cycles(struct graph *graph)
         suspects[i].task = &graph->tasks[i];
     task__cycles_find(suspects, graph->n);
     for (size_t i = 0; i < graph->n; i++)
-        found |= (unsigned)suspects[i].is_in_cycle << i;
+        found |= (unsigned)(suspects[i].leader != NULL) << i;
     return found;
 }
 
@@ -184,7 +184,7 @@ static size_t count_in_row(size_t n, bool is_closed, bool backwards)
     }
     task__cycles_find(suspects, n);
     for (size_t i = 0; i < n; i++)
-        n_found += suspects[i].is_in_cycle;
+        n_found += suspects[i].leader != NULL;
     free(suspects);
     free(links);
     return n_found;

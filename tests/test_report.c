@@ -1,19 +1,17 @@
 /* The report of a deadlock: who waits for whom, and who is in a cycle. */
 #include "bodies.h"
+#include "mask.h"
 #include "record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What was reported last, without the places of creation. */
+/* What was reported last. */
 static char *report;
 
 static void keep_report(const struct loop_error *error, void *arg)
 {
-    const char *from = error->message;
-    char *to;
-
     (void)arg;
     if (error->kind == LOOP_ERROR_SHUTDOWN) {
         record("dropped %s", error->task_name);
@@ -21,15 +19,9 @@ static void keep_report(const struct loop_error *error, void *arg)
     }
     CHECK_STATUS(error->kind, LOOP_ERROR_DEADLOCK);
     free(report);
-    report = to = malloc(strlen(from) + 1);
-    while (to && *from) {
-        if (!strncmp(from, ", created at ", 13))
-            from = strchr(from + 2, ',') + 1;
-        else
-            *to++ = *from++;
-    }
-    if (to)
-        *to = '\0';
+    report = strdup(error->message);
+    if (report)
+        mask(report);
 }
 
 /* Fail unless main can never be woken, and that is the report. */
@@ -59,10 +51,11 @@ static int gathers_two(void *arg)
 static void a_gathering_task_is_reported_with_those_it_gathers(void **state)
 {
     (void)state;
-    compare_report(gathers_two, "deadlock: 2 tasks can never be woken:\n"
-                                "  task 1 \"task-1\" gathering task 2 "
-                                "\"sleeper\", future 3 \"task-3\"\n"
-                                "  task 2 \"sleeper\" sleeping");
+    compare_report(gathers_two,
+                   "deadlock: 2 tasks can never be woken:\n"
+                   "  task 1 \"task-1\", parked 0 us: gathering 2 tasks\n"
+                   "    task 2 \"sleeper\", parked 0 us: sleeping for ever\n"
+                   "    future 3 \"task-3\", not done");
 }
 
 static int races_two(void *arg)
@@ -76,9 +69,11 @@ static int races_two(void *arg)
 static void a_racing_task_is_reported_with_those_it_races(void **state)
 {
     (void)state;
-    compare_report(races_two, "deadlock: 1 task can never be woken:\n"
-                              "  task 1 \"task-1\" racing future 2 \"task-2\", "
-                              "future 3 \"task-3\"");
+    compare_report(races_two,
+                   "deadlock: 1 task can never be woken:\n"
+                   "  task 1 \"task-1\", parked 0 us: racing 2 tasks\n"
+                   "    future 2 \"task-2\", not done\n"
+                   "    future 3 \"task-3\", not done");
 }
 
 static int waits_for_one_in(void *arg)
@@ -96,9 +91,11 @@ static int waits_for_one_in(void *arg)
 static void those_who_are_done_are_not_named(void **state)
 {
     (void)state;
-    compare_report(waits_for_one_in,
-                   "deadlock: 1 task can never be woken:\n"
-                   "  task 1 \"task-1\" waiting for future 3 \"task-3\"");
+    compare_report(
+        waits_for_one_in,
+        "deadlock: 1 task can never be woken:\n"
+        "  task 1 \"task-1\", parked 0 us: waiting for future 3 \"task-3\"\n"
+        "    future 3 \"task-3\", not done");
 }
 
 static int walks(void *arg)
@@ -117,8 +114,9 @@ static void a_walking_task_is_reported_with_those_to_come(void **state)
 {
     (void)state;
     compare_report(walks, "deadlock: 1 task can never be woken:\n"
-                          "  task 1 \"task-1\" waiting for the next of "
-                          "future 2 \"task-2\"");
+                          "  task 1 \"task-1\", parked 0 us: waiting for the "
+                          "next of future 2 \"task-2\"; in 1 scope\n"
+                          "    future 2 \"task-2\", not done");
 }
 
 static int shields(void *arg)
@@ -139,11 +137,13 @@ static int awaits_for(void *arg)
 static void awaiting_and_shielding_tasks_are_reported(void **state)
 {
     (void)state;
-    compare_report(awaits_for,
-                   "deadlock: 2 tasks can never be woken:\n"
-                   "  task 1 \"task-1\" awaiting task 2 \"shielder\"\n"
-                   "  task 2 \"shielder\" awaiting (shielded) "
-                   "future 3 \"task-3\"");
+    compare_report(
+        awaits_for,
+        "deadlock: 2 tasks can never be woken:\n"
+        "  task 1 \"task-1\", parked 0 us: awaiting task 2 \"shielder\"\n"
+        "    task 2 \"shielder\", parked 0 us: awaiting (shielded) future 3 "
+        "\"task-3\"\n"
+        "      future 3 \"task-3\", not done");
 }
 
 static int ends_a_group(void *arg)
@@ -162,33 +162,10 @@ static void the_end_of_a_group_is_reported_with_its_children(void **state)
     (void)state;
     compare_report(ends_a_group,
                    "deadlock: 3 tasks can never be woken:\n"
-                   "  task 1 \"task-1\" waiting for the children of its group "
-                   "task 2 \"task-2\", task 3 \"task-3\"\n"
-                   "  task 2 \"task-2\" sleeping\n"
-                   "  task 3 \"task-3\" sleeping");
-}
-
-static int gathers_many(void *arg)
-{
-    struct task *tasks[11];
-
-    (void)arg;
-    for (size_t i = 0; i < 11; i++)
-        tasks[i] = task_future_create();
-    return task_gather(tasks, 11, NULL);
-}
-
-static void of_many_only_some_are_named(void **state)
-{
-    (void)state;
-    compare_report(
-        gathers_many,
-        "deadlock: 1 task can never be woken:\n"
-        "  task 1 \"task-1\" gathering future 2 \"task-2\", future 3 "
-        "\"task-3\", "
-        "future 4 \"task-4\", future 5 \"task-5\", future 6 \"task-6\", "
-        "future 7 \"task-7\", future 8 \"task-8\", future 9 \"task-9\" and 3 "
-        "more");
+                   "  task 1 \"task-1\", parked 0 us: ending a group with 2 "
+                   "tasks; in 1 scope\n"
+                   "    task 2 \"task-2\", parked 0 us: sleeping for ever\n"
+                   "    task 3 \"task-3\", parked 0 us: sleeping for ever");
 }
 
 /* Cycles. */
@@ -213,11 +190,14 @@ static void a_group_whose_child_awaits_its_owner_is_a_cycle(void **state)
     compare_report(
         ends_a_group_that_awaits_it,
         "deadlock: 4 tasks can never be woken:\n"
-        "  task 1 \"task-1\" waiting for the children of its group "
-        "task 3 \"task-3\", task 4 \"task-4\" (in a cycle)\n"
-        "  task 2 \"outsider\" awaiting task 1 \"task-1\"\n"
-        "  task 3 \"task-3\" awaiting task 1 \"task-1\" (in a cycle)\n"
-        "  task 4 \"task-4\" sleeping");
+        "  a cycle: task 1 \"task-1\" -> task 3 \"task-3\" -> task 1 "
+        "\"task-1\"\n"
+        "  task 2 \"outsider\", parked 0 us: awaiting task 1 \"task-1\"\n"
+        "    task 1 \"task-1\", parked 0 us: ending a group with 2 tasks; in 1 "
+        "scope; awaited by tasks 2, 3\n"
+        "      task 3 \"task-3\", parked 0 us: awaiting task 1 \"task-1\"\n"
+        "        task 1 \"task-1\", a cycle of 2: 1 -> 3 -> 1\n"
+        "      task 4 \"task-4\", parked 0 us: sleeping for ever");
     /* A request that goes round has nobody to wake. */
     assert_record("dropped task-1, dropped outsider, dropped task-3");
 }
@@ -239,9 +219,11 @@ static void a_cycle_may_go_through_those_who_only_look_on(void **state)
     compare_report(
         waits_for_its_awaiter,
         "deadlock: 2 tasks can never be woken:\n"
-        "  task 1 \"task-1\" waiting for task 2 \"other\" "
-        "(in a cycle)\n"
-        "  task 2 \"other\" awaiting task 1 \"task-1\" (in a cycle)");
+        "  a cycle: task 1 \"task-1\" -> task 2 \"other\" -> task 1 "
+        "\"task-1\"\n"
+        "  task 1 \"task-1\", parked 0 us: waiting for task 2 \"other\"\n"
+        "    task 2 \"other\", parked 0 us: awaiting task 1 \"task-1\"\n"
+        "      task 1 \"task-1\", a cycle of 2: 1 -> 2 -> 1");
 }
 
 /* Many. */
@@ -259,10 +241,12 @@ static void a_long_row_of_awaiting_tasks_is_reported_quickly(void **state)
 {
     unsigned n = test_rounds(20000);
     struct loop_options options = test_options(NULL);
-    char last[80];
+    char last[80] = "";
+    unsigned n_left = n > 1000 ? n - 1000 : 0;
 
     (void)state;
-    snprintf(last, sizeof last, "\n  task %u \"task-%u\" sleeping", n, n);
+    if (n_left)
+        snprintf(last, sizeof last, "\n  ... and %u tasks more", n_left);
     options.on_error = keep_report;
     assert_int_equal(run_with(options, awaits_the_next, &n), -EDEADLK);
     assert_non_null(report);
@@ -317,7 +301,6 @@ int main(void)
         behaviour(a_walking_task_is_reported_with_those_to_come),
         behaviour(awaiting_and_shielding_tasks_are_reported),
         behaviour(the_end_of_a_group_is_reported_with_its_children),
-        behaviour(of_many_only_some_are_named),
         behaviour(a_group_whose_child_awaits_its_owner_is_a_cycle),
         behaviour(a_cycle_may_go_through_those_who_only_look_on),
         behaviour(a_long_row_of_awaiting_tasks_is_reported_quickly),

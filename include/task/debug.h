@@ -7,6 +7,7 @@
 #ifndef TASK_DEBUG_H
 #define TASK_DEBUG_H
 
+#include <stdio.h>
 #include <task/base.h>
 #include <task/time.h>
 
@@ -214,6 +215,34 @@ size_t task_all(struct task *out[], size_t n);
  * Source: trio.testing.wait_all_tasks_blocked
  */
 TASK_SUSPENDS int task_wait_all_blocked(void);
+
+/**
+ * Write down the tasks of the running loop, as a tree.
+ *
+ *     loop 0x5581c0e0: 5 tasks, 1 running, 4 parked, 1 timers
+ *       task 1 "main", parked 1.2 s: gathering 2 tasks; stack 1.1 of 64 KiB
+ *         task 2 "reader", parked 1.2 s: getting from queue 0x7ffe10, empty; ...
+ *         task 3 "writer", parked 1.2 s: sleeping 3.8 s more; ...
+ *       task 4 "guard", running; cancelling 1; created at guard.c:12; ...
+ *
+ * Below each task stand those that it waits for: by awaiting them, or for what
+ * they hold. One that several wait for is shown in full once. One that waits for
+ * itself, at some remove, is shown with the tasks in between. A line tells the
+ * state (new, ready, running, parked), since when it is parked (as of the last
+ * time the loop looked at its clock), on what, the nearest time-outs, requests
+ * to cancel, where the task was created, and how much of its stack it has used.
+ *
+ * There are 1000 lines at the most, and a last one about what was left out.
+ *
+ * May be called in tasks, callbacks, and the error hook. Takes memory from the
+ * loop's allocator, and makes do with two dozen lines if there is none. Until it
+ * returns nothing can suspend.
+ *
+ * @param out  an open file; where no loop runs, one line says so
+ *
+ * Source: asyncio's print_call_graph, and python -m asyncio pstree
+ */
+void task_dump(FILE *out);
 
 /* Stacks. */
 

@@ -78,6 +78,7 @@
 #include <task/scope.h>
 #include <task/select.h>
 #include <task/several.h>
+#include <task/stream.h>
 #include <task/sync.h>
 #include <task/thread.h>
 #include <task/time.h>

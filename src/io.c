@@ -1,7 +1,8 @@
 /*
  * Reading and writing.
  */
-#include "fd.h"
+#include "io.h"
+
 #include "file.h"
 #include "nowait.h"
 
@@ -10,12 +11,6 @@
 #include <limits.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-/* What a call reads into, or writes. */
-struct transfer {
-    struct iovec *parts;
-    int n;
-};
 
 static ssize_t result_of(ssize_t result)
 {
@@ -78,7 +73,7 @@ static void note_short(struct descriptor *descriptor, ssize_t result,
         descriptor->drained[INCOMING] = !descriptor->hung;
 }
 
-static ssize_t attempt_read(struct descriptor *descriptor, void *operation)
+ssize_t task__io_read(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
     ssize_t result;
@@ -90,7 +85,7 @@ static ssize_t attempt_read(struct descriptor *descriptor, void *operation)
     return result;
 }
 
-static ssize_t attempt_write(struct descriptor *descriptor, void *operation)
+ssize_t task__io_write(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
 
@@ -108,8 +103,8 @@ struct way {
                          int n, off_t offset);
 };
 
-static const struct way READING = {INCOMING, attempt_read, task__file_readv};
-static const struct way WRITING = {OUTGOING, attempt_write, task__file_writev};
+static const struct way READING = {INCOMING, task__io_read, task__file_readv};
+static const struct way WRITING = {OUTGOING, task__io_write, task__file_writev};
 
 static uint64_t inode_of(int fd)
 {

@@ -111,6 +111,7 @@ static void destroy(struct loop *loop)
     struct allocator allocator = loop->allocator;
 
     task__free_all(loop);
+    task__streams_destroy(loop);
     task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);

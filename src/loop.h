@@ -67,6 +67,10 @@ struct loop {
     struct stacks stacks;
     struct stack_size *other_stacks;
 
+    struct list streams;  /* that are open */
+    void *stream_buffers; /* spare ones, in a row */
+    unsigned n_stream_buffers;
+
     struct list watchful; /* in task_wait_all_blocked */
     size_t n_tasks;       /* not done, without futures */
     size_t n_daemons;     /* of these */
@@ -210,6 +214,9 @@ void task__locks_abandon(struct task *task);
 
 /* future.c */
 void task__forget_callbacks(struct task *task);
+
+/* stream.c: close and free what is left open. */
+void task__streams_destroy(struct loop *loop);
 
 /* callback.c */
 void task__callbacks_destroy(struct loop *loop);

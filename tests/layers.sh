@@ -25,6 +25,7 @@ remote thread
 timeout group wait gather as condition rwlock once select
 fd file
 reader io socket
+stream
 '
 
 cd "$root/src"

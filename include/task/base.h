@@ -31,6 +31,12 @@
  */
 #define TASK_SUSPENDS
 
+/**
+ * Marks a function like printf(), whose arguments compilers then check.
+ */
+#define TASK_PRINTF_LIKE(which, first)                                         \
+    __attribute__((__format__(__printf__, which, first)))
+
 TASK_BEGIN_DECLS
 
 /**

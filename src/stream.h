@@ -1,0 +1,195 @@
+/*
+ * A stream: a descriptor with two buffers.
+ *
+ *     open      `broken` is 0
+ *     closing   the handle is gone, one task waits for the buffer to be sent
+ *     broken    the descriptor is closed, and every call gets `broken`
+ *
+ * The handle ends by close or abort, and with it the stream, unless calls are
+ * under way: the last one frees it. A server may break a stream whose handle
+ * lives on.
+ *
+ * What was written and not sent lies in `out`, and after that, in their order,
+ * with those that wait:
+ *
+ *     [ out ][ writer's rest ][ writer's rest ] ...  <- n_placed: without out
+ *
+ * While there is any, the descriptor is observed, and it is sent in the loop's
+ * own context.
+ */
+#ifndef TASK_SRC_STREAM_H
+#define TASK_SRC_STREAM_H
+
+#include "io.h"
+#include "stream_buffer.h"
+
+#include <task/stream.h>
+
+/* The marks of a new stream. */
+enum { STREAM_HIGH = 65536, STREAM_LOW = STREAM_HIGH / 4 };
+
+/* Whoever has to know whether a stream is there still, such as a server. */
+struct stream_owner {
+    struct task_stream *stream; /* NULL: it has been freed */
+};
+
+struct task_stream {
+    struct loop *loop;
+    struct list_node node; /* in the loop's list */
+    struct stream_owner *owner;
+
+    struct descriptor *descriptor; /* that of fd */
+    int fd;                        /* -1: closed */
+    uint8_t kind;                  /* the descriptor's, at the beginning */
+    bool is_file; /* always ready, and left to worker threads */
+
+    int broken;     /* 0, or what every call gets: -EBADF, -ECONNABORTED */
+    bool is_gone;   /* the handle has ended */
+    unsigned calls; /* under way */
+    unsigned jobs;  /* of these: at work on the file */
+    int late;       /* -1, or the descriptor, to be closed after the last job */
+
+    /* Reading. */
+    struct stream_buffer in;
+    size_t limit;
+    struct task *reader; /* that waits for bytes, or has not run since */
+    bool is_read;        /* a call that reads is under way */
+    bool at_end;
+    int read_error; /* 0, or what reading has failed with */
+
+    /* Writing. */
+    struct stream_buffer out;
+    struct list waiting; /* of struct stream_waiter */
+    size_t n_placed;     /* bytes of theirs */
+    size_t high;
+    size_t low;
+    struct observer observer;
+    struct ready more; /* goes on sending in the next turn */
+    bool is_observed;
+    bool ends_output;    /* once all is sent */
+    bool has_ended;      /* that is done */
+    bool is_written;     /* a task writes to the file */
+    struct list writers; /* that wait for that to end */
+    int write_error;     /* 0, or what writing has failed with */
+};
+
+/* stream.c */
+
+/* A stream of a descriptor of this kind; NULL: out of memory, and the descriptor
+ * stays the caller's. */
+struct task_stream *task__stream_new(struct loop *loop, int fd,
+                                     enum descriptor_kind kind);
+
+static inline void stream_set_owner(struct task_stream *s,
+                                    struct stream_owner *owner)
+{
+    owner->stream = s;
+    s->owner = owner;
+}
+
+/*
+ * Close the descriptor now, and have calls, those under way and all later ones,
+ * return `error`. The handle stays. The result of close(), or 0.
+ */
+int task__stream_break(struct task_stream *s, int error);
+
+/* Close the descriptor, unless a job is at work; the result of close(), or 0. */
+int task__stream_close_descriptor(struct task_stream *s);
+
+/* The number was closed behind our back: it is not ours any more. */
+void task__stream_lose(struct task_stream *s);
+
+void task__stream_free(struct task_stream *s);
+
+/* A job on the file has ended. */
+void task__stream_end_job(struct task_stream *s);
+
+/* What a suspending call does first, 0 or what it returns: then the stream stays
+ * as long as the call is under way. */
+static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self)
+{
+    int error = task_enter(self);
+
+    if (unlikely(error))
+        return error;
+    if (unlikely(!s || s->loop != loop_of_task(*self)))
+        return -EINVAL;
+    if (unlikely(s->broken))
+        return s->broken;
+    s->calls++;
+    return 0;
+}
+
+/* The end of the call. */
+static ALWAYS_INLINE void stream_leave(struct task_stream *s)
+{
+    if (unlikely(!--s->calls && s->is_gone))
+        task__stream_free(s);
+}
+
+/* Let the others run, if the stream has not had to wait for long. */
+int task__stream_yield(struct task_stream *s, struct task *self);
+
+static ALWAYS_INLINE int stream_take_turns(struct task_stream *s,
+                                           struct task *self)
+{
+    enum { STREAK = 64 };
+
+    if (likely(++s->descriptor->streak < STREAK))
+        return 0;
+    return task__stream_yield(s, self);
+}
+
+/* Whether an error of a system call lasts. */
+static inline bool stream_is_failure(ssize_t result)
+{
+    return result < 0 && result != -ENOMEM && result != -ENOBUFS;
+}
+
+/* stream_output.c */
+
+/* A task that waits until what is not sent is no more than the low mark, or
+ * nothing. */
+struct stream_waiter {
+    struct waiter waiter;
+    struct task_stream *stream;
+    const char *data; /* what it writes, and has not been sent or copied */
+    size_t n;
+    bool to_empty;
+};
+
+/* Bytes that are not sent. */
+static ALWAYS_INLINE size_t stream_pending(const struct task_stream *s)
+{
+    return buffer_size(&s->out) + s->n_placed;
+}
+
+/* Have what is not sent sent when there is room; 0, or a negative errno. */
+int task__stream_observe(struct task_stream *s);
+void task__stream_observe_no_more(struct task_stream *s);
+
+/* Suspend, at least once. `data`: bytes to be sent after all others; n may be
+ * 0. A cancel ends it; one that writes then returns 0, and the request comes
+ * next. */
+int task__stream_await(struct task_stream *s, struct task *self,
+                       const char *data, size_t n, bool to_empty,
+                       const struct wait_kind *kind);
+extern const struct wait_kind task__stream_writing; /* for n > 0 */
+
+/* Copy what all writers have. -ENOMEM: nothing was. */
+int task__stream_absorb(struct task_stream *s);
+
+/* Wake those that wait for nothing any more; at the end end the output. */
+void task__stream_settle(struct task_stream *s);
+
+/* Drop what is not sent, and wake those that wait with an error. */
+void task__stream_drop(struct task_stream *s, int error);
+
+/* The same, and writing has failed for good; returns the error. */
+int task__stream_fail(struct task_stream *s, int error);
+
+/* Have the peer read the end, if that is wanted and everything is sent; 0, or
+ * what writing has failed with. */
+int task__stream_end_output(struct task_stream *s);
+
+#endif

@@ -1,0 +1,291 @@
+/*
+ * What a stream has not sent: who waits for that, and how it is sent.
+ */
+#include "stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What is sent in one turn: ROUNDS times as much as one call takes. */
+enum { PARTS = 16, CALL_SIZE = 1 << 18, ROUNDS = 4 };
+
+static struct stream_waiter *waiter_at(struct list_node *node)
+{
+    return container_of(container_of(node, struct waiter, node),
+                        struct stream_waiter, waiter);
+}
+
+/* Copy what writers have, up to this one (NULL: all). -ENOMEM: nothing was. */
+static int absorb(struct task_stream *s, const struct stream_waiter *last)
+{
+    struct list_node *node = s->waiting.first;
+    size_t n = 0;
+
+    for (; node; node = node->next) {
+        n += waiter_at(node)->n;
+        if (waiter_at(node) == last)
+            break;
+    }
+    if (!n)
+        return 0;
+    if (task__stream_buffer_reserve(s->loop, &s->out, n))
+        return -ENOMEM;
+    for (node = s->waiting.first; n; node = node->next) {
+        struct stream_waiter *waiter = waiter_at(node);
+
+        buffer_append(&s->out, waiter->data, waiter->n);
+        n -= waiter->n;
+        s->n_placed -= waiter->n;
+        waiter->n = 0;
+    }
+    return 0;
+}
+
+int task__stream_absorb(struct task_stream *s)
+{
+    return absorb(s, NULL);
+}
+
+/* A request: what is not sent of its bytes is kept. If there is no memory for
+ * that, the wait goes on. */
+static void cancel_writer(struct waiter *waiter, struct task_chain *requests)
+{
+    struct stream_waiter *writer =
+        container_of(waiter, struct stream_waiter, waiter);
+
+    waiter_defer(waiter, requests);
+    if (!absorb(writer->stream, writer))
+        task__wake(waiter, 0);
+}
+
+const struct wait_kind task__stream_writing = {.verb = "writing to a stream",
+                                               .cancel = cancel_writer};
+
+int task__stream_await(struct task_stream *s, struct task *self,
+                       const char *data, size_t n, bool to_empty,
+                       const struct wait_kind *kind)
+{
+    struct stream_waiter waiter = {
+        .stream = s, .data = data, .n = n, .to_empty = to_empty};
+
+    waiter_init(&waiter.waiter, self, kind);
+    list_append(&s->waiting, &waiter.waiter.node);
+    s->n_placed += n;
+    return task__park(&waiter.waiter);
+}
+
+void task__stream_observe_no_more(struct task_stream *s)
+{
+    if (s->is_observed)
+        task__fd_observe_no_more(s->loop, s->descriptor, OUTGOING);
+    s->is_observed = false;
+}
+
+void task__stream_drop(struct task_stream *s, int error)
+{
+    s->n_placed = 0;
+    if (s->out.data)
+        task__stream_buffer_release(s->loop, &s->out);
+    task__stream_observe_no_more(s);
+    while (wake_first(&s->waiting, error))
+        continue;
+}
+
+int task__stream_fail(struct task_stream *s, int error)
+{
+    s->write_error = error;
+    task__stream_drop(s, error);
+    return error;
+}
+
+/* Whether a waiter has what it waits for. */
+static bool is_served(const struct task_stream *s,
+                      const struct stream_waiter *waiter)
+{
+    return !waiter->n && stream_pending(s) <= (waiter->to_empty ? 0 : s->low);
+}
+
+static void wake_served(struct task_stream *s)
+{
+    struct list_node *node = s->waiting.first;
+
+    while (node) {
+        struct stream_waiter *waiter = waiter_at(node);
+
+        node = node->next;
+        if (is_served(s, waiter))
+            task__wake(&waiter->waiter, 0);
+    }
+}
+
+int task__stream_end_output(struct task_stream *s)
+{
+    bool is_due = s->ends_output && !s->has_ended && !s->write_error;
+
+    if (!is_due || stream_pending(s) || s->is_written)
+        return s->write_error;
+    s->has_ended = true;
+    if (s->kind == DESCRIPTOR_STREAM || s->kind == DESCRIPTOR_SOCKET)
+        s->write_error = shutdown(s->fd, SHUT_WR) ? -errno : 0;
+    else
+        s->write_error = task__stream_close_descriptor(s);
+    return s->write_error;
+}
+
+void task__stream_settle(struct task_stream *s)
+{
+    if (stream_pending(s) <= s->low)
+        (void)absorb(s, NULL);
+    if (!stream_pending(s)) {
+        buffer_tidy(s->loop, &s->out);
+        task__stream_observe_no_more(s);
+    }
+    (void)task__stream_end_output(s);
+    wake_served(s);
+}
+
+/* List what is not sent, as much as is sent by one call; its size. */
+static size_t list_parts(const struct task_stream *s, struct iovec parts[],
+                         int *n)
+{
+    struct list_node *node = s->waiting.first;
+    size_t size = buffer_size(&s->out);
+
+    *n = 0;
+    if (size)
+        parts[(*n)++] = (struct iovec){buffer_begin(&s->out), size};
+    for (; node && *n < PARTS && size < CALL_SIZE; node = node->next) {
+        const struct stream_waiter *waiter = waiter_at(node);
+
+        if (!waiter->n)
+            continue;
+        parts[(*n)++] =
+            (struct iovec){(char *)(uintptr_t)waiter->data, waiter->n};
+        size += waiter->n;
+    }
+    if (size > CALL_SIZE) {
+        parts[*n - 1].iov_len -= size - CALL_SIZE;
+        size = CALL_SIZE;
+    }
+    return size;
+}
+
+/* So many bytes are sent. */
+static void take_sent(struct task_stream *s, size_t n)
+{
+    size_t copied = buffer_size(&s->out);
+    struct list_node *node = s->waiting.first;
+
+    copied = n < copied ? n : copied;
+    buffer_consume(s->loop, &s->out, copied);
+    for (n -= copied; n; node = node->next) {
+        struct stream_waiter *waiter = waiter_at(node);
+        size_t part = n < waiter->n ? n : waiter->n;
+
+        waiter->data += part;
+        waiter->n -= part;
+        s->n_placed -= part;
+        n -= part;
+    }
+}
+
+/* Send by one call; 1: there may be room for more; -EAGAIN: there is none. */
+static int send_some(struct task_stream *s)
+{
+    struct iovec parts[PARTS];
+    int n;
+    size_t size = list_parts(s, parts, &n);
+    struct transfer transfer = {parts, n};
+    ssize_t sent;
+
+    do {
+        sent = task__io_write(s->descriptor, &transfer);
+    } while (sent == -EINTR);
+    if (sent < 0)
+        return (int)sent;
+    take_sent(s, (size_t)sent);
+    return (size_t)sent < size && s->kind == DESCRIPTOR_STREAM ? -EAGAIN : 1;
+}
+
+/* There is no room: be told when there is. Events that the poller believes in may
+ * have been missed, so it is to look after it again. */
+static void wait_for_room(struct task_stream *s)
+{
+    struct poller *poller = s->loop->poller;
+    int error;
+
+    s->descriptor->drained[OUTGOING] = !s->descriptor->hung;
+    error = poller->backend->watch(poller, s->descriptor);
+    if (error)
+        task__stream_fail(s, error);
+}
+
+static void go_on_later(struct task_stream *s);
+
+static void send_rest(struct task_stream *s)
+{
+    int result = 1;
+
+    for (int i = 0; i < ROUNDS && stream_pending(s) && result > 0; i++)
+        result = send_some(s);
+    if (result > 0 && stream_pending(s))
+        go_on_later(s);
+    else if (result == -EAGAIN && stream_pending(s))
+        wait_for_room(s);
+    else if (result < 0 && result != -EAGAIN)
+        task__stream_fail(s, result);
+    task__stream_settle(s);
+}
+
+static void go_on(struct ready *ready)
+{
+    struct task_stream *s = container_of(ready, struct task_stream, more);
+
+    s->more.run = NULL;
+    s->loop->n_queued--;
+    if (s->is_observed)
+        send_rest(s);
+    stream_leave(s);
+}
+
+/* In the next turn; the stream stays until then. */
+static void go_on_later(struct task_stream *s)
+{
+    if (s->more.run)
+        return;
+    s->calls++;
+    s->more.run = go_on;
+    s->loop->n_queued++;
+    ready_push(&s->loop->scheduler, &s->more);
+}
+
+/* There is room, or an error. */
+static void be_ready(struct observer *observer, short events)
+{
+    struct task_stream *s =
+        container_of(observer, struct task_stream, observer);
+
+    if (events & POLLNVAL) {
+        s->loop->n_sources--;
+        s->is_observed = false;
+        task__stream_lose(s);
+    } else {
+        send_rest(s);
+    }
+}
+
+int task__stream_observe(struct task_stream *s)
+{
+    int error;
+
+    if (s->is_observed)
+        return 0;
+    if (s->descriptor->observers[OUTGOING])
+        return -EBUSY;
+    s->observer.ready = be_ready;
+    error = task__fd_observe(s->loop, s->descriptor, OUTGOING, &s->observer);
+    s->is_observed = !error;
+    return error;
+}

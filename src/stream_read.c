@@ -1,0 +1,390 @@
+/*
+ * Reading by a stream.
+ *
+ * What is asked for is read straight into the caller's memory where that is
+ * large, and else into the buffer, whose memory is taken when there is something
+ * to be read.
+ */
+#include "file.h"
+#include "stream.h"
+
+#include <errno.h>
+
+/* What is read into the buffer at once, at least. */
+enum { FILL = STREAM_BLOCK / 4 };
+
+static const struct wait_kind READING = {.verb = "reading a stream"};
+
+static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self)
+{
+    int error = stream_enter(s, self);
+
+    if (unlikely(error))
+        return error;
+    if (unlikely(s->is_read)) {
+        stream_leave(s);
+        return -EBUSY;
+    }
+    s->is_read = true;
+    buffer_tidy(s->loop, &s->in); /* what was looked at in place is over */
+    return 0;
+}
+
+static ALWAYS_INLINE ssize_t end(struct task_stream *s, ssize_t result)
+{
+    s->is_read = false;
+    stream_leave(s);
+    return result;
+}
+
+/* What a system call has read: none is the end, and so is an error of a terminal
+ * whose other side is closed. */
+static ssize_t note(struct task_stream *s, ssize_t result)
+{
+    if (likely(result > 0))
+        return result;
+    if (!result || (result == -EIO && s->kind == DESCRIPTOR_OTHER)) {
+        s->at_end = true;
+        return 0;
+    }
+    if (stream_is_failure(result))
+        s->read_error = (int)result;
+    return result;
+}
+
+/* Where to read to: the buffer, if no memory is given. */
+static int find_room(struct task_stream *s, struct iovec *part)
+{
+    if (part->iov_base)
+        return 0;
+    if (task__stream_buffer_reserve(s->loop, &s->in, FILL))
+        return -ENOMEM;
+    part->iov_base = buffer_end(&s->in);
+    part->iov_len = buffer_room(&s->in);
+    return 0;
+}
+
+/* Read now, if it is no file. -EAGAIN: there is nothing. */
+static ssize_t attempt(struct task_stream *s, struct iovec part)
+{
+    bool is_buffered = !part.iov_base;
+    struct transfer transfer = {&part, 1};
+    ssize_t result = find_room(s, &part);
+
+    if (unlikely(result))
+        return result;
+    do {
+        result = task__io_read(s->descriptor, &transfer);
+    } while (unlikely(result == -EINTR));
+    if (unlikely(result == -EAGAIN)) {
+        s->descriptor->drained[INCOMING] = !s->descriptor->hung;
+        return result;
+    }
+    if (is_buffered && result > 0)
+        s->in.end += (size_t)result;
+    return note(s, result);
+}
+
+/* The same for a file; suspends. */
+static COLD ssize_t read_file(struct task_stream *s, struct task *self,
+                              struct iovec part)
+{
+    bool is_buffered = !part.iov_base;
+    ssize_t result = find_room(s, &part);
+
+    if (result)
+        return result;
+    s->jobs++;
+    result = task__file_readv(self, s->fd, &part, 1, -1);
+    task__stream_end_job(s);
+    if (s->broken)
+        return s->broken;
+    if (result == -ECANCELED)
+        return result;
+    if (is_buffered && result > 0)
+        s->in.end += (size_t)result;
+    return note(s, result);
+}
+
+/* Wait until there is something; 0, or a negative errno. */
+static int wait(struct task_stream *s, struct task *self)
+{
+    int result;
+
+    s->descriptor->streak = 0;
+    s->reader = self;
+    result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
+    s->reader = NULL;
+    if (unlikely(s->broken))
+        return s->broken;
+    if (unlikely(result == -EPERM)) {
+        s->is_file = true;
+        return 0;
+    }
+    if (unlikely(result == -EBADF))
+        task__stream_lose(s);
+    return result < 0 ? result : 0;
+}
+
+static ssize_t receive_now(struct task_stream *s, struct task *self,
+                           struct iovec part)
+{
+    ssize_t result = stream_take_turns(s, self);
+
+    while (likely(!result)) {
+        if (unlikely(s->is_file))
+            return read_file(s, self, part);
+        if (!s->descriptor->drained[INCOMING]) {
+            result = attempt(s, part);
+            if (result != -EAGAIN)
+                return result;
+            if (!part.iov_base)
+                buffer_tidy(s->loop, &s->in);
+        }
+        result = wait(s, self);
+    }
+    return result;
+}
+
+/*
+ * Read what there is, after a wait if need be: to `buf`, or (NULL) to the end of
+ * the buffer. How many bytes; 0: the end.
+ */
+static ssize_t receive(struct task_stream *s, struct task *self, void *buf,
+                       size_t n)
+{
+    struct iovec part = {buf, n};
+    int saved_errno = errno;
+    ssize_t result;
+
+    if (unlikely(s->at_end || s->read_error))
+        return s->read_error;
+    if (unlikely(s->fd < 0))
+        return -EBADF;
+    result = receive_now(s, self, part);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+static ssize_t fill(struct task_stream *s, struct task *self)
+{
+    return receive(s, self, NULL, 0);
+}
+
+/* Take what is in the buffer; how many bytes. */
+static size_t take(struct task_stream *s, void *buf, size_t n)
+{
+    if (n > buffer_size(&s->in))
+        n = buffer_size(&s->in);
+    if (n) {
+        memcpy(buf, buffer_begin(&s->in), n);
+        buffer_consume(s->loop, &s->in, n);
+    }
+    return n;
+}
+
+/* Small pieces go by the buffer: a read that fills all that it was given would
+ * not tell whether there is more. */
+static ssize_t read_some(struct task_stream *s, struct task *self, void *buf,
+                         size_t n)
+{
+    ssize_t result;
+
+    if (n >= FILL)
+        return receive(s, self, buf, n);
+    result = fill(s, self);
+    if (unlikely(result == -ENOMEM))
+        return receive(s, self, buf, n);
+    return result > 0 ? (ssize_t)take(s, buf, n) : result;
+}
+
+ssize_t task_stream_read(struct task_stream *s, void *buf, size_t n)
+{
+    struct task *self;
+    ssize_t result = begin(s, &self);
+
+    if (unlikely(result))
+        return result;
+    if (buffer_size(&s->in) || !n)
+        result = (ssize_t)take(s, buf, n);
+    else
+        result = read_some(s, self, buf, n);
+    return end(s, result);
+}
+
+/* By the buffer. */
+static int read_small(struct task_stream *s, struct task *self, void *buf,
+                      size_t n)
+{
+    while (buffer_size(&s->in) < n) {
+        ssize_t result = fill(s, self);
+
+        if (result <= 0)
+            return result ? (int)result : -ENODATA;
+    }
+    take(s, buf, n);
+    return 0;
+}
+
+/*
+ * Straight into the caller's memory; what has come is put back should there not
+ * be enough, for which room is reserved. What is in the buffer already stays
+ * there until all has come.
+ */
+static int read_large(struct task_stream *s, struct task *self, char *buf,
+                      size_t n)
+{
+    size_t had = buffer_size(&s->in);
+    size_t got = had;
+    ssize_t result = 1;
+
+    if (task__stream_buffer_reserve(s->loop, &s->in, n - had))
+        return -ENOMEM;
+    memcpy(buf, buffer_begin(&s->in), had);
+    while (got < n && result > 0) {
+        result = receive(s, self, buf + got, n - got);
+        got += result > 0 ? (size_t)result : 0;
+    }
+    if (got < n)
+        buffer_append(&s->in, buf + had, got - had);
+    else
+        task__stream_buffer_release(s->loop, &s->in);
+    if (got < n)
+        return result ? (int)result : -ENODATA;
+    return 0;
+}
+
+int task_stream_read_exactly(struct task_stream *s, void *buf, size_t n)
+{
+    struct task *self;
+    int result = begin(s, &self);
+
+    if (unlikely(result))
+        return result;
+    if (n > STREAM_BLOCK && n > buffer_size(&s->in))
+        result = read_large(s, self, buf, n);
+    else
+        result = read_small(s, self, buf, n);
+    return (int)end(s, result);
+}
+
+/* Hand out the first n, in place. */
+static ssize_t give(struct task_stream *s, size_t n, const char **data)
+{
+    *data = buffer_begin(&s->in);
+    s->in.begin += n;
+    return (ssize_t)n;
+}
+
+/* Find a separator; how many bytes there are before it. */
+static ssize_t find(struct task_stream *s, struct task *self,
+                    const void *separator, size_t n)
+{
+    size_t seen = 0; /* there is none that begins before */
+
+    for (;;) {
+        size_t size = buffer_size(&s->in);
+        const char *begin = buffer_begin(&s->in);
+        const char *found =
+            size ? memmem(begin + seen, size - seen, separator, n) : NULL;
+        ssize_t result;
+
+        if (found)
+            size = (size_t)(found - begin);
+        else if (size >= n)
+            seen = size - n + 1;
+        if ((found ? size : seen) > s->limit)
+            return -EMSGSIZE;
+        if (found)
+            return (ssize_t)size;
+        result = fill(s, self);
+        if (result <= 0)
+            return result ? result : -ENODATA;
+    }
+}
+
+ssize_t task_stream_read_until(struct task_stream *s, const void *separator,
+                               size_t n, const char **data)
+{
+    struct task *self;
+    ssize_t result = begin(s, &self);
+
+    if (unlikely(result))
+        return result;
+    if (!separator || !n)
+        return end(s, -EINVAL);
+    result = find(s, self, separator, n);
+    if (result >= 0)
+        result = give(s, (size_t)result + n, data);
+    return end(s, result);
+}
+
+/* Drop what is in the buffer up to a newline; false: there is none. */
+static bool drop_to_newline(struct task_stream *s)
+{
+    size_t size = buffer_size(&s->in);
+    const char *begin = buffer_begin(&s->in);
+    const char *newline = size ? memchr(begin, '\n', size) : NULL;
+
+    buffer_consume(s->loop, &s->in,
+                   newline ? (size_t)(newline - begin) + 1 : size);
+    return newline;
+}
+
+/* Fill the buffer without a wait for anything but a file. */
+static ssize_t fill_now(struct task_stream *s, struct task *self)
+{
+    int saved_errno = errno;
+    ssize_t result;
+
+    if (s->is_file || s->at_end || s->read_error)
+        return fill(s, self);
+    if (s->descriptor->drained[INCOMING])
+        return -EAGAIN;
+    result = attempt(s, (struct iovec){NULL, 0});
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+/* Drop a line that is too long, or what has arrived of it; as no more arrives
+ * meanwhile than a system may keep, that comes to an end. */
+static ssize_t drop_line(struct task_stream *s, struct task *self)
+{
+    enum { ROUNDS = 1024 };
+    ssize_t result = 1;
+
+    for (int i = 0; !drop_to_newline(s) && result > 0 && i < ROUNDS; i++)
+        result = fill_now(s, self);
+    buffer_tidy(s->loop, &s->in);
+    return result == -ECANCELED || s->broken ? result : -EMSGSIZE;
+}
+
+ssize_t task_stream_read_line(struct task_stream *s, const char **line)
+{
+    struct task *self;
+    ssize_t result = begin(s, &self);
+
+    if (unlikely(result))
+        return result;
+    result = find(s, self, "\n", 1);
+    if (result >= 0)
+        result = give(s, (size_t)result + 1, line);
+    else if (result == -ENODATA)
+        result = give(s, buffer_size(&s->in), line);
+    else if (result == -EMSGSIZE)
+        result = drop_line(s, self);
+    return end(s, result);
+}
+
+bool task_stream_at_eof(const struct task_stream *s)
+{
+    return s && s->at_end && !buffer_size(&s->in);
+}
+
+int task_stream_set_limit(struct task_stream *s, size_t limit)
+{
+    if (!s || !limit)
+        return -EINVAL;
+    s->limit = limit;
+    return 0;
+}

@@ -93,4 +93,31 @@
 #define ERRNO_TEXT(error) strerror(error)
 #endif
 
+/* Return addresses from here on: how many were found. */
+#if defined(__has_include)
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define BACKTRACE(frames, n) backtrace(frames, n)
+#endif
+#endif
+#ifndef BACKTRACE
+#define BACKTRACE(frames, n) ((void)(frames), (void)(n), 0)
+#endif
+
+/* Where a signal came upon its thread, of the handler's third argument: program
+ * counter and stack pointer; 0: not known. */
+#if defined(__linux__) && defined(__x86_64__)
+#define SIGNAL_REGISTERS(context)                                              \
+    (((const ucontext_t *)(context))->uc_mcontext.gregs)
+#define SIGNAL_PC(context) ((uintptr_t)SIGNAL_REGISTERS(context)[REG_RIP])
+#define SIGNAL_SP(context) ((uintptr_t)SIGNAL_REGISTERS(context)[REG_RSP])
+#elif defined(__linux__) && defined(__aarch64__)
+#define SIGNAL_REGISTERS(context) (((const ucontext_t *)(context))->uc_mcontext)
+#define SIGNAL_PC(context) ((uintptr_t)SIGNAL_REGISTERS(context).pc)
+#define SIGNAL_SP(context) ((uintptr_t)SIGNAL_REGISTERS(context).sp)
+#else
+#define SIGNAL_PC(context) ((void)(context), (uintptr_t)0)
+#define SIGNAL_SP(context) ((void)(context), (uintptr_t)0)
+#endif
+
 #endif

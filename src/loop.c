@@ -14,6 +14,7 @@ unsigned task__loop_forks;
 
 static void note_fork(void)
 {
+    task__overflow_unlock();
     task__loop_forks++;
     task__scheduler_current = NULL;
 }
@@ -21,7 +22,7 @@ static void note_fork(void)
 static void watch_forks(void)
 {
     task__debugger_watch_forks();
-    pthread_atfork(NULL, NULL, note_fork);
+    pthread_atfork(task__overflow_lock, task__overflow_unlock, note_fork);
 }
 
 /* NULL: there is none. */
@@ -110,6 +111,7 @@ static void destroy(struct loop *loop)
 {
     struct allocator allocator = loop->allocator;
 
+    task__overflow_destroy(loop);
     task__free_all(loop);
     task__streams_destroy(loop);
     task__blocks_destroy(&loop->blocks);
@@ -164,6 +166,7 @@ struct loop *loop_new(const struct loop_options *options)
  */
 static void abandon(struct loop *loop)
 {
+    task__overflow_forget(loop);
     loop->poller->backend->destroy(loop->poller);
     if (loop->inbox)
         task__inbox_abandon(loop->inbox);
@@ -190,6 +193,7 @@ int loop_free(struct loop *loop)
     loop->freed = true;
     loop->wants_alarm = false;
     task__debugger_remove(loop);
+    task__overflow_leave(loop);
     destroy(loop);
     task__scheduler_current = NULL;
     return 0;

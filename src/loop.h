@@ -8,6 +8,7 @@
 #include "inbox.h"
 #include "memory.h"
 #include "poller.h"
+#include "say.h"
 #include "scheduler.h"
 #include "stack.h"
 #include "timer.h"
@@ -102,6 +103,12 @@ struct loop {
     bool wants_alarm;     /* somebody polls loop_fd */
     unsigned forks;       /* of this process, when the loop was made */
 
+    /* overflow.c */
+    bool is_trapped; /* counted among those that faults are caught for */
+    bool lends_signal_stack;        /* to the thread that runs it */
+    void *signal_stack;             /* NULL: not needed so far, or no memory */
+    const struct stack *overflowed; /* the one that was told of last */
+
     /* When the world was looked at last, in both measures of time. */
     task_time looked_at;
     uint64_t looked_at_tick;
@@ -182,6 +189,15 @@ int task__loop_open_inbox(struct loop *loop);
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);
 
+/* overflow.c: a loop runs in this thread from now on; does not any more; is not
+ * run again; is gone. Locked while the process forks. */
+void task__overflow_enter(struct loop *loop);
+void task__overflow_leave(struct loop *loop);
+void task__overflow_forget(struct loop *loop);
+void task__overflow_destroy(struct loop *loop);
+void task__overflow_lock(void);
+void task__overflow_unlock(void);
+
 /* stats.c */
 void task__stats_publish(struct loop *loop);
 
@@ -238,6 +254,8 @@ void task__report_deadlock(struct loop *loop);
  * is none, as far as there is room. */
 struct text;
 void task__dump_blocked(struct loop *loop, struct text *text);
+/* task 7 "name", created at file.c:12, */
+void task__say_task(struct sentence *sentence, const struct task *task);
 
 /* Say what a task did that cannot go on, and abort. */
 void task__abort(const struct task *task, const char *what) NORETURN;

@@ -38,16 +38,34 @@ void task__report(struct loop *loop, struct loop_error *error)
     aside_end(loop, before);
 }
 
-/* task 7 "name", created at file.c:12, */
+void task__say_task(struct sentence *sentence, const struct task *task)
+{
+    task__say(sentence, task->future ? "future " : "task ");
+    task__say_number(sentence, task->id);
+    task__say(sentence, " \"");
+    if (task->name) {
+        task__say_part(sentence, task->name, 64);
+    } else {
+        task__say(sentence, "task-");
+        task__say_number(sentence, task->id);
+    }
+    task__say(sentence, "\"");
+    if (!task->file)
+        return;
+    task__say(sentence, ", created at ");
+    task__say_part(sentence, task->file, 500);
+    task__say(sentence, ":");
+    task__say_number(sentence, (uint64_t)task->line);
+    task__say(sentence, ",");
+}
+
 static void describe(char *out, size_t size, const struct task *task)
 {
-    int n = snprintf(out, size, "%s %llu \"%.64s\"",
-                     task->future ? "future" : "task",
-                     (unsigned long long)task->id, task_name(task));
+    struct sentence sentence;
 
-    if (task->file && n >= 0 && (size_t)n < size)
-        snprintf(out + n, size - (size_t)n, ", created at %s:%d,", task->file,
-                 task->line);
+    sentence_clear(&sentence);
+    task__say_task(&sentence, task);
+    snprintf(out, size, "%s", sentence.chars);
 }
 
 enum { LINE = 400 };

@@ -21,6 +21,7 @@ int task__loop_enter(struct loop *loop)
     loop->scheduler.errno_location = &errno;
     task__scheduler_current = &loop->scheduler;
     task__context_note_modes();
+    task__overflow_enter(loop);
     loop->looked_at = task__clock_now(&loop->clock);
     loop->looked_at_tick = clock_ticks();
     loop->woke_at = loop->looked_at;
@@ -61,6 +62,7 @@ void task__loop_leave(struct loop *loop)
         return;
     scheduler_hurry(&loop->scheduler);
     task__scheduler_current = NULL;
+    task__overflow_leave(loop);
     if (!loop->clock.is_virtual)
         loop->busy_time += task__clock_now(&loop->clock) - loop->woke_at;
     task__stats_publish(loop);

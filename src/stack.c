@@ -57,6 +57,26 @@ static char *end_of(const struct stack *stack)
     return task__stack_low(stack) + stacks->size + stacks->page;
 }
 
+bool task__stack_guards(const struct stack *stack, uintptr_t address)
+{
+    size_t page = stack->slab->stacks->page;
+
+    return address - ((uintptr_t)task__stack_low(stack) - page) < page;
+}
+
+struct stack *task__stacks_find(const struct stacks *stacks, uintptr_t address)
+{
+    for (struct list_node *node = stacks->slabs.first; node;
+         node = node->next) {
+        struct stack_slab *slab = container_of(node, struct stack_slab, node);
+        uintptr_t place = address - (uintptr_t)slab->base;
+
+        if (place < slab->length * stride(stacks))
+            return &slab->stack[place / stride(stacks)];
+    }
+    return NULL;
+}
+
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
                       size_t size, size_t kept)
 {

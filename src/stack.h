@@ -135,6 +135,12 @@ size_t task__stack_size(const struct stack *stack);
 /* Its lowest usable address. */
 char *task__stack_low(const struct stack *stack);
 
+/* Whether an address is in its guard page. */
+bool task__stack_guards(const struct stack *stack, uintptr_t address);
+
+/* The stack with this address in it or its guard page; or NULL. */
+struct stack *task__stacks_find(const struct stacks *stacks, uintptr_t address);
+
 /* How much of it has been in use at some time, in bytes, to the word. */
 size_t task__stack_used(const struct stack *stack);
 

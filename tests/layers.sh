@@ -8,8 +8,8 @@
 
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
-list heap
-memory
+list heap say
+memory symbols
 clock stack context timer store
 scheduler.h
 switch
@@ -19,7 +19,7 @@ poller
 inbox
 loop.h
 debugger tree
-report dump stats run shutdown loop.c callback task inspect local future sleep version
+report dump overflow stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once select

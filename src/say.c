@@ -1,0 +1,64 @@
+/*
+ * Words and numbers put together by hand.
+ */
+#include "say.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void task__say_part(struct sentence *sentence, const char *text, size_t n)
+{
+    size_t room = sizeof sentence->chars - 1 - sentence->length;
+    size_t length = 0;
+
+    while (length < n && length < room && text[length])
+        length++;
+    memcpy(sentence->chars + sentence->length, text, length);
+    sentence->length += length;
+    sentence->chars[sentence->length] = '\0';
+}
+
+void task__say(struct sentence *sentence, const char *text)
+{
+    task__say_part(sentence, text, SIZE_MAX);
+}
+
+static void say_digits(struct sentence *sentence, uint64_t number,
+                       unsigned base)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number);
+    task__say_part(sentence, digits + at, sizeof digits - at);
+}
+
+void task__say_number(struct sentence *sentence, uint64_t number)
+{
+    say_digits(sentence, number, 10);
+}
+
+void task__say_address(struct sentence *sentence, uintptr_t address)
+{
+    task__say(sentence, "0x");
+    say_digits(sentence, address, 16);
+}
+
+void task__say_to(int fd, struct sentence *sentence)
+{
+    size_t done = 0;
+
+    while (done < sentence->length) {
+        ssize_t n = write(fd, sentence->chars + done, sentence->length - done);
+
+        if (n > 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            break;
+    }
+    sentence_clear(sentence);
+}

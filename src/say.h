@@ -1,0 +1,34 @@
+/*
+ * Sentences made without malloc and stdio, so that a signal handler may make
+ * them too. What does not fit is left out.
+ */
+#ifndef TASK_SRC_SAY_H
+#define TASK_SRC_SAY_H
+
+#include "base.h"
+
+#include <stdbool.h>
+
+struct sentence {
+    size_t length;
+    char chars[1000]; /* always ended by a 0 byte */
+};
+
+static inline void sentence_clear(struct sentence *sentence)
+{
+    sentence->length = 0;
+    sentence->chars[0] = '\0';
+}
+
+void task__say(struct sentence *sentence, const char *text);
+
+/* No more than so many bytes of it. */
+void task__say_part(struct sentence *sentence, const char *text, size_t n);
+
+void task__say_number(struct sentence *sentence, uint64_t number);
+void task__say_address(struct sentence *sentence, uintptr_t address);
+
+/* Write it, and forget it. */
+void task__say_to(int fd, struct sentence *sentence);
+
+#endif

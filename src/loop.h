@@ -40,6 +40,15 @@ struct published_stats {
     uintptr_t words[sizeof(struct loop_stats) / sizeof(uintptr_t)];
 };
 
+/* Calls that other threads have posted: all together one thing that is ready
+ * while there are any. */
+struct remote_calls {
+    struct ready ready;
+    struct post *first;
+    struct post **end; /* where the next one goes */
+    size_t n;
+};
+
 /* What worker threads do. */
 enum lane { LANE_NAMES, LANE_FILES, LANE_USERS, N_LANES };
 
@@ -85,7 +94,8 @@ struct loop {
 
     /* What comes from other threads; NULL: nothing has been able to so far. */
     struct inbox *inbox;
-    size_t n_calls;          /* posted, and in the ready queue now */
+    struct remote_calls calls;
+    size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct list remote_runs; /* begun, and waited for */
     struct lane_share shares[N_LANES];
     bool has_workers; /* it has had a job */

@@ -36,6 +36,8 @@ struct remote_run {
     int status;
 };
 
+static size_t n_remotes; /* open, in the process */
+
 struct loop_remote *loop_remote_open(void)
 {
     struct loop *loop = loop_current();
@@ -49,6 +51,7 @@ struct loop_remote *loop_remote_open(void)
     remote->inbox = loop->inbox;
     remote->forks = task__loop_forks;
     task__inbox_retain(remote->inbox);
+    __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
     loop->n_sources++;
     return remote;
 }
@@ -70,33 +73,77 @@ static bool is_of_current(const struct loop_remote *remote)
     return loop && loop->inbox == remote->inbox;
 }
 
-static void run_call(struct ready *ready)
+static struct remote_record *record_of(struct post *post)
+{
+    return container_of(post, struct remote_record, at.post);
+}
+
+static void count_call(struct loop *loop, size_t n)
+{
+    loop->n_calls += n;
+    loop->n_callbacks += n;
+    loop->n_queued += n;
+}
+
+static void run_own(struct ready *ready)
 {
     struct remote_record *record =
         container_of(ready, struct remote_record, at.ready);
-    struct loop *loop = loop_current();
     loop_fn *fn = record->fn;
     void *arg = record->arg;
 
-    loop->n_calls--;
-    loop->n_callbacks--;
-    loop->n_queued--;
-    task__remote_record_put(record);
+    count_call(loop_current(), (size_t)-1);
+    task__remote_records_put(record, 1);
     fn(arg);
 }
 
-/* A call has come to its loop. */
+/* Records are put back one block at a time. */
+static void run_received(struct ready *ready)
+{
+    struct loop *loop = loop_current();
+    struct post *post = loop->calls.first;
+    size_t n = loop->calls.n;
+    size_t n_run = 0;
+
+    (void)ready;
+    loop->calls.n = 0;
+    while (n && loop_current() == loop) {
+        struct remote_record *record = record_of(post);
+
+        post = post->next;
+        n--;
+        n_run++;
+        count_call(loop, (size_t)-1);
+        record->fn(record->arg);
+        if (!n || !remote_records_are_together(record, record_of(post))) {
+            task__remote_records_put(record, n_run);
+            n_run = 0;
+        }
+    }
+}
+
 static void receive(struct post *post)
 {
-    struct remote_record *record =
-        container_of(post, struct remote_record, at.post);
     struct loop *loop = loop_current();
+    struct remote_calls *calls = &loop->calls;
 
-    loop->n_calls++;
-    loop->n_callbacks++;
-    loop->n_queued++;
-    record->at.ready.run = run_call;
+    if (!calls->n++) {
+        calls->end = &calls->first;
+        calls->ready.run = run_received;
+        ready_push(&loop->scheduler, &calls->ready);
+    }
+    *calls->end = post;
+    calls->end = &post->next;
+    count_call(loop, 1);
+}
+
+/* In the loop's own thread: after what came before. */
+static void call_own(struct loop *loop, struct remote_record *record)
+{
+    task__inbox_run(loop->inbox);
+    record->at.ready.run = run_own;
     ready_push(&loop->scheduler, &record->at.ready);
+    count_call(loop, 1);
 }
 
 int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
@@ -115,10 +162,9 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
     record->arg = arg;
     record->at.post.run = receive;
     if (is_of_current(remote)) {
-        task__inbox_run(remote->inbox); /* what came before goes before */
-        receive(&record->at.post);
+        call_own(loop_current(), record);
     } else if (!task__inbox_post(remote->inbox, &record->at.post)) {
-        task__remote_record_put(record);
+        task__remote_records_put(record, 1);
         return -ESHUTDOWN;
     }
     return 0;
@@ -137,6 +183,8 @@ static void free_remote(struct loop_remote *remote)
 {
     task__inbox_release(remote->inbox);
     free(remote);
+    if (!__atomic_sub_fetch(&n_remotes, 1, __ATOMIC_RELAXED))
+        task__remote_records_trim();
 }
 
 static void receive_closing(struct post *post)

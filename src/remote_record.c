@@ -1,51 +1,100 @@
 /*
  * Blocks of records.
+ *
+ * Blocks that are free again are kept, up to a number, for whichever thread is
+ * the next to need one. It takes all that are kept at once, so that none comes
+ * back to the list while somebody compares with it, and uses them up.
  */
 #include "remote_record.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { BLOCK = 2048 };
+enum { SPARE = 64 };
 
-/* Lies at a multiple of its size: so a record tells where its block is. */
 struct block {
     _Alignas(64) size_t n_left; /* records not put back, or not yet got */
+    struct block *next;         /* while it is spare */
     struct remote_record records[];
 };
 
 enum {
-    RECORDS =
-        (BLOCK - offsetof(struct block, records)) / sizeof(struct remote_record)
+    RECORDS = (REMOTE_BLOCK - offsetof(struct block, records)) /
+              sizeof(struct remote_record)
 };
 
 /* What this thread cuts from. */
 static THREAD_LOCAL struct {
     struct block *block; /* NULL: none */
     size_t n_cut;
+    struct block *spare; /* these are next */
 } mine;
 
+static struct block *spare;
+static size_t n_spare; /* there, and with threads */
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key; /* has a value in threads that have a block */
+static pthread_key_t key; /* has a value in threads that have blocks */
 static bool has_key;
+
+static void push_spare(struct block *block)
+{
+    struct block *first = __atomic_load_n(&spare, __ATOMIC_RELAXED);
+
+    do
+        block->next = first;
+    while (!__atomic_compare_exchange_n(&spare, &first, block, true,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+static void keep(struct block *block)
+{
+    if (__atomic_add_fetch(&n_spare, 1, __ATOMIC_RELAXED) <= SPARE) {
+        push_spare(block);
+    } else {
+        __atomic_sub_fetch(&n_spare, 1, __ATOMIC_RELAXED);
+        free(block);
+    }
+}
+
+static struct block *pop_spare(void)
+{
+    struct block *block = mine.spare;
+
+    if (!block)
+        block = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQUIRE);
+    if (block) {
+        mine.spare = block->next;
+        __atomic_sub_fetch(&n_spare, 1, __ATOMIC_RELAXED);
+    }
+    return block;
+}
 
 /* Take some records as put back. */
 static void count_down(struct block *block, size_t n)
 {
     if (!__atomic_sub_fetch(&block->n_left, n, __ATOMIC_ACQ_REL))
-        free(block);
+        keep(block);
 }
 
 /* A thread ends. */
-static void end_block(void *block)
+static void leave_blocks(void *unused)
 {
+    (void)unused;
+    if (mine.block)
+        count_down(mine.block, RECORDS - mine.n_cut);
     mine.block = NULL;
-    count_down(block, RECORDS - mine.n_cut);
+    while (mine.spare) {
+        struct block *block = mine.spare;
+
+        mine.spare = block->next;
+        push_spare(block);
+    }
 }
 
 static void make_key(void)
 {
-    has_key = !pthread_key_create(&key, end_block);
+    has_key = !pthread_key_create(&key, leave_blocks);
 }
 
 bool task__remote_records_init(void)
@@ -54,11 +103,19 @@ bool task__remote_records_init(void)
     return has_key;
 }
 
+void task__remote_records_trim(void)
+{
+    while (mine.spare || __atomic_load_n(&spare, __ATOMIC_RELAXED))
+        free(pop_spare());
+}
+
 static COLD bool begin_block(void)
 {
-    struct block *block = aligned_alloc(BLOCK, BLOCK);
+    struct block *block = pop_spare();
 
-    if (!block || pthread_setspecific(key, block)) {
+    if (!block)
+        block = aligned_alloc(REMOTE_BLOCK, REMOTE_BLOCK);
+    if (!block || pthread_setspecific(key, &mine)) {
         free(block);
         return false;
     }
@@ -75,16 +132,14 @@ struct remote_record *task__remote_record_get(void)
     if (unlikely(!mine.block) && !begin_block())
         return NULL;
     block = mine.block;
-    if (mine.n_cut == RECORDS - 1) {
+    if (mine.n_cut == RECORDS - 1)
         mine.block = NULL;
-        pthread_setspecific(key, NULL);
-    }
     return &block->records[mine.n_cut++];
 }
 
-void task__remote_record_put(struct remote_record *record)
+void task__remote_records_put(struct remote_record *record, size_t n)
 {
-    uintptr_t block = (uintptr_t)record & ~(uintptr_t)(BLOCK - 1);
+    uintptr_t block = (uintptr_t)record & ~(uintptr_t)(REMOTE_BLOCK - 1);
 
-    count_down((struct block *)block, 1);
+    count_down((struct block *)block, n);
 }

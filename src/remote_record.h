@@ -27,7 +27,19 @@ bool task__remote_records_init(void);
 /* One with undefined contents, or NULL. */
 struct remote_record *task__remote_record_get(void);
 
-/* In any thread. */
-void task__remote_record_put(struct remote_record *record);
+/* In any thread: put back so many of one block, of which this is one. */
+void task__remote_records_put(struct remote_record *record, size_t n);
+
+/* Give back what is kept for later. */
+void task__remote_records_trim(void);
+
+enum { REMOTE_BLOCK = 8 << 10 };
+
+/* Whether both are of one block, which lies at a multiple of its size. */
+static inline bool remote_records_are_together(const struct remote_record *a,
+                                               const struct remote_record *b)
+{
+    return ((uintptr_t)a ^ (uintptr_t)b) < REMOTE_BLOCK;
+}
 
 #endif

@@ -1,0 +1,172 @@
+/* What calls from another thread cost, with the loop and that thread on a core
+ * each: a call, from the first to the last one's run; a round trip, to the thread
+ * by a condition variable and back by a call, or to it and back as a job; a
+ * wake-up that is pending already. */
+#include "bench.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+enum { CALLS = 1000000, TRIPS = 20000 };
+
+struct table {
+    struct loop_remote *remote;
+    struct task_event done;
+    long n; /* calls, trips, so far */
+
+    /* What the other thread is to do next. */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    void (*work)(struct table *table);
+    bool over;
+};
+
+static void pin(size_t core)
+{
+    cpu_set_t cores;
+
+    CPU_ZERO(&cores);
+    CPU_SET(core, &cores);
+    sched_setaffinity(0, sizeof cores, &cores); /* or as it was */
+}
+
+/* Have the other thread do that. */
+static void order(struct table *table, void (*work)(struct table *table))
+{
+    pthread_mutex_lock(&table->mutex);
+    table->work = work;
+    table->over = !work;
+    pthread_cond_signal(&table->changed);
+    pthread_mutex_unlock(&table->mutex);
+}
+
+static void *obey(void *arg)
+{
+    struct table *table = arg;
+
+    pin(1);
+    pthread_mutex_lock(&table->mutex);
+    while (!table->over) {
+        void (*work)(struct table *) = table->work;
+
+        table->work = NULL;
+        pthread_mutex_unlock(&table->mutex);
+        if (work)
+            work(table);
+        pthread_mutex_lock(&table->mutex);
+        if (!table->work && !table->over)
+            pthread_cond_wait(&table->changed, &table->mutex);
+    }
+    pthread_mutex_unlock(&table->mutex);
+    return NULL;
+}
+
+static int wait_for_it(struct table *table, void (*work)(struct table *table))
+{
+    table->n = 0;
+    task_event_clear(&table->done);
+    order(table, work);
+    return task_event_wait(&table->done);
+}
+
+static void take_call(void *arg)
+{
+    struct table *table = arg;
+
+    if (++table->n == CALLS)
+        task_event_set(&table->done);
+}
+
+static void call_often(struct table *table)
+{
+    for (long i = 0; i < CALLS; i++)
+        bench_check(loop_remote_call(table->remote, take_call, table), "call");
+}
+
+static int calls(void *arg)
+{
+    return wait_for_it(arg, call_often);
+}
+
+static void call_back(struct table *table);
+
+static void turn_round(void *arg)
+{
+    struct table *table = arg;
+
+    if (++table->n == TRIPS)
+        task_event_set(&table->done);
+    else
+        order(table, call_back);
+}
+
+static void call_back(struct table *table)
+{
+    bench_check(loop_remote_call(table->remote, turn_round, table), "call");
+}
+
+static int trips(void *arg)
+{
+    return wait_for_it(arg, call_back);
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int jobs(void *arg)
+{
+    int status = 0;
+
+    (void)arg;
+    for (long i = 0; i < TRIPS && !status; i++)
+        status = task_to_thread(nothing, NULL);
+    return status;
+}
+
+static int wakes(void *arg)
+{
+    const struct table *table = arg;
+    int status = 0;
+
+    for (long i = 0; i < CALLS && !status; i++)
+        status = loop_remote_wake(table->remote);
+    return status;
+}
+
+static int main_task(void *arg)
+{
+    struct table *table = arg;
+    struct bench_case cases[] = {
+        {"w8", .name = "post 1M", .operations = CALLS},
+        {"w8", .name = "round trip", .operations = TRIPS},
+        {"w8", .name = "to_thread", .operations = TRIPS},
+        {"w8", .name = "wake, pending", .operations = CALLS},
+    };
+
+    table->remote = loop_remote_open();
+    bench_check(table->remote ? 0 : -ENOMEM, "loop_remote_open");
+    bench_rounds(&cases[0], calls, table);
+    bench_rounds(&cases[1], trips, table);
+    bench_rounds(&cases[2], jobs, table);
+    bench_rounds(&cases[3], wakes, table);
+    order(table, NULL);
+    return 0;
+}
+
+int main(void)
+{
+    struct table table = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                          .changed = PTHREAD_COND_INITIALIZER};
+    pthread_t other;
+
+    pin(0);
+    bench_check(-pthread_create(&other, NULL, obey, &table), "pthread_create");
+    bench_run(main_task, &table);
+    pthread_join(other, NULL);
+    loop_remote_close(table.remote);
+    return 0;
+}

@@ -13,7 +13,7 @@ struct dump {
     task_time now;
     bool stacks;     /* whether their use is told */
     size_t n_visits; /* of who waits for whom, for lists of awaiters */
-    void (*put)(const char *line, void *to);
+    void (*put)(const struct text *line, void *to);
     void *to;
 };
 
@@ -271,7 +271,7 @@ static void show(const struct tree_line *line, void *arg)
     case TREE_MORE:
         task__text_add(&text, "... and %zu more", line->n_more);
     }
-    dump->put(chars, dump->to);
+    dump->put(&text, dump->to);
 }
 
 /* Show them all, or say how many are missing. */
@@ -291,12 +291,12 @@ static void show_tasks(struct dump *dump, bool daemons)
     if (n_shown >= n)
         return;
     task__text_add(&text, "  ... and %zu tasks more", n - n_shown);
-    dump->put(chars, dump->to);
+    dump->put(&text, dump->to);
 }
 
-static void put_in_text(const char *line, void *text)
+static void put_in_text(const struct text *line, void *text)
 {
-    task__text_add(text, "\n%s", line);
+    task__text_add(text, "\n%s", line->chars);
 }
 
 void task__dump_blocked(struct loop *loop, struct text *text)
@@ -307,10 +307,11 @@ void task__dump_blocked(struct loop *loop, struct text *text)
         show_tasks(&dump, false);
 }
 
-static void put_in_file(const char *line, void *out)
+/* At once, also where there is no buffer. */
+static void put_in_file(const struct text *line, void *out)
 {
-    fputs(line, out);
-    putc('\n', out);
+    line->chars[line->length] = '\n';
+    fwrite(line->chars, 1, line->length + 1, out);
 }
 
 static void add_count(struct text *text, size_t n, const char *name)
@@ -333,27 +334,33 @@ static void add_summary(struct text *text, struct loop *loop)
     add_count(text, stats.timers, stats.timers == 1 ? "timer" : "timers");
 }
 
+static void dump_loop(struct loop *loop, struct text *text, FILE *out)
+{
+    struct dump dump = {
+        .loop = loop, .stacks = true, .put = put_in_file, .to = out};
+    struct aside before = aside_begin(loop);
+
+    add_summary(text, loop);
+    if (loop->in_tree)
+        task__text_add(text, " (a dump is under way)");
+    put_in_file(text, out);
+    if (!loop->in_tree)
+        show_tasks(&dump, true);
+    aside_end(loop, before);
+}
+
 void task_dump(FILE *out)
 {
     struct loop *loop = loop_current();
     char chars[LINE];
     struct text text = TEXT_IN(chars);
-    struct dump dump = {
-        .loop = loop, .stacks = true, .put = put_in_file, .to = out};
-    struct aside before;
 
-    if (!loop) {
-        put_in_file("no loop runs in this thread", out);
-        return;
-    }
-    before = aside_begin(loop);
-    add_summary(&text, loop);
     flockfile(out);
-    put_in_file(chars, out);
-    if (loop->in_tree)
-        put_in_file("  (a dump is under way)", out);
-    else
-        show_tasks(&dump, true);
+    if (loop) {
+        dump_loop(loop, &text, out);
+    } else {
+        task__text_add(&text, "no loop runs in this thread");
+        put_in_file(&text, out);
+    }
     funlockfile(out);
-    aside_end(loop, before);
 }

@@ -3,6 +3,8 @@
  */
 #include "fd.h"
 
+#include "endpoint.h"
+
 #include <errno.h>
 #include <unistd.h>
 
@@ -17,13 +19,52 @@ static void keep_request(struct waiter *waiter, struct task_chain *requests)
     task__wake(waiter, -ECANCELED);
 }
 
-const struct wait_kind task__reading = {.verb = "reading"};
-const struct wait_kind task__writing = {.verb = "writing"};
-const struct wait_kind task__reading_more = {.verb = "reading",
-                                             .cancel = keep_request};
-const struct wait_kind task__writing_more = {.verb = "writing",
-                                             .cancel = keep_request};
-static const struct wait_kind POLLING = {.verb = "waiting for a descriptor"};
+static void describe(const struct waiter *waiter, struct text *text,
+                     const char *arrow)
+{
+    const struct descriptor *descriptor =
+        container_of(waiter->node.list, const struct descriptor, waiters);
+
+    task__endpoint_add(text, descriptor->fd, arrow);
+}
+
+void task__fd_describe_in(const struct waiter *waiter, struct text *text)
+{
+    describe(waiter, text, "<-");
+}
+
+void task__fd_describe_out(const struct waiter *waiter, struct text *text)
+{
+    describe(waiter, text, "->");
+}
+
+static void describe_any(const struct waiter *waiter, struct text *text)
+{
+    describe(waiter, text, "<->");
+}
+
+const struct wait_kind task__reading = {
+    .verb = "reading",
+    .describe = task__fd_describe_in,
+};
+const struct wait_kind task__writing = {
+    .verb = "writing",
+    .describe = task__fd_describe_out,
+};
+const struct wait_kind task__reading_more = {
+    .verb = "reading",
+    .describe = task__fd_describe_in,
+    .cancel = keep_request,
+};
+const struct wait_kind task__writing_more = {
+    .verb = "writing",
+    .describe = task__fd_describe_out,
+    .cancel = keep_request,
+};
+static const struct wait_kind POLLING = {
+    .verb = "waiting for",
+    .describe = describe_any,
+};
 
 int task__fd_wait(struct task *self, struct descriptor *descriptor,
                   short events, const struct wait_kind *kind)

@@ -66,4 +66,8 @@ extern const struct wait_kind task__writing;
 extern const struct wait_kind task__reading_more;
 extern const struct wait_kind task__writing_more;
 
+/* What any kind of wait for one may say of it. */
+void task__fd_describe_in(const struct waiter *waiter, struct text *text);
+void task__fd_describe_out(const struct waiter *waiter, struct text *text);
+
 #endif

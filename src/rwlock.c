@@ -38,12 +38,12 @@ static void describe(const struct waiter *waiter, struct text *text)
 }
 
 static const struct wait_kind READING = {
-    .verb = "reading",
+    .verb = "reading,",
     .describe = describe,
     .each_awaited = name_writer,
 };
 static const struct wait_kind WRITING = {
-    .verb = "writing",
+    .verb = "writing,",
     .describe = describe,
     .cancel = give_up,
     .each_awaited = name_writer,

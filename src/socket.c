@@ -187,8 +187,14 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
     return fd;
 }
 
-static const struct wait_kind ACCEPTING = {.verb = "accepting"};
-static const struct wait_kind CONNECTING = {.verb = "connecting"};
+static const struct wait_kind ACCEPTING = {
+    .verb = "accepting from",
+    .describe = task__fd_describe_in,
+};
+static const struct wait_kind CONNECTING = {
+    .verb = "connecting",
+    .describe = task__fd_describe_out,
+};
 
 static ssize_t accept_one(struct task *self, int fd,
                           struct accepting *accepting)

@@ -15,6 +15,7 @@ scheduler.h
 switch
 scheduler.c
 descriptor waiters cycles nowait wakeup debugger.h text
+endpoint
 poller
 inbox
 loop.h

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,17 +26,18 @@ static int grow(struct descriptors *table, unsigned n)
     return 0;
 }
 
-static struct descriptor *make_chunk(const struct allocator *allocator,
-                                     int first)
+static struct descriptor *make_chunk(struct descriptors *table, int first)
 {
     struct descriptor *chunk =
-        memory_get(allocator, DESCRIPTORS_CHUNK * sizeof(*chunk));
+        memory_get(table->allocator, DESCRIPTORS_CHUNK * sizeof(*chunk));
 
     if (!chunk)
         return NULL;
     memset(chunk, 0, DESCRIPTORS_CHUNK * sizeof(*chunk));
-    for (int i = 0; i < DESCRIPTORS_CHUNK; i++)
+    for (int i = 0; i < DESCRIPTORS_CHUNK; i++) {
         chunk[i].fd = first + i;
+        chunk[i].table = table;
+    }
     return chunk;
 }
 
@@ -47,8 +50,7 @@ static COLD int make(struct descriptors *table, int fd)
         return -EBADF;
     if (chunk >= table->n_chunks && grow(table, chunk + 1))
         return -ENOMEM;
-    table->chunks[chunk] =
-        make_chunk(table->allocator, (int)(chunk * DESCRIPTORS_CHUNK));
+    table->chunks[chunk] = make_chunk(table, (int)(chunk * DESCRIPTORS_CHUNK));
     return table->chunks[chunk] ? 0 : -ENOMEM;
 }
 
@@ -75,6 +77,16 @@ void task__descriptors_destroy(struct descriptors *table)
     table->n_chunks = 0;
 }
 
+void task__descriptors_each(struct descriptors *table,
+                            void (*fn)(struct descriptor *descriptor,
+                                       void *arg),
+                            void *arg)
+{
+    for (unsigned i = 0; i < table->n_chunks; i++)
+        for (int j = 0; table->chunks[i] && j < DESCRIPTORS_CHUNK; j++)
+            fn(&table->chunks[i][j], arg);
+}
+
 static struct descriptor_waiter *waiter_at(struct list_node *node)
 {
     return container_of(container_of(node, struct waiter, node),
@@ -94,7 +106,7 @@ short task__descriptor_wanted(const struct descriptor *descriptor)
 
 static bool is_wanted(short wanted, short events)
 {
-    return events & (wanted | POLLERR | POLLHUP | POLLNVAL);
+    return events & (wanted | POLLERR | POLLHUP);
 }
 
 /* The first that waits for any of these, or NULL. */
@@ -113,7 +125,7 @@ static void wake_waiters(struct descriptor *descriptor, short events)
     struct waiter *waiter;
 
     while ((waiter = find_waiter(descriptor, events)))
-        task__wake(waiter, events & POLLNVAL ? -EBADF : events);
+        task__wake(waiter, events);
 }
 
 static void tell(struct descriptor *descriptor, enum direction direction,
@@ -121,12 +133,8 @@ static void tell(struct descriptor *descriptor, enum direction direction,
 {
     struct observer *observer = descriptor->observers[direction];
 
-    if (!observer ||
-        !is_wanted(direction == INCOMING ? POLLIN : POLLOUT, events))
-        return;
-    if (events & POLLNVAL)
-        descriptor->observers[direction] = NULL;
-    observer->ready(observer, events);
+    if (observer && is_wanted(direction == INCOMING ? POLLIN : POLLOUT, events))
+        observer->ready(observer, events);
 }
 
 void task__descriptor_ready(struct descriptor *descriptor, short events)
@@ -144,44 +152,136 @@ void task__descriptor_ready(struct descriptor *descriptor, short events)
     tell(descriptor, OUTGOING, events);
 }
 
+void task__descriptor_observe(struct descriptor *descriptor,
+                              enum direction direction,
+                              struct observer *observer)
+{
+    if (descriptor->observers[direction])
+        descriptor_leave(descriptor);
+    descriptor->observers[direction] = observer;
+    if (!observer)
+        return;
+    observer->is_sure = false;
+    descriptor_enter(descriptor);
+}
+
+static struct waiter *find_loser(struct descriptor *descriptor, bool all)
+{
+    struct list_node *node = descriptor->waiters.first;
+
+    while (node && !all && !waiter_at(node)->is_sure)
+        node = node->next;
+    return node ? &waiter_at(node)->waiter : NULL;
+}
+
+/* Tell whoever waits that the open file is closed: all, or those that are sure
+ * of it. */
+static void tell_closed(struct descriptor *descriptor, bool all)
+{
+    struct waiter *waiter;
+
+    while ((waiter = find_loser(descriptor, all)))
+        task__wake(waiter, -EBADF);
+    for (int i = 0; i < DIRECTIONS; i++) {
+        struct observer *observer = descriptor->observers[i];
+
+        if (!observer || (!all && !observer->is_sure))
+            continue;
+        task__descriptor_observe(descriptor, (enum direction)i, NULL);
+        observer->ready(observer, POLLNVAL);
+    }
+}
+
 void task__descriptor_renew(struct descriptor *descriptor)
 {
-    task__descriptor_ready(descriptor, POLLNVAL);
+    tell_closed(descriptor, true);
     list_remove(&descriptor->node);
     descriptor->generation++;
+    descriptor->uses++;
     descriptor->registered = 0;
     descriptor->kind = DESCRIPTOR_UNKNOWN;
     memset(descriptor->drained, 0, sizeof descriptor->drained);
     memset(descriptor->errors, 0, sizeof descriptor->errors);
     descriptor->hung = false;
+    descriptor->is_doubtful = false;
 }
 
-static int kind_of_socket(int fd)
+void task__descriptor_confirm(struct descriptor *descriptor)
+{
+    struct list_node *node = descriptor->waiters.first;
+
+    descriptor->is_doubtful = false;
+    for (; node; node = node->next)
+        waiter_at(node)->is_sure = true;
+    for (int i = 0; i < DIRECTIONS; i++)
+        if (descriptor->observers[i])
+            descriptor->observers[i]->is_sure = true;
+}
+
+void task__descriptor_refute(struct descriptor *descriptor)
+{
+    tell_closed(descriptor, false);
+    descriptor->generation++;
+    descriptor->kind = DESCRIPTOR_UNKNOWN;
+    memset(descriptor->errors, 0, sizeof descriptor->errors);
+    descriptor->hung = false;
+}
+
+/* TCP alone knows that option. */
+static bool is_tcp(int fd)
+{
+    int value;
+    socklen_t size = sizeof value;
+
+    return !getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size);
+}
+
+static bool is_local_stream(int fd)
 {
     int type = 0;
     socklen_t size = sizeof type;
+    struct sockaddr_storage own;
+    socklen_t own_size = sizeof own;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size))
-        return DESCRIPTOR_SOCKET;
-    return type == SOCK_STREAM ? DESCRIPTOR_STREAM : DESCRIPTOR_SOCKET;
+    return !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) &&
+           type == SOCK_STREAM &&
+           !getsockname(fd, (struct sockaddr *)&own, &own_size) &&
+           own.ss_family == AF_UNIX;
+}
+
+static enum descriptor_kind kind_of(int fd, mode_t mode)
+{
+    if (S_ISSOCK(mode))
+        return is_local_stream(fd) ? DESCRIPTOR_STREAM : DESCRIPTOR_SOCKET;
+    if (S_ISFIFO(mode))
+        return DESCRIPTOR_PIPE;
+    if (S_ISREG(mode) || S_ISDIR(mode) || S_ISBLK(mode))
+        return DESCRIPTOR_FILE;
+    return DESCRIPTOR_OTHER;
+}
+
+/* One call is enough to know TCP. */
+int task__descriptor_classify_again(struct descriptor *descriptor)
+{
+    bool was_file = descriptor->kind == DESCRIPTOR_FILE;
+    struct stat stat;
+
+    descriptor->kind = DESCRIPTOR_TCP;
+    if (!was_file && is_tcp(descriptor->fd))
+        return 0;
+    descriptor->kind = DESCRIPTOR_UNKNOWN;
+    if (fstat(descriptor->fd, &stat))
+        return -errno;
+    if (was_file && S_ISSOCK(stat.st_mode) && is_tcp(descriptor->fd))
+        descriptor->kind = DESCRIPTOR_TCP;
+    else
+        descriptor->kind = (uint8_t)kind_of(descriptor->fd, stat.st_mode);
+    return 0;
 }
 
 int task__descriptor_classify(struct descriptor *descriptor)
 {
-    struct stat stat;
-
-    if (descriptor->kind != DESCRIPTOR_UNKNOWN)
-        return 0;
-    if (fstat(descriptor->fd, &stat))
-        return -errno;
-    if (S_ISSOCK(stat.st_mode))
-        descriptor->kind = (uint8_t)kind_of_socket(descriptor->fd);
-    else if (S_ISFIFO(stat.st_mode))
-        descriptor->kind = DESCRIPTOR_PIPE;
-    else if (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) ||
-             S_ISBLK(stat.st_mode))
-        descriptor->kind = DESCRIPTOR_FILE;
-    else
-        descriptor->kind = DESCRIPTOR_OTHER;
-    return 0;
+    return likely(descriptor->kind != DESCRIPTOR_UNKNOWN)
+               ? 0
+               : task__descriptor_classify_again(descriptor);
 }

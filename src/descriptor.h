@@ -20,8 +20,9 @@
 /* What the number stands for. */
 enum descriptor_kind {
     DESCRIPTOR_UNKNOWN,
-    DESCRIPTOR_STREAM, /* a stream socket */
-    DESCRIPTOR_SOCKET, /* another one */
+    DESCRIPTOR_TCP,
+    DESCRIPTOR_STREAM, /* a local stream, or TCP that is not known as such */
+    DESCRIPTOR_SOCKET, /* another socket */
     DESCRIPTOR_PIPE,
     DESCRIPTOR_FILE, /* a regular file, a folder, a disk: always ready */
     DESCRIPTOR_OTHER /* a terminal, an eventfd, ... */
@@ -34,15 +35,19 @@ enum direction { INCOMING, OUTGOING, DIRECTIONS };
  * the number is closed, and it is set no more. */
 struct observer {
     void (*ready)(struct observer *observer, short events);
-    bool
-        is_level; /* tell as long as it is ready, not only when it becomes so */
+    bool is_level; /* as long as it is ready, not only when it becomes so */
+    bool is_sure;  /* its open file is the one that is watched */
 };
 
 struct descriptor {
     int fd;
-    uint32_t generation;
+    uint32_t generation; /* of what is watched: events tell it */
+    uint32_t uses;       /* that we know of: changes when it is closed */
+    struct descriptors *table;
     struct list waiters; /* each of them for other events */
     struct observer *observers[DIRECTIONS];
+
+    uint32_t n_waits; /* tasks, until they go on, and observers */
 
     uint8_t kind;
     bool drained[DIRECTIONS]; /* to try is vain before the next event */
@@ -55,6 +60,7 @@ struct descriptor {
 
     /* The poller's. */
     uint32_t registered;   /* for what; 0: not at all */
+    bool is_doubtful;      /* there was an event, and nothing was ready */
     struct list_node node; /* in a list of it, or none */
 };
 
@@ -62,6 +68,7 @@ struct descriptor {
 struct descriptor_waiter {
     struct waiter waiter;
     short wanted;
+    bool is_sure; /* as an observer's */
 };
 
 enum { DESCRIPTORS_CHUNK = 64 };
@@ -70,6 +77,7 @@ struct descriptors {
     const struct allocator *allocator;
     struct descriptor **chunks;
     unsigned n_chunks;
+    size_t n_watched; /* those with waits */
 };
 
 /* The entry of a number, or NULL when it has none. */
@@ -83,11 +91,33 @@ descriptors_find(const struct descriptors *table, int fd)
     return &table->chunks[chunk][(unsigned)fd % DESCRIPTORS_CHUNK];
 }
 
+/* Somebody begins, or ends, to wait for it. */
+static ALWAYS_INLINE void descriptor_enter(struct descriptor *descriptor)
+{
+    descriptor->table->n_watched += !descriptor->n_waits++;
+}
+
+static ALWAYS_INLINE void descriptor_leave(struct descriptor *descriptor)
+{
+    descriptor->table->n_watched -= !--descriptor->n_waits;
+}
+
 /* The same, and make it; -EBADF, -ENOMEM. */
 int task__descriptors_get(struct descriptors *table, int fd,
                           struct descriptor **descriptor);
 
 void task__descriptors_destroy(struct descriptors *table);
+
+/* Do that for each that has an entry. */
+void task__descriptors_each(struct descriptors *table,
+                            void (*fn)(struct descriptor *descriptor,
+                                       void *arg),
+                            void *arg);
+
+/* Have it told from now on, or (NULL) nobody any more. */
+void task__descriptor_observe(struct descriptor *descriptor,
+                              enum direction direction,
+                              struct observer *observer);
 
 /* The events that somebody waits for. */
 short task__descriptor_wanted(const struct descriptor *descriptor);
@@ -99,6 +129,13 @@ static inline bool descriptor_is_level(const struct descriptor *descriptor)
     const struct observer *out = descriptor->observers[OUTGOING];
 
     return (in && in->is_level) || (out && out->is_level);
+}
+
+static ALWAYS_INLINE bool
+descriptor_is_socket(const struct descriptor *descriptor)
+{
+    return (unsigned)descriptor->kind - DESCRIPTOR_TCP <=
+           DESCRIPTOR_SOCKET - DESCRIPTOR_TCP;
 }
 
 static ALWAYS_INLINE bool
@@ -116,15 +153,25 @@ descriptor_is_busy(const struct descriptor *descriptor, short events)
            (task__descriptor_wanted(descriptor) & events);
 }
 
-/* Something has become ready: tell whoever waits for it. POLLNVAL: the number
- * is closed. */
+/* Something has become ready: tell whoever waits for it. */
 void task__descriptor_ready(struct descriptor *descriptor, short events);
 
 /* The number begins another use: whoever still waits for the former one is
  * woken with -EBADF. */
 void task__descriptor_renew(struct descriptor *descriptor);
 
+/* What is watched was found to be the open file that the number stands for now:
+ * so is what all wait for that wait now. */
+void task__descriptor_confirm(struct descriptor *descriptor);
+
+/* It was found not to be: whoever was sure that it is waits for a file that is
+ * closed, and is woken with -EBADF. */
+void task__descriptor_refute(struct descriptor *descriptor);
+
 /* Find out its kind, if it is not known. */
 int task__descriptor_classify(struct descriptor *descriptor);
+
+/* The same, if it is known as well: the number may be another open file now. */
+int task__descriptor_classify_again(struct descriptor *descriptor);
 
 #endif

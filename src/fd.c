@@ -6,6 +6,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A task that never has to wait lets the others run after so many calls. */
@@ -66,40 +67,109 @@ static const struct wait_kind POLLING = {
     .describe = describe_any,
 };
 
-int task__fd_wait(struct task *self, struct descriptor *descriptor,
-                  short events, const struct wait_kind *kind)
+/* A request that came after the task was woken, which turned out to be in vain. */
+static COLD int take_request(struct task *self, const struct wait_kind *kind)
 {
-    struct loop *loop = loop_of_task(self);
-    struct poller *poller = loop->poller;
-    struct descriptor_waiter waiter;
+    if (!kind->cancel)
+        task_take_requests(self);
+    return -ECANCELED;
+}
+
+/* Wait in the list; the poller has been told. */
+static ALWAYS_INLINE int park(struct descriptor *descriptor,
+                              struct descriptor_waiter *waiter)
+{
+    struct loop *loop = loop_of_task(waiter->waiter.task);
     int result;
 
-    if (descriptor_is_busy(descriptor, events))
-        return -EBUSY;
-    waiter_init(&waiter.waiter, self, kind);
-    waiter.wanted = events;
-    list_append(&descriptor->waiters, &waiter.waiter.node);
-    result = poller->backend->watch(poller, descriptor);
-    if (unlikely(result)) {
-        list_remove(&waiter.waiter.node);
-        if (result == -EPERM)
-            descriptor->kind = DESCRIPTOR_FILE;
-        return result;
-    }
     loop->n_sources++;
-    result = task__park(&waiter.waiter);
+    descriptor_enter(descriptor);
+    result = task__park(&waiter->waiter);
+    descriptor_leave(descriptor);
     loop->n_sources--;
     return result;
 }
 
+int task__fd_wait(struct task *self, struct descriptor *descriptor,
+                  short events, const struct wait_kind *kind)
+{
+    struct poller *poller = loop_of_task(self)->poller;
+    struct descriptor_waiter waiter;
+    int result;
+
+    if (unlikely(self->undelivered))
+        return take_request(self, kind);
+    waiter_init(&waiter.waiter, self, kind);
+    waiter.wanted = events;
+    waiter.is_sure = false;
+    list_append(&descriptor->waiters, &waiter.waiter.node);
+    result = poller->backend->watch(poller, descriptor);
+    if (likely(!result))
+        return park(descriptor, &waiter);
+    list_remove(&waiter.waiter.node);
+    if (result == -EPERM)
+        descriptor->kind = DESCRIPTOR_FILE;
+    return result;
+}
+
+int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
+                        short events)
+{
+    struct poller *poller = loop->poller;
+
+    if (likely(!descriptor_is_busy(descriptor, events)))
+        return 0;
+    descriptor->is_doubtful = true;
+    if (poller->backend->watch(poller, descriptor) == -EBADF) {
+        task__descriptor_renew(descriptor);
+        return -EBADF;
+    }
+    return descriptor_is_busy(descriptor, events) ? -EBUSY : 0;
+}
+
 /* Let the others run, if this one has gone on for long. */
 static ALWAYS_INLINE int take_turns(struct task *self,
-                                    struct descriptor *descriptor)
+                                    struct descriptor *descriptor,
+                                    const struct wait_kind *kind)
 {
     if (likely(++descriptor->streak < STREAK))
         return 0;
     descriptor->streak = 0;
-    return task__yield(self);
+    task__step_aside(self);
+    return unlikely(self->undelivered) ? take_request(self, kind) : 0;
+}
+
+/* After a wait: -EBADF: the number has been closed since. What is known of it may
+ * be known no more: -EPERM: it is always ready. */
+static ALWAYS_INLINE int look_again(struct descriptor *descriptor,
+                                    uint32_t uses)
+{
+    int error;
+
+    if (unlikely(descriptor->uses != uses))
+        return -EBADF;
+    if (likely(descriptor->kind != DESCRIPTOR_UNKNOWN))
+        return 0;
+    error = task__descriptor_classify_again(descriptor);
+    return !error && descriptor->kind == DESCRIPTOR_FILE ? -EPERM : error;
+}
+
+/* As attempt. That an event was in vain may mean that it was another file's. */
+static ALWAYS_INLINE ssize_t attempt_now(struct descriptor *descriptor,
+                                         enum direction direction,
+                                         attempt_fn *attempt, void *operation,
+                                         bool was_woken)
+{
+    ssize_t result;
+
+    do {
+        result = attempt(descriptor, operation);
+    } while (unlikely(result == -EINTR));
+    if (result == -EAGAIN) {
+        descriptor->drained[direction] = !descriptor->hung;
+        descriptor->is_doubtful |= was_woken;
+    }
+    return result;
 }
 
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
@@ -107,25 +177,53 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          void *operation, const struct wait_kind *kind)
 {
     short events = direction == INCOMING ? POLLIN : POLLOUT;
-    ssize_t result = take_turns(self, descriptor);
+    struct loop *loop = loop_of_task(self);
+    uint32_t uses = descriptor->uses;
+    ssize_t result = take_turns(self, descriptor, kind);
+    bool was_woken = false;
 
     while (likely(!result)) {
-        if (descriptor_is_busy(descriptor, events))
-            return -EBUSY;
+        result = look_again(descriptor, uses);
+        if (likely(!result))
+            result = task__fd_check_free(loop, descriptor, events);
+        if (unlikely(result))
+            return result;
         if (!descriptor->drained[direction]) {
-            do {
-                result = attempt(descriptor, operation);
-            } while (unlikely(result == -EINTR));
+            result = attempt_now(descriptor, direction, attempt, operation,
+                                 was_woken);
             if (result != -EAGAIN)
                 return result;
-            descriptor->drained[direction] = !descriptor->hung;
         }
         descriptor->streak = 0;
         result = task__fd_wait(self, descriptor, events, kind);
-        if (likely(result > 0))
+        was_woken = result > 0;
+        if (likely(was_woken))
             result = 0;
     }
     return result;
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat stat;
+
+    return fstat(fd, &stat) ? 0 : (uint64_t)stat.st_ino;
+}
+
+void task__fd_keep_error(struct descriptor *descriptor,
+                         enum direction direction, int error)
+{
+    descriptor->errors[direction] = (int16_t)error;
+    descriptor->inode = inode_of(descriptor->fd);
+}
+
+COLD int task__fd_take_error(struct descriptor *descriptor,
+                             enum direction direction)
+{
+    int error = descriptor->errors[direction];
+
+    descriptor->errors[direction] = 0;
+    return descriptor->inode == inode_of(descriptor->fd) ? error : 0;
 }
 
 static void forget(struct loop *loop, struct descriptor *descriptor)
@@ -162,14 +260,15 @@ int task__fd_observe(struct loop *loop, struct descriptor *descriptor,
                      enum direction direction, struct observer *observer)
 {
     struct poller *poller = loop->poller;
+    struct observer *former = descriptor->observers[direction];
     int error;
 
-    descriptor->observers[direction] = observer;
+    task__descriptor_observe(descriptor, direction, observer);
     error = poller->backend->watch(poller, descriptor);
     if (error)
-        descriptor->observers[direction] = NULL;
+        task__descriptor_observe(descriptor, direction, former);
     else
-        loop->n_sources++;
+        loop->n_sources += !former;
     return error;
 }
 
@@ -179,7 +278,7 @@ void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
     struct poller *poller = loop->poller;
     bool was_level = descriptor_is_level(descriptor);
 
-    descriptor->observers[direction] = NULL;
+    task__descriptor_observe(descriptor, direction, NULL);
     loop->n_sources--;
     if (!was_level)
         return;
@@ -189,8 +288,7 @@ void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
         poller->backend->watch(poller, descriptor);
 }
 
-/* What the descriptor is now, as the kernel says; 0: none of these. */
-static NEVER_INLINE int poll_now(int fd, short events)
+NEVER_INLINE int task__fd_poll(int fd, short events)
 {
     struct pollfd now = {.fd = fd, .events = events};
     int n;
@@ -203,23 +301,27 @@ static NEVER_INLINE int poll_now(int fd, short events)
     return now.revents & POLLNVAL ? -EBADF : now.revents;
 }
 
-/* poll() is asked before and after: whoever waits may leave bytes unread, which
- * no event would tell of. */
-static int wait_fd(struct task *self, struct descriptor *descriptor,
-                   short events)
+int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
+                         short events, const struct wait_kind *kind)
 {
-    for (;;) {
-        int result = descriptor_is_busy(descriptor, events)
-                         ? -EBUSY
-                         : poll_now(descriptor->fd, events);
+    uint32_t uses = descriptor->uses;
 
+    for (;;) {
+        int result =
+            task__fd_check_free(loop_of_task(self), descriptor, events);
+
+        if (!result)
+            result = task__fd_poll(descriptor->fd, events);
         if (result)
             return result;
-        result = task__fd_wait(self, descriptor, events, &POLLING);
+        result = task__fd_wait(self, descriptor, events, kind);
         if (result == -EPERM)
-            return events & (POLLIN | POLLOUT);
+            return -EOPNOTSUPP;
         if (result < 0)
             return result;
+        if (descriptor->uses != uses)
+            return -EBADF;
+        descriptor->is_doubtful = true;
     }
 }
 
@@ -237,7 +339,7 @@ int task_wait_fd(int fd, short events)
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (!result)
-        result = wait_fd(self, descriptor, events);
+        result = task__fd_wait_surely(self, descriptor, events, &POLLING);
     fd_restore_errno(self, saved_errno);
     return result;
 }

@@ -35,17 +35,46 @@ static inline int fd_get(const struct task *self, int fd,
 }
 
 /*
- * Suspend until any of these events, or POLLERR or POLLHUP, has come; which
- * ones. -EBUSY: somebody waits for them already; -EBADF; -ECANCELED; -EPERM: it
- * cannot be waited for, and is always ready; -ENOMEM, -ENOSPC.
+ * Suspend until any of these events, or POLLERR or POLLHUP, is told of; which
+ * ones, and one that tells of nothing is possible. Nobody may wait for them yet.
+ * -EBADF; -ECANCELED; -EPERM: it cannot be waited for, and is always ready;
+ * -ENOMEM, -ENOSPC.
  */
 int task__fd_wait(struct task *self, struct descriptor *descriptor,
                   short events, const struct wait_kind *kind);
+
+/* The same, unless they have come already, and until one really has: -EBUSY:
+ * somebody waits for them; -EOPNOTSUPP: they never come. */
+int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
+                         short events, const struct wait_kind *kind);
+
+/* What a descriptor is ready for, of these; 0: for none; a negative errno. */
+int task__fd_poll(int fd, short events);
+
+/* Whether nobody waits for any of these: 0; -EBUSY; -EBADF. Whoever waits for a
+ * file that was closed, while the number is another one now, has to go. */
+int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
+                        short events);
 
 /* Attempt it until it need not wait. */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
                          void *operation, const struct wait_kind *kind);
+
+/* An error that came after some bytes is told by the next call, unless the number
+ * has become another open file. */
+void task__fd_keep_error(struct descriptor *descriptor,
+                         enum direction direction, int error);
+int task__fd_take_error(struct descriptor *descriptor,
+                        enum direction direction);
+
+static ALWAYS_INLINE int fd_take_error(struct descriptor *descriptor,
+                                       enum direction direction)
+{
+    return unlikely(descriptor->errors[direction])
+               ? task__fd_take_error(descriptor, direction)
+               : 0;
+}
 
 /* A number that has just been opened by us, and what it is. */
 void task__fd_opened(struct loop *loop, int fd, enum descriptor_kind kind);
@@ -53,7 +82,8 @@ void task__fd_opened(struct loop *loop, int fd, enum descriptor_kind kind);
 /* A number that is going to be closed, or given away. */
 void task__fd_forget(struct loop *loop, int fd);
 
-/* Watch it, or no more; 0, or a negative errno as task__fd_wait. */
+/* Watch it, or no more; 0, or a negative errno as task__fd_wait, and what was
+ * there before stays. One that takes the place of another is counted once. */
 int task__fd_observe(struct loop *loop, struct descriptor *descriptor,
                      enum direction direction, struct observer *observer);
 void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,

@@ -26,12 +26,6 @@ static size_t size_of(const struct transfer *transfer)
     return size;
 }
 
-static bool is_socket(const struct descriptor *descriptor)
-{
-    return descriptor->kind == DESCRIPTOR_STREAM ||
-           descriptor->kind == DESCRIPTOR_SOCKET;
-}
-
 static struct msghdr message_of(const struct transfer *transfer)
 {
     struct msghdr message = {.msg_iov = transfer->parts,
@@ -40,15 +34,44 @@ static struct msghdr message_of(const struct transfer *transfer)
     return message;
 }
 
-static ssize_t receive(int fd, struct transfer *transfer)
+/* After a short read the next one is in vain: whatever comes then is an event,
+ * unless one end is closed. */
+static void note_drained(struct descriptor *descriptor, ssize_t result,
+                         const struct transfer *transfer)
+{
+    if (likely(result > 0 && (size_t)result < size_of(transfer)))
+        descriptor->drained[INCOMING] = !descriptor->hung;
+}
+
+static ssize_t receive_tcp(struct descriptor *descriptor,
+                           struct transfer *transfer)
 {
     struct iovec *part = transfer->parts;
     struct msghdr message;
+    ssize_t result;
 
-    if (likely(transfer->n == 1))
-        return result_of(recv(fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
-    message = message_of(transfer);
-    return result_of(recvmsg(fd, &message, MSG_DONTWAIT));
+    if (likely(transfer->n == 1)) {
+        result = result_of(
+            recv(descriptor->fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
+    } else {
+        message = message_of(transfer);
+        result = result_of(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
+    }
+    note_drained(descriptor, result, transfer);
+    return result;
+}
+
+/* A local stream reads no further than to where descriptors, or another sender's
+ * credentials, were sent: what it leaves out then it tells of by MSG_CTRUNC. */
+static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
+{
+    struct msghdr message = message_of(transfer);
+    ssize_t result = result_of(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
+
+    if (descriptor->kind == DESCRIPTOR_STREAM &&
+        !(message.msg_flags & MSG_CTRUNC))
+        note_drained(descriptor, result, transfer);
+    return result;
 }
 
 static ssize_t send_parts(int fd, struct transfer *transfer)
@@ -63,36 +86,24 @@ static ssize_t send_parts(int fd, struct transfer *transfer)
     return result_of(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-/* After a short read of a stream the next one is in vain: whatever comes then is
- * an event, unless one end is closed. */
-static void note_short(struct descriptor *descriptor, ssize_t result,
-                       size_t size)
-{
-    if (likely(result > 0 && (size_t)result < size &&
-               descriptor->kind == DESCRIPTOR_STREAM))
-        descriptor->drained[INCOMING] = !descriptor->hung;
-}
-
 ssize_t task__io_read(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
-    ssize_t result;
 
-    if (unlikely(!is_socket(descriptor)))
-        return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
-    result = receive(descriptor->fd, transfer);
-    note_short(descriptor, result, size_of(transfer));
-    return result;
+    if (likely(descriptor->kind == DESCRIPTOR_TCP))
+        return receive_tcp(descriptor, transfer);
+    if (descriptor_is_socket(descriptor))
+        return receive(descriptor, transfer);
+    return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
 }
 
 ssize_t task__io_write(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
 
-    if (unlikely(!is_socket(descriptor)))
-        return task__nowait_writev(descriptor->fd, transfer->parts,
-                                   transfer->n);
-    return send_parts(descriptor->fd, transfer);
+    if (likely(descriptor_is_socket(descriptor)))
+        return send_parts(descriptor->fd, transfer);
+    return task__nowait_writev(descriptor->fd, transfer->parts, transfer->n);
 }
 
 /* A way to move bytes. */
@@ -106,29 +117,10 @@ struct way {
 static const struct way READING = {INCOMING, task__io_read, task__file_readv};
 static const struct way WRITING = {OUTGOING, task__io_write, task__file_writev};
 
-static uint64_t inode_of(int fd)
+/* Whether a wait has found out that there is nothing to wait for. */
+static bool is_always_ready(const struct descriptor *descriptor, ssize_t result)
 {
-    struct stat stat;
-
-    return fstat(fd, &stat) ? 0 : (uint64_t)stat.st_ino;
-}
-
-/* An error that came after some bytes is told by the next call. */
-static COLD void keep_error(struct descriptor *descriptor,
-                            enum direction direction, ssize_t error)
-{
-    descriptor->errors[direction] = (int16_t)error;
-    descriptor->inode = inode_of(descriptor->fd);
-}
-
-/* Unless the number has become another open file. */
-static COLD int take_error(struct descriptor *descriptor,
-                           enum direction direction)
-{
-    int error = descriptor->errors[direction];
-
-    descriptor->errors[direction] = 0;
-    return descriptor->inode == inode_of(descriptor->fd) ? error : 0;
+    return result == -EPERM && descriptor->kind == DESCRIPTOR_FILE;
 }
 
 /*
@@ -144,18 +136,18 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
     ssize_t result;
 
     do {
-        descriptor->kind = DESCRIPTOR_UNKNOWN;
-        result = task__descriptor_classify(descriptor);
+        result = task__descriptor_classify_again(descriptor);
         if (result)
             return result;
-        if (descriptor->kind != DESCRIPTOR_FILE)
-            result = task__fd_perform(self, descriptor, way->direction,
-                                      way->attempt, transfer, kind);
         if (descriptor->kind == DESCRIPTOR_FILE)
-            return way->move_file(self, descriptor->fd, transfer->parts,
-                                  transfer->n, -1);
+            break;
+        result = task__fd_perform(self, descriptor, way->direction,
+                                  way->attempt, transfer, kind);
+        if (!is_always_ready(descriptor, result) && result != -ENOTSOCK)
+            return result;
     } while (result == -ENOTSOCK);
-    return result;
+    return way->move_file(self, descriptor->fd, transfer->parts, transfer->n,
+                          -1);
 }
 
 /* Move what can be moved at once, or after a wait. */
@@ -168,17 +160,15 @@ static ssize_t move_some(struct task *self, int fd, const struct way *way,
 
     if (unlikely(result))
         return result;
-    if (unlikely(descriptor->errors[way->direction])) {
-        result = take_error(descriptor, way->direction);
-        if (result)
-            return result;
-    }
+    result = fd_take_error(descriptor, way->direction);
+    if (unlikely(result))
+        return result;
     if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN ||
                  descriptor->kind == DESCRIPTOR_FILE))
         return move_other(self, descriptor, way, transfer, kind);
     result = task__fd_perform(self, descriptor, way->direction, way->attempt,
                               transfer, kind);
-    if (unlikely(result == -ENOTSOCK || descriptor->kind == DESCRIPTOR_FILE))
+    if (unlikely(result == -ENOTSOCK || is_always_ready(descriptor, result)))
         return move_other(self, descriptor, way, transfer, kind);
     return result;
 }
@@ -240,7 +230,8 @@ ssize_t task_writev(int fd, const struct iovec *parts, int n)
     return move(fd, &WRITING, parts_of(parts), n);
 }
 
-/* Once something was moved, an error and a request come next. */
+/* Once something was moved, a request comes next, and so does an error, but for
+ * those of this call alone. */
 static ssize_t finish(const struct task *self, int fd, const struct way *way,
                       size_t moved, ssize_t result)
 {
@@ -248,8 +239,9 @@ static ssize_t finish(const struct task *self, int fd, const struct way *way,
 
     if (!moved)
         return result;
-    if (result < 0 && result != -ECANCELED && !fd_get(self, fd, &descriptor))
-        keep_error(descriptor, way->direction, result);
+    if (result < 0 && result != -ECANCELED && result != -EBADF &&
+        result != -EBUSY && !fd_get(self, fd, &descriptor))
+        task__fd_keep_error(descriptor, way->direction, (int)result);
     return (ssize_t)moved;
 }
 

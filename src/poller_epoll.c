@@ -13,7 +13,13 @@
  *     young     somebody began to wait for it since the last look
  *     old       it was young at the last look
  *
- * and on neither list once something has happened to it.
+ * and on neither list once something has happened to it. Besides, whoever was
+ * woken in vain has it looked at when it waits again.
+ *
+ * A file that lives on elsewhere, by dup() or fork(), stays registered when its
+ * number is closed, and without the number nothing can be done about it. Its
+ * events are known by their generation. When there have been many of them, what
+ * is needed is registered with a new epoll instance, and the old one closed.
  */
 #include "poller.h"
 
@@ -35,6 +41,17 @@
 #define BUSY_TICK (20 * TASK_MILLISECOND)
 enum { BUSY_TICKS = 50 };
 
+/* How many are asked about at once, so that nobody else waits for long. */
+enum { DOUBTS = 256 };
+
+/* Events of what nobody knows, before a new instance is worth its while: so many,
+ * and one for so many descriptors. */
+enum { STRAYS = 64, STRAYS_SHARE = 8 };
+
+/* Every so manieth event of one that nobody waits for, or that is registered as
+ * long as it is ready, may be the event of a file whose number was closed. */
+enum { SUSPECTS = 64 };
+
 enum { EVENTS = 256 };
 
 #define EDGES ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
@@ -44,8 +61,10 @@ enum { EVENTS = 256 };
 
 struct epoll_poller {
     struct poller poller;
-    int epoll; /* -1: not open; so is then the other */
+    int epoll; /* -1: not open; so are then the others */
     int timer;
+    int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
+    int waker;       /* another's; -1: none */
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
     bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
 
@@ -54,6 +73,9 @@ struct epoll_poller {
     task_time doubt_at;  /* the next tick; TASK_FOREVER: there is no doubt */
     unsigned busy_ticks; /* in a row */
     bool has_heard;      /* of anything, since the last one */
+
+    size_t n_strays; /* events of what nobody knows */
+    unsigned n_suspects;
 };
 
 static struct epoll_poller *self_of(struct poller *poller)
@@ -67,17 +89,23 @@ static void init(struct poller *poller)
 
     self->epoll = -1;
     self->timer = -1;
+    self->outer = -1;
+    self->waker = -1;
     self->doubt_at = TASK_FOREVER;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 static void close_all(struct epoll_poller *self)
 {
-    if (self->timer >= 0)
-        close(self->timer);
-    if (self->epoll >= 0)
-        close(self->epoll);
-    self->timer = -1;
-    self->epoll = -1;
+    close_one(&self->outer);
+    close_one(&self->timer);
+    close_one(&self->epoll);
 }
 
 static void destroy(struct poller *poller)
@@ -85,34 +113,48 @@ static void destroy(struct poller *poller)
     close_all(self_of(poller));
 }
 
-static int add_own(struct epoll_poller *self, int fd)
+static int add_own(int epoll, int fd, uint32_t events)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = OWN};
+    struct epoll_event event = {.events = events, .data.u64 = OWN};
 
-    return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* A new instance, with what is the poller's own; or a negative errno. */
+static int open_epoll(const struct epoll_poller *self)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int error = epoll < 0 ? -errno : 0;
+
+    if (!error)
+        error = add_own(epoll, self->timer, EPOLLIN | EPOLLET);
+    if (!error && self->waker >= 0)
+        error = add_own(epoll, self->waker, EPOLLIN | EPOLLET);
+    if (!error && self->outer >= 0)
+        error = add_own(self->outer, epoll, EPOLLIN);
+    if (!error)
+        return epoll;
+    close_one(&epoll);
+    return error;
 }
 
 /* Open what is not open; 0, or a negative errno and nothing is open. */
 static int open_all(struct epoll_poller *self)
 {
+    int error;
+
     if (likely(self->epoll >= 0))
         return 0;
-    self->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (self->epoll < 0)
-        goto fail;
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (self->timer < 0)
-        goto fail;
-    if (add_own(self, self->timer))
-        goto fail;
+    error = self->timer < 0 ? -errno : 0;
+    if (!error)
+        self->epoll = open_epoll(self);
+    if (!error && self->epoll < 0)
+        error = self->epoll;
     self->armed = TASK_FOREVER;
-    return 0;
-
-fail:;
-    int error = errno;
-
-    close_all(self);
-    return -error;
+    if (error)
+        close_all(self);
+    return error;
 }
 
 /* Do that to its registration; 0, or a negative errno. */
@@ -140,22 +182,30 @@ static uint32_t registration_of(const struct descriptor *descriptor)
                : EDGES;
 }
 
-/* Register it, whether it is or not; what is ready is told anew. */
+/*
+ * Register it, whether it is or not; what is ready is told anew. That one which is
+ * registered is not there, or is a regular file, tells that it was closed.
+ */
 static int settle(struct epoll_poller *self, struct descriptor *descriptor)
 {
-    uint32_t wanted = registration_of(descriptor);
-    bool is_new = !descriptor->registered;
-    int error = control(self, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
-                        descriptor, wanted);
+    int operation = descriptor->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int error =
+        control(self, operation, descriptor, registration_of(descriptor));
 
-    if (error == -ENOENT) {
-        descriptor->generation++;
-        error = control(self, EPOLL_CTL_ADD, descriptor, wanted);
-    } else if (error == -EEXIST) {
-        error = control(self, EPOLL_CTL_MOD, descriptor, wanted);
-    }
+    if (descriptor->registered && (error == -ENOENT || error == -EPERM))
+        task__descriptor_refute(descriptor);
+    if (error == -ENOENT)
+        error = control(self, EPOLL_CTL_ADD, descriptor,
+                        registration_of(descriptor));
+    else if (error == -EEXIST)
+        error = control(self, EPOLL_CTL_MOD, descriptor,
+                        registration_of(descriptor));
     if (error)
         descriptor->registered = 0;
+    else
+        task__descriptor_confirm(descriptor);
+    if (operation == EPOLL_CTL_ADD) /* what is known may be of a former file */
+        descriptor->kind = DESCRIPTOR_UNKNOWN;
     return error;
 }
 
@@ -172,8 +222,8 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
 
     if (error)
         return error;
-    if (descriptor->registered != EDGES || descriptor_is_level(descriptor) ||
-        poller->is_virtual)
+    if (descriptor->registered != EDGES || descriptor->is_doubtful ||
+        descriptor_is_level(descriptor) || poller->is_virtual)
         return settle(self, descriptor);
     doubt(self, descriptor);
     return 0;
@@ -189,33 +239,45 @@ static void unwatch(struct poller *poller, struct descriptor *descriptor)
     descriptor->registered = 0;
 }
 
-/* Find out whether it is registered still. Those that cannot be have to find
- * out why. */
+/* Find out whether it is registered still. Whoever waits for one that cannot be
+ * has to find out why; who cannot is looked after again. */
 static void verify(struct epoll_poller *self, struct descriptor *descriptor)
 {
     int error = settle(self, descriptor);
 
     if (!error)
         return;
+    if (error == -EBADF) {
+        task__descriptor_renew(descriptor);
+        return;
+    }
     descriptor->kind = DESCRIPTOR_UNKNOWN;
-    task__descriptor_ready(descriptor,
-                           error == -EBADF ? POLLNVAL : POLLIN | POLLOUT);
+    task__descriptor_ready(descriptor, POLLIN | POLLOUT);
+    if (!descriptor_is_idle(descriptor))
+        doubt(self, descriptor);
 }
 
-/* Ask the kernel about those that have waited since two looks ago. */
-static void look_after_old(struct epoll_poller *self)
+/* Ask the kernel about those that have waited since two looks ago. False: there
+ * are more of them. */
+static bool look_after_old(struct epoll_poller *self)
 {
     struct list_node *node;
+    int n = 0;
 
-    while ((node = list_pop(&self->old))) {
+    while (n < DOUBTS && (node = list_pop(&self->old))) {
         struct descriptor *descriptor =
             container_of(node, struct descriptor, node);
 
-        if (!descriptor_is_idle(descriptor))
-            verify(self, descriptor);
+        if (descriptor_is_idle(descriptor))
+            continue;
+        verify(self, descriptor);
+        n++;
     }
+    if (n == DOUBTS)
+        return false;
     while ((node = list_pop(&self->young)))
         list_append(&self->old, node);
+    return true;
 }
 
 /* Once a tick, while there is any doubt. */
@@ -225,8 +287,8 @@ static void tick(struct epoll_poller *self, task_time now)
 
     self->busy_ticks = is_busy ? self->busy_ticks + 1 : 0;
     self->has_heard = false;
-    if (!is_busy)
-        look_after_old(self);
+    if (!is_busy && !look_after_old(self))
+        self->busy_ticks = BUSY_TICKS;
     self->doubt_at = now + (is_busy ? BUSY_TICK : SILENT_TICK);
 }
 
@@ -235,23 +297,67 @@ static bool has_doubts(const struct epoll_poller *self)
     return !list_empty(&self->young) || !list_empty(&self->old);
 }
 
+/* Tell those who wait for it. */
+static void hear_of(struct epoll_poller *self, struct descriptor *descriptor,
+                    short events)
+{
+    bool is_suspect =
+        descriptor->registered != EDGES || descriptor_is_idle(descriptor);
+
+    if (!descriptor_is_idle(descriptor)) {
+        list_remove(&descriptor->node);
+        self->has_heard = true;
+    }
+    task__descriptor_ready(descriptor, events);
+    if (likely(!is_suspect))
+        return;
+    if (descriptor->registered != registration_of(descriptor) ||
+        ++self->n_suspects % SUSPECTS == 0)
+        verify(self, descriptor);
+}
+
 static void hear(struct epoll_poller *self, const struct epoll_event *event)
 {
     int fd = (int)(uint32_t)event->data.u64;
     struct descriptor *descriptor =
         descriptors_find(&self->poller.descriptors, fd);
 
-    if (unlikely(event->data.u64 == OWN || !descriptor ||
-                 descriptor->generation != event->data.u64 >> 32))
+    if (unlikely(event->data.u64 == OWN))
         return;
-    if (!descriptor_is_idle(descriptor)) {
-        list_remove(&descriptor->node);
-        self->has_heard = true;
-    }
-    task__descriptor_ready(descriptor, (short)event->events);
-    if (unlikely(descriptor->registered != EDGES) &&
-        descriptor->registered != registration_of(descriptor))
-        settle(self, descriptor);
+    if (likely(descriptor && descriptor->registered &&
+               descriptor->generation == event->data.u64 >> 32))
+        hear_of(self, descriptor, (short)event->events);
+    else
+        self->n_strays++;
+}
+
+static void register_anew(struct descriptor *descriptor, void *poller)
+{
+    if (!descriptor->registered)
+        return;
+    descriptor->registered = 0;
+    if (!descriptor_is_idle(descriptor))
+        verify(poller, descriptor);
+}
+
+/* Get rid of what is registered and known to nobody. */
+static COLD void replace_epoll(struct epoll_poller *self)
+{
+    int epoll = open_epoll(self);
+
+    self->n_strays = 0;
+    if (epoll < 0)
+        return;
+    close(self->epoll);
+    self->epoll = epoll;
+    task__descriptors_each(&self->poller.descriptors, register_anew, self);
+}
+
+static bool has_too_many_strays(const struct epoll_poller *self)
+{
+    size_t n = (size_t)self->poller.descriptors.n_chunks * DESCRIPTORS_CHUNK;
+
+    return self->n_strays >= STRAYS + n / STRAYS_SHARE;
 }
 
 static struct timespec timespec_of(task_time time)
@@ -336,20 +442,44 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
                  until < self->doubt_at ? until : self->doubt_at);
     for (int i = 0; i < n; i++)
         hear(self, &events[i]);
+    if (unlikely(has_too_many_strays(self)))
+        replace_epoll(self);
 }
 
 static int wake_by(struct poller *poller, int fd)
 {
-    int error = open_all(self_of(poller));
+    struct epoll_poller *self = self_of(poller);
+    int error = open_all(self);
 
-    return error ? error : add_own(self_of(poller), fd);
+    if (!error)
+        error = add_own(self->epoll, fd, EPOLLIN | EPOLLET);
+    if (!error)
+        self->waker = fd;
+    return error;
+}
+
+/* One that lasts, while the inner one is replaced. */
+static int open_outer(struct epoll_poller *self)
+{
+    int error;
+
+    self->outer = epoll_create1(EPOLL_CLOEXEC);
+    if (self->outer < 0)
+        return -errno;
+    error = add_own(self->outer, self->epoll, EPOLLIN);
+    if (error)
+        close_one(&self->outer);
+    return error;
 }
 
 static int fd(struct poller *poller)
 {
-    int error = open_all(self_of(poller));
+    struct epoll_poller *self = self_of(poller);
+    int error = open_all(self);
 
-    return error ? error : self_of(poller)->epoll;
+    if (!error && self->outer < 0)
+        error = open_outer(self);
+    return error ? error : self->outer;
 }
 
 static void alarm_at(struct poller *poller, task_time until)

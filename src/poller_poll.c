@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 struct poll_poller {
     struct poller poller;
@@ -53,15 +54,31 @@ static int reserve(struct poll_poller *self, size_t n)
     return 0;
 }
 
+/* 0; -EBADF; -EPERM: it never makes anybody wait. */
+static int check(int fd)
+{
+    struct stat stat;
+
+    if (fstat(fd, &stat))
+        return -errno;
+    return S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) ||
+                   S_ISBLK(stat.st_mode)
+               ? -EPERM
+               : 0;
+}
+
 static int watch(struct poller *poller, struct descriptor *descriptor)
 {
     struct poll_poller *self = self_of(poller);
-    struct pollfd now = {.fd = descriptor->fd};
+    int error = 0;
 
+    if (!list_has(&descriptor->node) || descriptor->is_doubtful)
+        error = check(descriptor->fd);
+    descriptor->is_doubtful = false;
+    if (error)
+        return error;
     if (list_has(&descriptor->node))
         return 0;
-    if (poll(&now, 1, 0) == 1 && (now.revents & POLLNVAL))
-        return -EBADF;
     if (reserve(self, self->n_watched + 2))
         return -ENOMEM;
     list_append(&self->watched, &descriptor->node);
@@ -104,6 +121,17 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
     return n;
 }
 
+static void hear(struct poller *poller, const struct pollfd *polled)
+{
+    struct descriptor *descriptor =
+        descriptors_find(&poller->descriptors, polled->fd);
+
+    if (polled->revents & POLLNVAL)
+        task__descriptor_renew(descriptor);
+    else
+        task__descriptor_ready(descriptor, polled->revents);
+}
+
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct poll_poller *self = self_of(poller);
@@ -112,13 +140,9 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     nfds_t n = list_watched(self, polled);
     int ready = poll(polled, n, poller_milliseconds(now, until));
 
-    for (nfds_t i = 1; i < n && ready > 0; i++) {
-        struct pollfd at = self->polled[i];
-
-        if (at.revents)
-            task__descriptor_ready(
-                descriptors_find(&poller->descriptors, at.fd), at.revents);
-    }
+    for (nfds_t i = 1; i < n && ready > 0; i++)
+        if (self->polled[i].revents)
+            hear(poller, &self->polled[i]);
 }
 
 static int wake_by(struct poller *poller, int fd)

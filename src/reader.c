@@ -65,24 +65,21 @@ static struct reader *reader_of(const struct descriptor *descriptor,
                : NULL;
 }
 
-static void remove_reader(struct reader *reader, struct descriptor *descriptor,
-                          enum direction direction)
-{
-    task__fd_observe_no_more(reader->loop, descriptor, direction);
-    release(reader);
-}
-
 static int add(struct loop *loop, struct descriptor *descriptor,
                enum direction direction, struct reader *reader)
 {
     struct reader *former = reader_of(descriptor, direction);
+    int error =
+        former ? 0
+               : task__fd_check_free(loop, descriptor,
+                                     direction == INCOMING ? POLLIN : POLLOUT);
 
-    if (former)
-        remove_reader(former, descriptor, direction);
-    else if (descriptor_is_busy(descriptor,
-                                direction == INCOMING ? POLLIN : POLLOUT))
-        return -EBUSY;
-    return task__fd_observe(loop, descriptor, direction, &reader->observer);
+    if (!error)
+        error =
+            task__fd_observe(loop, descriptor, direction, &reader->observer);
+    if (!error && former)
+        release(former);
+    return error;
 }
 
 static int add_new(struct loop *loop, int fd, enum direction direction,
@@ -94,7 +91,7 @@ static int add_new(struct loop *loop, int fd, enum direction direction,
         task__descriptors_get(&loop->poller->descriptors, fd, &descriptor);
 
     if (!error)
-        error = task__descriptor_classify(descriptor);
+        error = task__descriptor_classify_again(descriptor);
     if (!error && descriptor->kind == DESCRIPTOR_FILE)
         error = -EPERM;
     if (error)
@@ -142,7 +139,8 @@ static int remove_callback(int fd, enum direction direction)
 
     if (!reader)
         return -ENOENT;
-    remove_reader(reader, descriptor, direction);
+    task__fd_observe_no_more(loop, descriptor, direction);
+    release(reader);
     errno = saved_errno;
     return 0;
 }

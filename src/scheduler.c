@@ -147,6 +147,14 @@ struct context *task__scheduler_start(struct task *task)
     return &coroutine_of(stack)->context;
 }
 
+void task__step_aside(struct task *self)
+{
+    struct scheduler *scheduler = scheduler_current();
+
+    ready_append(&scheduler->ready, &self->ready);
+    leave(scheduler, &self->context);
+}
+
 int task__yield(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();

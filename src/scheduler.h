@@ -233,6 +233,9 @@ void task__scheduler_run_now(struct scheduler *scheduler, struct task *task);
  */
 int task__yield(struct task *self);
 
+/* The same for one that has something to tell first: a request comes next. */
+void task__step_aside(struct task *self);
+
 static ALWAYS_INLINE struct scheduler *scheduler_current(void)
 {
     return task__scheduler_current;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct message {
@@ -12,21 +13,30 @@ struct message {
     int flags;
 };
 
-/* Flags with which a short read says nothing about what is left. */
-static bool drains(const struct message *message,
-                   const struct descriptor *descriptor)
-{
-    return !message->flags && descriptor->kind == DESCRIPTOR_STREAM &&
-           !descriptor->hung;
-}
-
 static size_t room_of(const struct msghdr *header)
 {
     size_t room = 0;
 
-    for (size_t i = 0; i < header->msg_iovlen; i++)
+    for (size_t i = 0; i < (size_t)header->msg_iovlen; i++)
         room += header->msg_iov[i].iov_len;
     return room;
+}
+
+/*
+ * Whether a short read tells that nothing is left. Not with flags, nor where
+ * something else than bytes was received, or left out for want of room: a stream
+ * reads no further than to there.
+ */
+static bool drains(const struct descriptor *descriptor,
+                   const struct message *message, ssize_t result)
+{
+    const struct msghdr *header = message->header;
+
+    return (descriptor->kind == DESCRIPTOR_TCP ||
+            descriptor->kind == DESCRIPTOR_STREAM) &&
+           !message->flags && !header->msg_controllen &&
+           !(header->msg_flags & MSG_CTRUNC) && result > 0 &&
+           (size_t)result < room_of(header);
 }
 
 static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
@@ -37,11 +47,14 @@ static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
 
     if (result < 0)
         return -errno;
-    if (result && drains(message, descriptor))
-        descriptor->drained[INCOMING] =
-            (size_t)result < room_of(message->header);
+    if (drains(descriptor, message, result))
+        descriptor->drained[INCOMING] = !descriptor->hung;
     return result;
 }
+
+/* What a local datagram waits for elsewhere gives no event here: -EAGAIN, and yet
+ * the socket is ready. Stands for no errno. */
+enum { RECEIVER_IS_FULL = -0x4000 };
 
 static ssize_t attempt_send(struct descriptor *descriptor, void *operation)
 {
@@ -49,10 +62,30 @@ static ssize_t attempt_send(struct descriptor *descriptor, void *operation)
     ssize_t result = sendmsg(descriptor->fd, message->header,
                              message->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
-    return result < 0 ? -errno : result;
+    if (result < 0)
+        result = -errno;
+    if (unlikely(result == -EAGAIN) && message->header->msg_name &&
+        !(message->flags & MSG_DONTWAIT) &&
+        task__fd_poll(descriptor->fd, POLLOUT) > 0)
+        return RECEIVER_IS_FULL;
+    return result;
 }
 
-/* With MSG_DONTWAIT the caller does not want to wait. */
+#define FIRST_PAUSE (100 * TASK_MICROSECOND)
+#define LAST_PAUSE (20 * TASK_MILLISECOND)
+
+/* Suspend for a while, which is longer the next time; -EBADF: the number has
+ * been closed since. */
+static int pause_a_while(const struct descriptor *descriptor, task_time *pause)
+{
+    uint32_t uses = descriptor->uses;
+    int result = task_sleep(*pause);
+
+    *pause *= *pause < LAST_PAUSE ? 2 : 1;
+    return result || descriptor->uses == uses ? result : -EBADF;
+}
+
+/* Without waiting, as the caller or the system wants it. */
 static ssize_t attempt_once(struct descriptor *descriptor, attempt_fn *attempt,
                             struct message *message)
 {
@@ -61,6 +94,59 @@ static ssize_t attempt_once(struct descriptor *descriptor, attempt_fn *attempt,
     do {
         result = attempt(descriptor, message);
     } while (result == -EINTR);
+    return result;
+}
+
+/* The flags of receiving that leave it waiting for data. With MSG_OOB and others
+ * the system calls do not wait either. */
+enum { WAITING = MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC };
+
+static bool may_suspend(enum direction direction, int flags)
+{
+    return direction == INCOMING ? !(flags & ~WAITING)
+                                 : !(flags & MSG_DONTWAIT);
+}
+
+/* A read of nothing takes a datagram, but nothing of a stream. */
+static bool takes_nothing(const struct descriptor *descriptor,
+                          enum direction direction,
+                          const struct message *message)
+{
+    return direction == INCOMING &&
+           (descriptor->kind == DESCRIPTOR_TCP ||
+            descriptor->kind == DESCRIPTOR_STREAM) &&
+           !message->flags && !room_of(message->header);
+}
+
+static ssize_t exchange_now(struct task *self, struct descriptor *descriptor,
+                            enum direction direction, attempt_fn *attempt,
+                            struct message *message)
+{
+    int error = task__descriptor_classify(descriptor);
+
+    if (!error)
+        error = fd_take_error(descriptor, direction);
+    if (error || takes_nothing(descriptor, direction, message))
+        return error;
+    if (!may_suspend(direction, message->flags))
+        return attempt_once(descriptor, attempt, message);
+    return task__fd_perform(self, descriptor, direction, attempt, message,
+                            direction == INCOMING ? &task__reading
+                                                  : &task__writing);
+}
+
+static COLD ssize_t send_later(struct task *self, struct descriptor *descriptor,
+                               struct message *message)
+{
+    task_time pause = FIRST_PAUSE;
+    ssize_t result;
+
+    do {
+        result = pause_a_while(descriptor, &pause);
+        if (!result)
+            result =
+                exchange_now(self, descriptor, OUTGOING, attempt_send, message);
+    } while (result == RECEIVER_IS_FULL);
     return result;
 }
 
@@ -77,21 +163,41 @@ static ssize_t exchange(int fd, enum direction direction, attempt_fn *attempt,
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (!result)
-        result = task__descriptor_classify(descriptor);
-    if (!result && (message->flags & MSG_DONTWAIT))
-        result = attempt_once(descriptor, attempt, message);
-    else if (!result)
-        result = task__fd_perform(self, descriptor, direction, attempt, message,
-                                  direction == INCOMING ? &task__reading
-                                                        : &task__writing);
+        result = exchange_now(self, descriptor, direction, attempt, message);
+    if (unlikely(result == RECEIVER_IS_FULL))
+        result = send_later(self, descriptor, message);
     fd_restore_errno(self, saved_errno);
     return result;
 }
 
+/* Descriptors that came with a message: their numbers were others' before. */
+static void note_opened(const struct msghdr *header)
+{
+    struct msghdr copy = *header; /* the macros want one that may be written */
+    struct cmsghdr *part = CMSG_FIRSTHDR(&copy);
+
+    for (; part; part = CMSG_NXTHDR(&copy, part)) {
+        size_t n = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
+            task__fd_opened(loop_current(), fd, DESCRIPTOR_UNKNOWN);
+        }
+    }
+}
+
 ssize_t task_recvmsg(int fd, struct msghdr *header, int flags)
 {
-    return exchange(fd, INCOMING, attempt_receive,
-                    &(struct message){header, flags});
+    ssize_t result = exchange(fd, INCOMING, attempt_receive,
+                              &(struct message){header, flags});
+
+    if (result >= 0 && header->msg_controllen)
+        note_opened(header);
+    return result;
 }
 
 ssize_t task_sendmsg(int fd, const struct msghdr *header, int flags)
@@ -100,6 +206,25 @@ ssize_t task_sendmsg(int fd, const struct msghdr *header, int flags)
 
     return exchange(fd, OUTGOING, attempt_send,
                     &(struct message){&copy, flags});
+}
+
+/* Whether MSG_WAITALL is to wait for all, which it does with streams. */
+static bool wants_all(int fd, int flags)
+{
+    struct task *self = scheduler_self();
+    struct descriptor *descriptor;
+    int saved_errno;
+    bool wants;
+
+    if ((flags & ~MSG_NOSIGNAL) != MSG_WAITALL || !self)
+        return false;
+    saved_errno = errno;
+    wants = !fd_get(self, fd, &descriptor) &&
+            !task__descriptor_classify(descriptor) &&
+            (descriptor->kind == DESCRIPTOR_TCP ||
+             descriptor->kind == DESCRIPTOR_STREAM);
+    errno = saved_errno;
+    return wants;
 }
 
 ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
@@ -112,8 +237,12 @@ ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
         .msg_iov = &part,
         .msg_iovlen = 1,
     };
-    ssize_t result = task_recvmsg(fd, &header, flags);
+    ssize_t result;
 
+    if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags))
+        return task_read_full(fd, buf, n);
+    result = exchange(fd, INCOMING, attempt_receive,
+                      &(struct message){&header, flags});
     if (result >= 0 && addr && len)
         *len = header.msg_namelen;
     return result;
@@ -130,13 +259,12 @@ ssize_t task_sendto(int fd, const void *buf, size_t n, int flags,
         .msg_iovlen = 1,
     };
 
-    return task_sendmsg(fd, &header, flags);
+    return exchange(fd, OUTGOING, attempt_send,
+                    &(struct message){&header, flags});
 }
 
 ssize_t task_recv(int fd, void *buf, size_t n, int flags)
 {
-    if (flags == MSG_WAITALL)
-        return task_read_full(fd, buf, n);
     return task_recvfrom(fd, buf, n, flags, NULL, NULL);
 }
 
@@ -170,7 +298,14 @@ struct accepting {
     socklen_t *len;
 };
 
-/* A connection that is gone already is not worth an error: the next one. */
+/* Whether a connection is gone already, or has met an error of the network's:
+ * that is not worth an error, the next one may do. */
+static bool is_of_connection(int error)
+{
+    return error == ECONNABORTED || error == EPROTO || error == ENETDOWN ||
+           error == EHOSTDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
 static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
 {
     const struct accepting *accepting = operation;
@@ -182,7 +317,7 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
     fd = accept4(descriptor->fd, accepting->addr, accepting->len,
                  SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
-        fd = errno == ECONNABORTED || errno == EPROTO ? -EINTR : -errno;
+        fd = is_of_connection(errno) ? -EINTR : -errno;
     block_again(descriptor->fd, flags);
     return fd;
 }
@@ -249,40 +384,40 @@ static NEVER_INLINE int error_of(int fd)
                                                                : -error;
 }
 
-/* A Unix socket whose peer's backlog is full gives no event when it is not. */
-static int connect_later(int fd, const struct sockaddr *addr, socklen_t len)
+/* A local socket whose peer's backlog is full gives no event when it is not. */
+static int connect_later(const struct descriptor *descriptor,
+                         const struct sockaddr *addr, socklen_t len)
 {
-    task_time pause = TASK_MILLISECOND;
+    task_time pause = FIRST_PAUSE;
+    int result;
 
-    for (;;) {
-        int result = task_sleep(pause);
-
+    do {
+        result = pause_a_while(descriptor, &pause);
         if (!result)
-            result = connect_now(fd, addr, len);
-        if (result != -EAGAIN)
-            return result;
-        pause = pause < 32 * TASK_MILLISECOND ? 2 * pause : pause;
-    }
+            result = connect_now(descriptor->fd, addr, len);
+    } while (result == -EAGAIN);
+    return result;
 }
 
 static int connect_one(struct task *self, int fd, const struct sockaddr *addr,
                        socklen_t len)
 {
+    struct loop *loop = loop_of_task(self);
     struct descriptor *descriptor;
     int result = fd_get(self, fd, &descriptor);
 
+    if (!result)
+        result = task__fd_check_free(loop, descriptor, POLLOUT);
     if (result)
         return result;
-    if (descriptor_is_busy(descriptor, POLLOUT))
-        return -EBUSY;
     if (descriptor_is_idle(descriptor))
-        task__fd_opened(loop_of_task(self), fd, DESCRIPTOR_UNKNOWN);
+        task__fd_opened(loop, fd, DESCRIPTOR_UNKNOWN);
     result = connect_now(fd, addr, len);
-    if (result == -EAGAIN)
-        return connect_later(fd, addr, len);
+    if (result == -EAGAIN && addr->sa_family == AF_UNIX)
+        return connect_later(descriptor, addr, len);
     if (result != -EINPROGRESS && result != -EALREADY && result != -EINTR)
         return result;
-    result = task__fd_wait(self, descriptor, POLLOUT, &CONNECTING);
+    result = task__fd_wait_surely(self, descriptor, POLLOUT, &CONNECTING);
     return result < 0 ? result : error_of(fd);
 }
 

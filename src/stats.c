@@ -31,6 +31,7 @@ static void count(const struct loop *loop, struct loop_stats *stats)
         .ready = loop->n_tasks - scheduler->n_parked - running + loop->n_queued,
         .timers = timers_count(&loop->timers),
         .jobs = loop->n_jobs,
+        .watched_fds = loop->poller->descriptors.n_watched,
         .turns = scheduler->turns,
         .switches = scheduler->switches,
         .polls = loop->polls,

@@ -146,7 +146,7 @@ struct loop_stats {
     /** Timers that are set: sleeps, time-outs, callbacks. */
     size_t timers;
 
-    /** Descriptors that a task or a callback waits for; 0 in this version. */
+    /** Descriptors that a task or a callback waits for. */
     size_t watched_fds;
 
     /** Jobs of worker threads, waiting or under way. */

@@ -127,6 +127,19 @@ static ALWAYS_INLINE void stream_leave(struct task_stream *s)
         task__stream_free(s);
 }
 
+/* The same for a call that has to do with writing. */
+static ALWAYS_INLINE int stream_enter_to_write(struct task_stream *s,
+                                               struct task **self)
+{
+    int error = stream_enter(s, self);
+
+    if (unlikely(!error && s->write_error)) {
+        error = s->write_error;
+        stream_leave(s);
+    }
+    return error;
+}
+
 /* Let the others run, if the stream has not had to wait for long. */
 int task__stream_yield(struct task_stream *s, struct task *self);
 
@@ -145,6 +158,21 @@ static inline bool stream_is_failure(ssize_t result)
 {
     return result < 0 && result != -ENOMEM && result != -ENOBUFS;
 }
+
+/* stream_input.c */
+
+/* What is read into the buffer at once, at least. */
+enum { STREAM_FILL = STREAM_BLOCK / 4 };
+
+/*
+ * Read what there is, after a wait if need be: to `buf`, or (NULL) to the end of
+ * the buffer. How many bytes; 0: the end.
+ */
+ssize_t task__stream_receive(struct task_stream *s, struct task *self,
+                             void *buf, size_t n);
+
+/* Fill the buffer without a wait for anything but a file; also -EAGAIN. */
+ssize_t task__stream_fill_now(struct task_stream *s, struct task *self);
 
 /* stream_output.c */
 

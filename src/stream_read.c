@@ -5,15 +5,9 @@
  * large, and else into the buffer, whose memory is taken when there is something
  * to be read.
  */
-#include "file.h"
 #include "stream.h"
 
 #include <errno.h>
-
-/* What is read into the buffer at once, at least. */
-enum { FILL = STREAM_BLOCK / 4 };
-
-static const struct wait_kind READING = {.verb = "reading a stream"};
 
 static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self)
 {
@@ -37,138 +31,9 @@ static ALWAYS_INLINE ssize_t end(struct task_stream *s, ssize_t result)
     return result;
 }
 
-/* What a system call has read: none is the end, and so is an error of a terminal
- * whose other side is closed. */
-static ssize_t note(struct task_stream *s, ssize_t result)
-{
-    if (likely(result > 0))
-        return result;
-    if (!result || (result == -EIO && s->kind == DESCRIPTOR_OTHER)) {
-        s->at_end = true;
-        return 0;
-    }
-    if (stream_is_failure(result))
-        s->read_error = (int)result;
-    return result;
-}
-
-/* Where to read to: the buffer, if no memory is given. */
-static int find_room(struct task_stream *s, struct iovec *part)
-{
-    if (part->iov_base)
-        return 0;
-    if (task__stream_buffer_reserve(s->loop, &s->in, FILL))
-        return -ENOMEM;
-    part->iov_base = buffer_end(&s->in);
-    part->iov_len = buffer_room(&s->in);
-    return 0;
-}
-
-/* Read now, if it is no file. -EAGAIN: there is nothing. */
-static ssize_t attempt(struct task_stream *s, struct iovec part)
-{
-    bool is_buffered = !part.iov_base;
-    struct transfer transfer = {&part, 1};
-    ssize_t result = find_room(s, &part);
-
-    if (unlikely(result))
-        return result;
-    do {
-        result = task__io_read(s->descriptor, &transfer);
-    } while (unlikely(result == -EINTR));
-    if (unlikely(result == -EAGAIN)) {
-        s->descriptor->drained[INCOMING] = !s->descriptor->hung;
-        return result;
-    }
-    if (is_buffered && result > 0)
-        s->in.end += (size_t)result;
-    return note(s, result);
-}
-
-/* The same for a file; suspends. */
-static COLD ssize_t read_file(struct task_stream *s, struct task *self,
-                              struct iovec part)
-{
-    bool is_buffered = !part.iov_base;
-    ssize_t result = find_room(s, &part);
-
-    if (result)
-        return result;
-    s->jobs++;
-    result = task__file_readv(self, s->fd, &part, 1, -1);
-    task__stream_end_job(s);
-    if (s->broken)
-        return s->broken;
-    if (result == -ECANCELED)
-        return result;
-    if (is_buffered && result > 0)
-        s->in.end += (size_t)result;
-    return note(s, result);
-}
-
-/* Wait until there is something; 0, or a negative errno. */
-static int wait(struct task_stream *s, struct task *self)
-{
-    int result;
-
-    s->descriptor->streak = 0;
-    s->reader = self;
-    result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
-    s->reader = NULL;
-    if (unlikely(s->broken))
-        return s->broken;
-    if (unlikely(result == -EPERM)) {
-        s->is_file = true;
-        return 0;
-    }
-    if (unlikely(result == -EBADF))
-        task__stream_lose(s);
-    return result < 0 ? result : 0;
-}
-
-static ssize_t receive_now(struct task_stream *s, struct task *self,
-                           struct iovec part)
-{
-    ssize_t result = stream_take_turns(s, self);
-
-    while (likely(!result)) {
-        if (unlikely(s->is_file))
-            return read_file(s, self, part);
-        if (!s->descriptor->drained[INCOMING]) {
-            result = attempt(s, part);
-            if (result != -EAGAIN)
-                return result;
-            if (!part.iov_base)
-                buffer_tidy(s->loop, &s->in);
-        }
-        result = wait(s, self);
-    }
-    return result;
-}
-
-/*
- * Read what there is, after a wait if need be: to `buf`, or (NULL) to the end of
- * the buffer. How many bytes; 0: the end.
- */
-static ssize_t receive(struct task_stream *s, struct task *self, void *buf,
-                       size_t n)
-{
-    struct iovec part = {buf, n};
-    int saved_errno = errno;
-    ssize_t result;
-
-    if (unlikely(s->at_end || s->read_error))
-        return s->read_error;
-    if (unlikely(s->fd < 0))
-        return -EBADF;
-    result = receive_now(s, self, part);
-    fd_restore_errno(self, saved_errno);
-    return result;
-}
-
 static ssize_t fill(struct task_stream *s, struct task *self)
 {
-    return receive(s, self, NULL, 0);
+    return task__stream_receive(s, self, NULL, 0);
 }
 
 /* Take what is in the buffer; how many bytes. */
@@ -190,11 +55,11 @@ static ssize_t read_some(struct task_stream *s, struct task *self, void *buf,
 {
     ssize_t result;
 
-    if (n >= FILL)
-        return receive(s, self, buf, n);
+    if (n >= STREAM_FILL)
+        return task__stream_receive(s, self, buf, n);
     result = fill(s, self);
     if (unlikely(result == -ENOMEM))
-        return receive(s, self, buf, n);
+        return task__stream_receive(s, self, buf, n);
     return result > 0 ? (ssize_t)take(s, buf, n) : result;
 }
 
@@ -242,7 +107,7 @@ static int read_large(struct task_stream *s, struct task *self, char *buf,
         return -ENOMEM;
     memcpy(buf, buffer_begin(&s->in), had);
     while (got < n && result > 0) {
-        result = receive(s, self, buf + got, n - got);
+        result = task__stream_receive(s, self, buf + got, n - got);
         got += result > 0 ? (size_t)result : 0;
     }
     if (got < n)
@@ -331,21 +196,6 @@ static bool drop_to_newline(struct task_stream *s)
     return newline;
 }
 
-/* Fill the buffer without a wait for anything but a file. */
-static ssize_t fill_now(struct task_stream *s, struct task *self)
-{
-    int saved_errno = errno;
-    ssize_t result;
-
-    if (s->is_file || s->at_end || s->read_error)
-        return fill(s, self);
-    if (s->descriptor->drained[INCOMING])
-        return -EAGAIN;
-    result = attempt(s, (struct iovec){NULL, 0});
-    fd_restore_errno(self, saved_errno);
-    return result;
-}
-
 /* Drop a line that is too long, or what has arrived of it; as no more arrives
  * meanwhile than a system may keep, that comes to an end. */
 static ssize_t drop_line(struct task_stream *s, struct task *self)
@@ -354,7 +204,7 @@ static ssize_t drop_line(struct task_stream *s, struct task *self)
     ssize_t result = 1;
 
     for (int i = 0; !drop_to_newline(s) && result > 0 && i < ROUNDS; i++)
-        result = fill_now(s, self);
+        result = task__stream_fill_now(s, self);
     buffer_tidy(s->loop, &s->in);
     return result == -ECANCELED || s->broken ? result : -EMSGSIZE;
 }

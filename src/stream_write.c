@@ -8,25 +8,10 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct wait_kind DRAINING = {.verb = "draining a stream"};
-static const struct wait_kind FLUSHING = {.verb = "flushing a stream"};
 static const struct wait_kind QUEUING = {.verb = "writing to a file's stream"};
-
-static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self)
-{
-    int error = stream_enter(s, self);
-
-    if (likely(!error && s->write_error)) {
-        error = s->write_error;
-        stream_leave(s);
-    }
-    return error;
-}
 
 /* Send what is taken at once; how many bytes, or a negative errno. A short write
  * has filled a stream socket; of others only an error tells. */
@@ -71,6 +56,27 @@ static int put(struct task_stream *s, struct task *self, const char *data,
     return task__stream_await(s, self, data, n, false, &task__stream_writing);
 }
 
+/* By a worker, as far as it gets. What has begun is complete: a request that has
+ * come meanwhile is put aside, unless somebody takes it back. */
+static ssize_t write_part(struct task_stream *s, struct task *self,
+                          const char *data, size_t n, bool has_begun)
+{
+    struct iovec part = {(char *)(uintptr_t)data, n};
+    unsigned aside = has_begun ? self->undelivered : 0;
+    ssize_t result;
+
+    self->undelivered -= aside;
+    s->jobs++;
+    result = task__file_writev(self, s->fd, &part, 1, -1);
+    task__stream_end_job(s);
+    if (self->cancelling)
+        self->undelivered += aside;
+    if (!has_begun || result != -ECANCELED)
+        return result;
+    task_keep_request(self);
+    return 0;
+}
+
 /* Write to a file all of it. */
 static int write_all(struct task_stream *s, struct task *self, const char *data,
                      size_t n)
@@ -78,22 +84,16 @@ static int write_all(struct task_stream *s, struct task *self, const char *data,
     size_t written = 0;
 
     while (written < n) {
-        struct iovec part = {(char *)(uintptr_t)data + written, n - written};
-        ssize_t result;
+        ssize_t result =
+            write_part(s, self, data + written, n - written, written);
 
-        s->jobs++;
-        result = task__file_writev(self, s->fd, &part, 1, -1);
-        task__stream_end_job(s);
         if (s->broken)
             return s->broken;
-        if (result == -ECANCELED && !written)
-            return -ECANCELED;
         if (result == -ECANCELED)
-            task_keep_request(self);
-        else if (result < 0)
+            return -ECANCELED;
+        if (result < 0)
             return task__stream_fail(s, (int)result);
-        else
-            written += (size_t)result;
+        written += (size_t)result;
     }
     return 0;
 }
@@ -166,7 +166,7 @@ static int write_bytes(struct task_stream *s, struct task *self,
 int task_stream_write(struct task_stream *s, const void *data, size_t n)
 {
     struct task *self;
-    int result = begin(s, &self);
+    int result = stream_enter_to_write(s, &self);
 
     if (unlikely(result))
         return result;
@@ -225,93 +225,4 @@ int task_stream_printf(struct task_stream *s, const char *format, ...)
     va_end(arguments);
     fd_restore_errno(self, saved_errno);
     return result;
-}
-
-/* A pipe tells that its reader is gone, without being written to. */
-static int find_out(struct task_stream *s)
-{
-    struct pollfd now = {.fd = s->fd};
-    int saved_errno = errno;
-    int n;
-
-    if (s->kind != DESCRIPTOR_PIPE)
-        return 0;
-    n = poll(&now, 1, 0);
-    errno = saved_errno;
-    return n == 1 && (now.revents & POLLERR) ? task__stream_fail(s, -EPIPE) : 0;
-}
-
-static int wait_for(struct task_stream *s, bool to_empty,
-                    const struct wait_kind *kind)
-{
-    struct task *self;
-    int result = begin(s, &self);
-
-    if (unlikely(result))
-        return result;
-    if (stream_pending(s) > (to_empty ? 0 : s->low))
-        result = task__stream_await(s, self, NULL, 0, to_empty, kind);
-    else
-        result = find_out(s);
-    stream_leave(s);
-    return result;
-}
-
-int task_stream_drain(struct task_stream *s)
-{
-    return wait_for(s, false, &DRAINING);
-}
-
-int task_stream_flush(struct task_stream *s)
-{
-    return wait_for(s, true, &FLUSHING);
-}
-
-/* Sockets can be shut down in one direction, and what goes in this one only
- * closed. */
-static bool can_end_output(const struct task_stream *s)
-{
-    int flags;
-
-    if (s->kind == DESCRIPTOR_STREAM || s->kind == DESCRIPTOR_SOCKET)
-        return true;
-    flags = fcntl(s->fd, F_GETFL);
-    return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;
-}
-
-int task_stream_write_eof(struct task_stream *s)
-{
-    int saved_errno = errno;
-    int result;
-
-    if (!s)
-        return -EINVAL;
-    if (loop_is_inherited(s->loop))
-        return -EPERM;
-    if (s->broken)
-        return s->broken;
-    if (s->ends_output)
-        return s->write_error;
-    if (!can_end_output(s))
-        return -ENOTSUP;
-    s->ends_output = true;
-    result = task__stream_end_output(s);
-    errno = saved_errno;
-    return result;
-}
-
-int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
-{
-    if (high == TASK_STREAM_DERIVED && low == TASK_STREAM_DERIVED)
-        high = STREAM_HIGH;
-    if (high == TASK_STREAM_DERIVED)
-        high = low > SIZE_MAX / 4 ? SIZE_MAX : 4 * low;
-    if (low == TASK_STREAM_DERIVED)
-        low = high / 4;
-    if (!s || low > high)
-        return -EINVAL;
-    s->high = high;
-    s->low = low;
-    task__stream_settle(s);
-    return 0;
 }

@@ -1,0 +1,148 @@
+/*
+ * How a stream reads: one system call, once there is something to be read.
+ */
+#include "file.h"
+#include "stream.h"
+
+#include <errno.h>
+
+static const struct wait_kind READING = {.verb = "reading a stream"};
+
+/* What a system call has read: none is the end, and so is an error of a terminal
+ * whose other side is closed. */
+static ssize_t note(struct task_stream *s, ssize_t result)
+{
+    if (likely(result > 0))
+        return result;
+    if (!result || (result == -EIO && s->kind == DESCRIPTOR_OTHER)) {
+        s->at_end = true;
+        return 0;
+    }
+    if (stream_is_failure(result))
+        s->read_error = (int)result;
+    return result;
+}
+
+/* Where to read to: the buffer, if no memory is given. */
+static int find_room(struct task_stream *s, struct iovec *part)
+{
+    if (part->iov_base)
+        return 0;
+    if (task__stream_buffer_reserve(s->loop, &s->in, STREAM_FILL))
+        return -ENOMEM;
+    part->iov_base = buffer_end(&s->in);
+    part->iov_len = buffer_room(&s->in);
+    return 0;
+}
+
+/* Read now, if it is no file. -EAGAIN: there is nothing. */
+static ssize_t attempt(struct task_stream *s, struct iovec part)
+{
+    bool is_buffered = !part.iov_base;
+    struct transfer transfer = {&part, 1};
+    ssize_t result = find_room(s, &part);
+
+    if (unlikely(result))
+        return result;
+    do {
+        result = task__io_read(s->descriptor, &transfer);
+    } while (unlikely(result == -EINTR));
+    if (unlikely(result == -EAGAIN)) {
+        s->descriptor->drained[INCOMING] = !s->descriptor->hung;
+        return result;
+    }
+    if (is_buffered && result > 0)
+        s->in.end += (size_t)result;
+    return note(s, result);
+}
+
+/* The same for a file; suspends. */
+static COLD ssize_t read_file(struct task_stream *s, struct task *self,
+                              struct iovec part)
+{
+    bool is_buffered = !part.iov_base;
+    ssize_t result = find_room(s, &part);
+
+    if (result)
+        return result;
+    s->jobs++;
+    result = task__file_readv(self, s->fd, &part, 1, -1);
+    task__stream_end_job(s);
+    if (s->broken)
+        return s->broken;
+    if (result == -ECANCELED)
+        return result;
+    if (is_buffered && result > 0)
+        s->in.end += (size_t)result;
+    return note(s, result);
+}
+
+/* Wait until there is something; 0, or a negative errno. */
+static int wait(struct task_stream *s, struct task *self)
+{
+    int result;
+
+    s->descriptor->streak = 0;
+    s->reader = self;
+    result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
+    s->reader = NULL;
+    if (unlikely(s->broken))
+        return s->broken;
+    if (unlikely(result == -EPERM)) {
+        s->is_file = true;
+        return 0;
+    }
+    if (unlikely(result == -EBADF))
+        task__stream_lose(s);
+    return result < 0 ? result : 0;
+}
+
+static ssize_t receive_now(struct task_stream *s, struct task *self,
+                           struct iovec part)
+{
+    ssize_t result = stream_take_turns(s, self);
+
+    while (likely(!result)) {
+        if (unlikely(s->is_file))
+            return read_file(s, self, part);
+        if (!s->descriptor->drained[INCOMING]) {
+            result = attempt(s, part);
+            if (result != -EAGAIN)
+                return result;
+            if (!part.iov_base)
+                buffer_tidy(s->loop, &s->in);
+        }
+        result = wait(s, self);
+    }
+    return result;
+}
+
+ssize_t task__stream_receive(struct task_stream *s, struct task *self,
+                             void *buf, size_t n)
+{
+    struct iovec part = {buf, n};
+    int saved_errno = errno;
+    ssize_t result;
+
+    if (unlikely(s->at_end || s->read_error))
+        return s->read_error;
+    if (unlikely(s->fd < 0))
+        return -EBADF;
+    result = receive_now(s, self, part);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+ssize_t task__stream_fill_now(struct task_stream *s, struct task *self)
+{
+    int saved_errno = errno;
+    ssize_t result;
+
+    if (s->is_file || s->at_end || s->read_error)
+        return task__stream_receive(s, self, NULL, 0);
+    if (s->descriptor->drained[INCOMING])
+        return -EAGAIN;
+    result = attempt(s, (struct iovec){NULL, 0});
+    fd_restore_errno(self, saved_errno);
+    return result;
+}

@@ -105,8 +105,10 @@ static void run_callback(struct ready *ready)
     if (fn)
         forget(loop, callback);
     pool_put(&loop->record_pool, callback);
-    if (fn)
+    if (fn) {
+        loop_calls(loop, (uintptr_t)fn);
         fn(arg);
+    }
 }
 
 static bool is_queued(const struct callback *callback)

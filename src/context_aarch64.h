@@ -67,4 +67,10 @@ static inline void task__context_note_modes(void)
 {
 }
 
+/* Nothing below this is needed by a context that waits. */
+static inline uintptr_t context_floor(const struct context *context)
+{
+    return (uintptr_t)context->sp - 128;
+}
+
 #endif

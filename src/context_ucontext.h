@@ -57,4 +57,11 @@ static inline void task__context_note_modes(void)
         fegetenv(&task__context_modes);
 }
 
+/* Nothing below this is needed by a context that waits: the frame that has its
+ * ucontext_t, and the call of swapcontext. */
+static inline uintptr_t context_floor(const struct context *context)
+{
+    return ((uintptr_t)context->sp - 512) & ~(uintptr_t)15;
+}
+
 #endif

@@ -32,8 +32,10 @@ static void run_callback(struct ready *ready)
     list_remove(&callback->watcher.node);
     loop_of_task(task)->n_queued--;
     pool_put(&loop_of_task(task)->record_pool, callback);
-    if (fn)
+    if (fn) {
+        loop_calls(loop_of_task(task), (uintptr_t)fn);
         fn(task, arg);
+    }
     task__unpin(task);
 }
 

@@ -83,7 +83,6 @@ static int init(struct loop *loop, const struct loop_options *options,
     memset(loop, 0, sizeof *loop);
     loop->options = *options;
     loop->allocator = *allocator;
-    loop->debug = options->debug || debug_is_asked_for();
     loop->forks = task__loop_forks;
     loop->clock.is_virtual = options->clock == LOOP_CLOCK_VIRTUAL;
     loop->looked_at = task__clock_now(&loop->clock);
@@ -93,6 +92,8 @@ static int init(struct loop *loop, const struct loop_options *options,
                          options->seed);
     loop->scheduler.ended = task__end;
     loop->scheduler.stirred = stir;
+    task__steps_init(loop);
+    loop_set_debug(loop, options->debug || debug_is_asked_for());
     loop->blocks.allocator = &loop->allocator;
     task__pool_init(&loop->task_pool, &loop->allocator, sizeof(struct task),
                     64);
@@ -114,6 +115,9 @@ static void destroy(struct loop *loop)
     task__overflow_destroy(loop);
     task__free_all(loop);
     task__streams_destroy(loop);
+    if (loop->debug)
+        task__marks_tell(loop);
+    task__marks_destroy(loop);
     task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);
@@ -229,8 +233,10 @@ int loop_run(task_fn *fn, void *arg)
 
 void loop_set_debug(struct loop *loop, bool debug)
 {
-    if (loop)
-        loop->debug = debug;
+    if (!loop)
+        return;
+    loop->debug = debug;
+    task__steps_watch(loop, debug);
 }
 
 void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg)

@@ -122,16 +122,31 @@ struct loop {
     /* When the world was looked at last, in both measures of time. */
     task_time looked_at;
     uint64_t looked_at_tick;
-    task_time woke_at; /* when the last wait was over */
+    task_time woke_at;    /* when the last wait was over */
+    task_time resumed_at; /* when the last look was over */
+    task_time longest_step;
     uint64_t polls;
     task_time idle_time;
     task_time busy_time;
     struct published_stats published;
+
+    /* Debug mode. */
+    struct timed_step *step; /* that is under way, while steps are watched */
+    struct mark *marks;
+    size_t n_marks;
+    size_t marks_room;
 };
 
 static inline struct loop *loop_of(struct scheduler *scheduler)
 {
     return container_of(scheduler, struct loop, scheduler);
+}
+
+/* What a callback calls, before it does. */
+static inline void loop_calls(struct loop *loop, uintptr_t function)
+{
+    if (unlikely(loop->step))
+        loop->step->function = function;
 }
 
 static inline struct loop *loop_of_task(const struct task *task)
@@ -208,6 +223,16 @@ void task__overflow_destroy(struct loop *loop);
 void task__overflow_lock(void);
 void task__overflow_unlock(void);
 
+/* step.c: watch steps or not, from the next turn on. */
+void task__steps_init(struct loop *loop);
+void task__steps_watch(struct loop *loop, bool watches);
+
+/* marks.c: a task of this function has ended; what is known of all. */
+void task__marks_note(struct loop *loop, uintptr_t fn, size_t used,
+                      size_t size);
+void task__marks_tell(struct loop *loop);
+void task__marks_destroy(struct loop *loop);
+
 /* stats.c */
 void task__stats_publish(struct loop *loop);
 
@@ -264,7 +289,17 @@ void task__report_deadlock(struct loop *loop);
  * is none, as far as there is room. */
 struct text;
 void task__dump_blocked(struct loop *loop, struct text *text);
+
+/* debug.c: what only debug mode reports. What was not closed is told of by
+ * whoever finds it at the end of the loop: `what` is "stream", say. */
+void task__report_slow(struct loop *loop, const struct timed_step *step);
+void task__report_ignored(struct task *task);
+void task__report_handle(struct task *task);
+void task__report_leak(struct loop *loop, const char *what, const char *file,
+                       int line);
+
 /* task 7 "name", created at file.c:12, */
+void task__say_place(struct sentence *sentence, const char *file, int line);
 void task__say_task(struct sentence *sentence, const struct task *task);
 
 /* Say what a task did that cannot go on, and abort. */

@@ -33,10 +33,12 @@ static void run(struct ready *ready)
 
     reader->queued = false;
     reader->loop->n_queued--;
-    if (reader->fn)
-        reader->fn(reader->arg);
-    else
+    if (!reader->fn) {
         release(reader);
+        return;
+    }
+    loop_calls(reader->loop, (uintptr_t)reader->fn);
+    reader->fn(reader->arg);
 }
 
 static void be_ready(struct observer *observer, short events)

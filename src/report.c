@@ -24,7 +24,7 @@ void task__report(struct loop *loop, struct loop_error *error)
         error->task_id = task_id(error->task);
         error->task_name = task_name(error->task);
         error->file = error->task->file;
-        error->line = error->task->line;
+        error->line = (int)error->task->line;
     }
     if (!hook || loop->in_report) {
         print(error);
@@ -36,6 +36,17 @@ void task__report(struct loop *loop, struct loop_error *error)
     hook(error, loop->options.on_error_arg);
     loop->in_report = false;
     aside_end(loop, before);
+}
+
+void task__say_place(struct sentence *sentence, const char *file, int line)
+{
+    if (!file)
+        return;
+    task__say(sentence, ", created at ");
+    task__say_part(sentence, file, 500);
+    task__say(sentence, ":");
+    task__say_number(sentence, (unsigned)line);
+    task__say(sentence, ",");
 }
 
 void task__say_task(struct sentence *sentence, const struct task *task)
@@ -50,13 +61,7 @@ void task__say_task(struct sentence *sentence, const struct task *task)
         task__say_number(sentence, task->id);
     }
     task__say(sentence, "\"");
-    if (!task->file)
-        return;
-    task__say(sentence, ", created at ");
-    task__say_part(sentence, task->file, 500);
-    task__say(sentence, ":");
-    task__say_number(sentence, (uint64_t)task->line);
-    task__say(sentence, ",");
+    task__say_place(sentence, task->file, (int)task->line);
 }
 
 static void describe(char *out, size_t size, const struct task *task)

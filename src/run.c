@@ -28,6 +28,7 @@ int task__loop_enter(struct loop *loop)
     if (loop->inbox)
         inbox_set_thread(loop->inbox, this_thread());
     loop->scheduler.time = loop->looked_at;
+    loop->resumed_at = loop->looked_at;
     return 0;
 }
 
@@ -41,6 +42,17 @@ static bool may_sleep(struct loop *loop)
 static bool is_stirred(const struct loop *loop)
 {
     return loop->inbox && inbox_is_stirred(loop->inbox);
+}
+
+/*
+ * What the steps since the last look took: no single one took longer. Debug mode
+ * measures each by itself; a virtual clock tells nothing.
+ */
+static void note_steps(struct loop *loop, task_time now)
+{
+    if (!loop->clock.is_virtual && !loop->debug &&
+        now - loop->resumed_at > loop->longest_step)
+        loop->longest_step = now - loop->resumed_at;
 }
 
 /* Have loop_fd tell when the next turn is due. */
@@ -63,8 +75,12 @@ void task__loop_leave(struct loop *loop)
     scheduler_hurry(&loop->scheduler);
     task__scheduler_current = NULL;
     task__overflow_leave(loop);
-    if (!loop->clock.is_virtual)
-        loop->busy_time += task__clock_now(&loop->clock) - loop->woke_at;
+    if (!loop->clock.is_virtual) {
+        task_time now = task__clock_now(&loop->clock);
+
+        loop->busy_time += now - loop->woke_at;
+        note_steps(loop, now);
+    }
     task__stats_publish(loop);
     if (loop->wants_alarm)
         set_alarm(loop);
@@ -86,7 +102,7 @@ static void set_patience(struct loop *loop, task_time now)
     loop->looked_at = now;
     loop->looked_at_tick += ticks;
     scheduler->patience =
-        loop->clock.is_virtual
+        loop->clock.is_virtual || scheduler->watches
             ? 0
             : (uint64_t)((double)ticks / (double)elapsed * (double)PATIENCE);
 }
@@ -161,6 +177,7 @@ int task__loop_look(struct loop *loop, task_time limit)
     task_time now = task__clock_now(&loop->clock);
     task_time until;
 
+    note_steps(loop, now);
     if (is_stirred(loop))
         task__inbox_run(loop->inbox);
     until = wait_limit(loop, now, limit);
@@ -168,6 +185,7 @@ int task__loop_look(struct loop *loop, task_time limit)
         return -EDEADLK;
     if (until > now || loop->n_sources)
         now = wait_until(loop, now, until);
+    loop->resumed_at = now;
     if (loop->inbox)
         task__inbox_run(loop->inbox);
     task__timers_fire(&loop->timers, now);
@@ -317,7 +335,7 @@ task_time loop_next_timeout(const struct loop *loop)
     if (!loop || loop_is_inherited(loop))
         return TASK_FOREVER;
     if (loop->scheduler.ready.first || loop->scheduler.batch ||
-        is_stirred(loop))
+        loop->scheduler.rest || is_stirred(loop))
         return 0;
     next = task__timers_next(timers);
     if (next == TASK_FOREVER)

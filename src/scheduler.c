@@ -167,6 +167,14 @@ int task__yield(struct task *self)
     return -ECANCELED;
 }
 
+COLD void task__scheduler_clean_next(struct stacks *stacks)
+{
+    struct stack *stack = stacks_next(stacks);
+
+    if (stack && stack->warm)
+        task__stack_clean(stack, context_floor(&coroutine_of(stack)->context));
+}
+
 static COLD void end_coroutine(struct stack *stack)
 {
     struct coroutine *coroutine = coroutine_of(stack);
@@ -236,15 +244,43 @@ static void run_ready(struct scheduler *scheduler, struct ready *ready)
     ready->run(ready);
 }
 
+static ALWAYS_INLINE void run_next(struct scheduler *scheduler)
+{
+    if (scheduler->batch->run)
+        run_ready(scheduler, scheduler->batch);
+    else
+        leave(scheduler, &scheduler->home);
+}
+
+/*
+ * Steps are watched by having each come home: a task that leaves finds nothing
+ * in the batch, and no patience for another one. So the switch knows nothing of
+ * it, and costs what it does.
+ */
+static COLD void run_watched(struct scheduler *scheduler)
+{
+    scheduler->rest = scheduler->batch;
+    while (scheduler->rest && scheduler_current() == scheduler) {
+        struct ready *ready = scheduler->rest;
+        struct timed_step step;
+
+        scheduler->rest = ready->next;
+        ready->next = NULL;
+        scheduler->batch = ready;
+        scheduler->step_begins(scheduler, &step, ready);
+        run_next(scheduler);
+        if (scheduler_current() == scheduler)
+            scheduler->step_ends(scheduler, &step);
+    }
+}
+
 void task__scheduler_run_batch(struct scheduler *scheduler)
 {
     begin_batch(scheduler);
-    while (scheduler->batch && scheduler_current() == scheduler) {
-        if (scheduler->batch->run)
-            run_ready(scheduler, scheduler->batch);
-        else
-            leave(scheduler, &scheduler->home);
-    }
+    if (unlikely(scheduler->watches))
+        run_watched(scheduler);
+    while (scheduler->batch && scheduler_current() == scheduler)
+        run_next(scheduler);
 }
 
 /* What stands before the rest of a batch so that a task comes home. */
@@ -253,9 +289,11 @@ static void stop_here(struct ready *ready)
     (void)ready;
 }
 
-void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
+/* Run the task before the rest of the batch; then `self`, or the caller at
+ * home, goes on. */
+static void run_first(struct scheduler *scheduler, struct task *self,
+                      struct task *task)
 {
-    struct task *self = scheduler->current;
     struct ready home = {.run = stop_here};
     struct ready *then = self ? &self->ready : &home;
 
@@ -265,6 +303,21 @@ void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
     leave(scheduler, self ? &self->context : &scheduler->home);
     if (!self)
         scheduler->batch = home.next;
+}
+
+void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
+{
+    struct task *self = scheduler->current;
+    struct timed_step step;
+
+    if (likely(!scheduler->watches)) {
+        run_first(scheduler, self, task);
+        return;
+    }
+    scheduler->step_begins(scheduler, &step, &task->ready);
+    run_first(scheduler, self, task);
+    if (scheduler_current() == scheduler)
+        scheduler->step_ends(scheduler, &step);
 }
 
 int task__park(struct waiter *waiter)

@@ -100,7 +100,8 @@ struct task {
     uint64_t id;
     char *name;       /* NULL: made when asked for */
     const char *file; /* where it was created; NULL: not known */
-    int line;
+    unsigned line : 24;
+    unsigned parks : 8; /* in debug mode: since a request was delivered */
     unsigned cancelling;
     struct task *next; /* in a chain */
 };
@@ -177,6 +178,20 @@ struct watcher {
 /* What a coroutine between two tasks needs of its stack. */
 enum { COROUTINE_KEPT = CONTEXT_ROOM + 1536 };
 
+/*
+ * A step, from a switch to the next, that is watched: in the frame of whoever
+ * runs it. That of an eager task interrupts its creator's.
+ */
+struct timed_step {
+    struct timed_step *outer;
+    struct task *task;  /* pinned; NULL: a callback */
+    uintptr_t function; /* that the callback calls; 0: not known */
+    task_time resumed;  /* when it went on the last time */
+    task_time resumed_cpu;
+    task_time time; /* how long it has run until then */
+    task_time cpu;
+};
+
 struct scheduler {
     struct task *current;     /* NULL: the loop itself or a callback runs */
     struct ready *batch;      /* what is left of this turn's batch */
@@ -200,6 +215,13 @@ struct scheduler {
     uint64_t random; /* the state of the shuffling; 0: first in, first out */
     void (*ended)(struct task *task, int status); /* a coroutine returned */
     void (*stirred)(struct scheduler *scheduler); /* a wake from outside */
+
+    /* While steps are watched `batch` has one at a time; these are the rest. */
+    bool watches;
+    struct ready *rest;
+    void (*step_begins)(struct scheduler *scheduler, struct timed_step *step,
+                        struct ready *ready);
+    void (*step_ends)(struct scheduler *scheduler, struct timed_step *step);
 };
 
 /* The one that runs in this thread, or NULL. */
@@ -213,6 +235,10 @@ void task__scheduler_run_batch(struct scheduler *scheduler);
 
 /* Unmap stacks, with the coroutines that are on them; none may be running. */
 void task__scheduler_destroy_stacks(struct stacks *stacks);
+
+/* Empty the stack that the next task of these will begin on, so that what it
+ * uses can be told from what others did. */
+void task__scheduler_clean_next(struct stacks *stacks);
 
 /* No turn begins before the loop itself has had its say. */
 static inline void scheduler_hurry(struct scheduler *scheduler)

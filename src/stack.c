@@ -281,6 +281,22 @@ static void trim(const struct stacks *stacks, const struct stack *stack)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
+/* Whole pages go; what is left in the last one is written over. */
+void task__stack_clean(struct stack *stack, uintptr_t floor)
+{
+    const struct stacks *stacks = stack->slab->stacks;
+    char *low = task__stack_low(stack);
+    size_t size = (size_t)(floor - (uintptr_t)low);
+    size_t whole = size / stacks->page * stacks->page;
+    uintptr_t *word = (uintptr_t *)(void *)(low + whole);
+
+    madvise(low, whole, MADV_DONTNEED);
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (size_t n = (size - whole) / sizeof *word; n--; word++)
+        *word = 0;
+    VALGRIND_ENABLE_ERROR_REPORTING;
+}
+
 /* The one that was hot is so no longer: it joins the warm ones, or is too many. */
 struct stack *task__stacks_give_another(struct stacks *stacks,
                                         struct stack *stack)

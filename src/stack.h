@@ -135,6 +135,20 @@ size_t task__stack_size(const struct stack *stack);
 /* Its lowest usable address. */
 char *task__stack_low(const struct stack *stack);
 
+/* Zero all of a warm one that is below an address. */
+void task__stack_clean(struct stack *stack, uintptr_t floor);
+
+/* The one that stacks_take would give, if there is any. */
+static inline struct stack *stacks_next(const struct stacks *stacks)
+{
+    struct list_node *first =
+        stacks->warm.first ? stacks->warm.first : stacks->cold.first;
+
+    if (stacks->hot || !first)
+        return stacks->hot;
+    return container_of(first, struct stack, node);
+}
+
 /* Whether an address is in its guard page. */
 bool task__stack_guards(const struct stack *stack, uintptr_t address);
 

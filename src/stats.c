@@ -37,6 +37,7 @@ static void count(const struct loop *loop, struct loop_stats *stats)
         .polls = loop->polls,
         .idle_time = loop->idle_time,
         .busy_time = loop->busy_time,
+        .longest_step = loop->longest_step,
     };
     add_stacks(stats, &loop->stacks);
     for (const struct stack_size *size = loop->other_stacks; size;

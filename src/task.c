@@ -54,7 +54,8 @@ static ALWAYS_INLINE struct task *make(struct loop *loop, struct stacks *stacks,
     task->id = ++loop->last_id;
     task->name = NULL;
     task->file = file;
-    task->line = line;
+    task->line = (unsigned)line & 0xffffff;
+    task->parks = 0;
     task->cancelling = 0;
     return task;
 }
@@ -378,10 +379,12 @@ static void drop_waiter(struct task *task)
 /* The last that is heard of a task. */
 static void report_end(struct task *task)
 {
-    if (task->done)
-        task__report_unread(task);
-    else if (!task->future)
+    if (!task->done && !task->future)
         task__report_dropped(task);
+    else if (task->done && !task->was_read && is_failure(task->status))
+        task__report_unread(task);
+    else if (task_has_handle(task))
+        task__report_handle(task);
 }
 
 /*

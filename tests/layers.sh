@@ -20,7 +20,7 @@ poller
 inbox
 loop.h
 debugger tree
-report dump overflow stats run shutdown loop.c callback task inspect local future sleep version
+report dump debug step marks overflow stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once select

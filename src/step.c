@@ -1,0 +1,112 @@
+/*
+ * Debug mode: what is measured of each step, and told of it.
+ */
+#include "loop.h"
+#include "switch.h"
+
+#include <time.h>
+
+/* A task that was cancelled may be suspended so often before it is told of. */
+enum { PARKS = 100 };
+
+static void read_clocks(task_time *now, task_time *cpu)
+{
+    static const struct clock monotonic = {0};
+    struct timespec time;
+
+    *now = task__clock_now(&monotonic);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    *cpu = (task_time)time.tv_sec * TASK_SECOND + time.tv_nsec;
+}
+
+static void go_on(struct timed_step *step)
+{
+    if (step)
+        read_clocks(&step->resumed, &step->resumed_cpu);
+}
+
+static void stop(struct timed_step *step)
+{
+    task_time now;
+    task_time cpu;
+
+    if (!step)
+        return;
+    read_clocks(&now, &cpu);
+    step->time += now - step->resumed;
+    step->cpu += cpu - step->resumed_cpu;
+}
+
+static void begin(struct scheduler *scheduler, struct timed_step *step,
+                  struct ready *ready)
+{
+    struct loop *loop = loop_of(scheduler);
+    struct task *task = ready->run ? NULL : task_of(ready);
+
+    stop(loop->step);
+    *step = (struct timed_step){.outer = loop->step, .task = task};
+    loop->step = step;
+    if (task) {
+        task->references += TASK_PIN;
+        if (is_new(task))
+            task__scheduler_clean_next(task->stacks);
+    }
+    go_on(step);
+}
+
+/* Scopes take back what they asked for: so a request that is still counted is
+ * one from outside, and was delivered unless it waits. */
+static void note_suspension(struct task *task)
+{
+    if (!task->cancelling) {
+        task->parks = 0;
+        return;
+    }
+    if (task->undelivered || task->refused || task->parks > PARKS)
+        return;
+    if (++task->parks > PARKS)
+        task__report_ignored(task);
+}
+
+/* Its stack was given back, and nobody has been on it since. */
+static void note_end(struct loop *loop, const struct task *task)
+{
+    task__marks_note(loop, (uintptr_t)task->fn, task__stack_used(task->stack),
+                     task__stack_size(task->stack));
+}
+
+static void end(struct scheduler *scheduler, struct timed_step *step)
+{
+    struct loop *loop = loop_of(scheduler);
+
+    stop(step);
+    loop->step = NULL; /* what is called now is in no step */
+    if (step->time > loop->longest_step)
+        loop->longest_step = step->time;
+    if (step->time > loop->options.slow_step)
+        task__report_slow(loop, step);
+    if (step->task) {
+        if (step->task->done)
+            note_end(loop, step->task);
+        else
+            note_suspension(step->task);
+        task__unpin(step->task);
+    }
+    loop->step = step->outer;
+    go_on(loop->step);
+}
+
+void task__steps_init(struct loop *loop)
+{
+    if (loop->options.slow_step <= 0)
+        loop->options.slow_step = 100 * TASK_MILLISECOND;
+    loop->scheduler.step_begins = begin;
+    loop->scheduler.step_ends = end;
+}
+
+/* What is left of a batch that is under way is not watched. */
+void task__steps_watch(struct loop *loop, bool watches)
+{
+    loop->scheduler.watches = watches;
+    scheduler_hurry(&loop->scheduler);
+}

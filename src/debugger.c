@@ -46,7 +46,7 @@ static const struct debugger_number numbers[] = {
     OFFSET(task, id),
     OFFSET(task, name),
     OFFSET(task, file),
-    OFFSET(task, line),
+    OFFSET(task, place),
     OFFSET(task, cancelling),
     NUMBER("task.flags.done", DEBUGGER_DONE),
     NUMBER("task.flags.future", DEBUGGER_FUTURE),

@@ -100,8 +100,13 @@ struct task {
     uint64_t id;
     char *name;       /* NULL: made when asked for */
     const char *file; /* where it was created; NULL: not known */
-    unsigned line : 24;
-    unsigned parks : 8; /* in debug mode: since a request was delivered */
+    union {
+        unsigned place; /* for the debugger: the line, in 24 bits */
+        struct {
+            unsigned line : 24;
+            unsigned parks : 8; /* in debug mode: since one was delivered */
+        };
+    };
     unsigned cancelling;
     struct task *next; /* in a chain */
 };

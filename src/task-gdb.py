@@ -137,7 +137,7 @@ class Task:
         self.is_done = bool(flags & memory["task.flags.done"])
         self.is_future = bool(flags & memory["task.flags.future"])
         self.cancelling = memory.unpack("I", data, memory["task.cancelling"])
-        self.line = memory.unpack("i", data, memory["task.line"])
+        self.line = memory.unpack("I", data, memory["task.place"]) & 0xFFFFFF
         self.waiter = word("task.waiter")
         self.stack = word("task.stack")
         self.fn = word("task.fn")

@@ -80,8 +80,10 @@ static COLD ssize_t read_file(struct task_stream *s, struct task *self,
 /* Wait until there is something; 0, or a negative errno. */
 static int wait(struct task_stream *s, struct task *self)
 {
-    int result;
+    int result = task__fd_check_free(s->loop, s->descriptor, POLLIN);
 
+    if (unlikely(result))
+        return result;
     s->descriptor->streak = 0;
     s->reader = self;
     result = task__fd_wait(self, s->descriptor, POLLIN, &READING);

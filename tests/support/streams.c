@@ -1,10 +1,9 @@
 #include "streams.h"
 
-#include "stream.h"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -153,16 +152,62 @@ size_t drain_raw(int fd)
     return all;
 }
 
-size_t choke(struct task_stream *s)
+struct choked choked_half(void)
 {
-    static const char block[4096];
-    size_t all = 0;
+    static const char block[1024];
+    struct half half = socket_half();
+    struct choked choked = {half.s, half.fd, 0, 0};
+    int fd = task_stream_fd(half.s);
+    int small = 1;
+    ssize_t n;
 
-    while (!stream_pending(s)) {
-        CHECK_STATUS(task_stream_write(s, block, sizeof block), 0);
-        all += sizeof block;
+    CHECK_STATUS(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small),
+                 0);
+    while ((n = send(fd, block, sizeof block, MSG_DONTWAIT)) > 0)
+        choked.junk += (size_t)n;
+    return choked;
+}
+
+bool choked_read(struct choked *choked)
+{
+    static char buf[65536];
+    long n = hear(choked->fd, buf, sizeof buf);
+    size_t junk = n > 0 && (size_t)n < choked->junk ? (size_t)n : choked->junk;
+
+    if (n <= 0)
+        return false;
+    choked->junk -= junk;
+    CHECK(are_bytes(buf + junk, (size_t)n - junk, choked->got));
+    choked->got += (size_t)n - junk;
+    return true;
+}
+
+void choked_read_all(struct choked *choked)
+{
+    int n_silent = 0;
+
+    while (n_silent < 3) {
+        n_silent = choked_read(choked) ? 0 : n_silent + 1;
+        CHECK_STATUS(task_sleep(1), 0);
     }
-    return all;
+}
+
+void close_choked(struct choked *choked)
+{
+    task_stream_abort(choked->s);
+    CHECK_STATUS(close(choked->fd), 0);
+}
+
+int write_row(struct task_stream *s, size_t first, size_t n)
+{
+    char *data = malloc(n);
+    int result;
+
+    fill_bytes(data, n, first);
+    result = task_stream_write(s, data, n);
+    memset(data, 0, n);
+    free(data);
+    return result;
 }
 
 char byte_at(size_t i)

@@ -57,9 +57,30 @@ long hear(int fd, char *buf, size_t n);
 /* Read and drop all that is there: how many bytes. */
 size_t drain_raw(int fd);
 
-/* Write by the stream until the system takes no more, and something is in the
- * buffer; how many bytes in all. */
-size_t choke(struct task_stream *s);
+/*
+ * A half whose system takes nothing, and then little by little. What it has
+ * taken before is `junk`; what follows has to be the row of bytes below.
+ */
+struct choked {
+    struct task_stream *s;
+    int fd;
+    size_t junk; /* bytes not read yet by the raw end */
+    size_t got;  /* bytes of the row that it has read */
+};
+
+struct choked choked_half(void);
+
+/* Read all that is there. False: nothing was. */
+bool choked_read(struct choked *choked);
+
+/* The same until nothing comes any more, with pauses. */
+void choked_read_all(struct choked *choked);
+
+/* Close both. */
+void close_choked(struct choked *choked);
+
+/* Write so many bytes of the row, from memory that is overwritten then. */
+int write_row(struct task_stream *s, size_t first, size_t n);
 
 /* The i-th byte of a row in which each place is known by its surroundings. */
 char byte_at(size_t i);

@@ -74,6 +74,7 @@
 #include <task/io.h>
 #include <task/local.h>
 #include <task/loop.h>
+#include <task/net.h>
 #include <task/queue.h>
 #include <task/scope.h>
 #include <task/select.h>

@@ -86,6 +86,13 @@
 #define EMBED_GDB_SCRIPT(path)
 #endif
 
+/* Unix sockets with names that are no paths. */
+#ifdef __linux__
+#define HAVE_ABSTRACT_SOCKETS 1
+#else
+#define HAVE_ABSTRACT_SOCKETS 0
+#endif
+
 /* The text of an errno: NULL or a general one if it is unknown. */
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
 #define ERRNO_TEXT(error) strerrordesc_np(error) /* for any thread */

@@ -25,8 +25,9 @@ scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once select
 fd file
-reader io socket
-stream
+reader io socket address resolve
+stream unix connect
+open
 '
 
 cd "$root/src"

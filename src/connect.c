@@ -1,0 +1,389 @@
+/*
+ * Connecting by TCP: happy eyeballs (RFC 8305).
+ *
+ * All attempts are one task's, which waits for the first event of any, or for
+ * the time of the next one. An event is noted in its attempt also when the task
+ * is about to run already; so whoever goes on looks at all of them.
+ */
+#include "address.h"
+#include "endpoint.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <task/net.h>
+
+/* How long an attempt is alone before the next one begins (RFC 8305, 8.). */
+#define ATTEMPT_DELAY (250 * TASK_MILLISECOND)
+
+enum { FEW = 8 };
+
+struct attempt {
+    struct observer observer; /* of `descriptor`, while under way */
+    struct race *race;
+    const struct addrinfo *address;
+    struct descriptor *descriptor;
+    int fd;      /* -1: it has not begun, or is over */
+    short heard; /* the events that have come */
+};
+
+struct race {
+    struct waiter waiter; /* of the task */
+    struct loop *loop;
+    struct attempt *attempts;
+    size_t n;
+    size_t n_begun;
+    size_t n_under_way;
+    task_time due; /* when the next one begins */
+    int error;     /* the last one, of the first family if there was one */
+    struct attempt few[FEW];
+};
+
+/* The latest attempt. */
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct race *race = container_of(waiter, const struct race, waiter);
+
+    task__endpoint_add(text, race->attempts[race->n_begun - 1].fd, "->");
+    task__text_add(text, ", %zu at once", race->n_under_way);
+}
+
+static const struct wait_kind CONNECTING = {
+    .verb = "connecting",
+    .describe = describe,
+};
+
+static bool is_usable(const struct addrinfo *address)
+{
+    int type = address->ai_socktype & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    return (type == SOCK_STREAM || !type) && address->ai_addr &&
+           (address->ai_family == AF_INET || address->ai_family == AF_INET6);
+}
+
+/* The next usable address that is of this family, or (not `same`) is not. */
+static const struct addrinfo *next_of(const struct addrinfo *list, int family,
+                                      bool same)
+{
+    while (list && !(is_usable(list) && (list->ai_family == family) == same))
+        list = list->ai_next;
+    return list;
+}
+
+static size_t count_usable(const struct addrinfo *list)
+{
+    size_t n = 0;
+
+    for (; list; list = list->ai_next)
+        n += is_usable(list);
+    return n;
+}
+
+static void add(struct race *race, size_t i, const struct addrinfo *address)
+{
+    race->attempts[i] =
+        (struct attempt){.race = race, .address = address, .fd = -1};
+}
+
+/* List the addresses, one of the first family and one of another in turn. */
+static void interleave(struct race *race, const struct addrinfo *list)
+{
+    const struct addrinfo *first = list;
+    const struct addrinfo *other;
+    int family;
+    size_t i = 0;
+
+    while (!is_usable(first))
+        first = first->ai_next;
+    family = first->ai_family;
+    other = next_of(list, family, false);
+    while (first || other) {
+        if (first) {
+            add(race, i++, first);
+            first = next_of(first->ai_next, family, true);
+        }
+        if (other) {
+            add(race, i++, other);
+            other = next_of(other->ai_next, family, false);
+        }
+    }
+}
+
+static void hear(struct observer *observer, short events)
+{
+    struct attempt *attempt = container_of(observer, struct attempt, observer);
+    struct race *race = attempt->race;
+
+    attempt->heard |= events;
+    if (events & POLLNVAL)
+        race->loop->n_sources--;
+    if (waiter_is_parked(&race->waiter))
+        task__wake(&race->waiter, 0);
+}
+
+/* It is waited for no more; its descriptor, which is the caller's now. */
+static int leave(struct attempt *attempt)
+{
+    int fd = attempt->fd;
+
+    if (attempt->descriptor->observers[OUTGOING] == &attempt->observer)
+        task__fd_observe_no_more(attempt->race->loop, attempt->descriptor,
+                                 OUTGOING);
+    attempt->race->n_under_way--;
+    attempt->fd = -1;
+    return fd;
+}
+
+static void fail(struct attempt *attempt, int error)
+{
+    struct race *race = attempt->race;
+    int first = race->attempts[0].address->ai_family;
+
+    if (!race->error || attempt->address->ai_family == first)
+        race->error = error;
+    race->due = 0;
+}
+
+/* Somebody else has closed its descriptor, or whoever has this number now has
+ * nothing to do with us. */
+static bool is_lost(const struct attempt *attempt)
+{
+    return attempt->heard & POLLNVAL;
+}
+
+/* Whether the socket has met itself: then it has the address of its peer. */
+static bool is_own_peer(int fd, const struct sockaddr *peer)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } own;
+    socklen_t size = sizeof own;
+
+    if (getsockname(fd, &own.any, &size) ||
+        own.any.sa_family != peer->sa_family)
+        return false;
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)peer;
+
+        return own.v4.sin_port == v4->sin_port &&
+               own.v4.sin_addr.s_addr == v4->sin_addr.s_addr;
+    }
+
+    const struct sockaddr_in6 *v6 = (const void *)peer;
+
+    return own.v6.sin6_port == v6->sin6_port &&
+           !memcmp(&own.v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr);
+}
+
+/* What came of an attempt that is over: 0, or a negative errno. */
+static int outcome_of(const struct attempt *attempt)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    if (is_lost(attempt))
+        return -EBADF;
+    if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size))
+        return -errno;
+    if (!error && is_own_peer(attempt->fd, attempt->address->ai_addr))
+        return -ECONNREFUSED;
+    return -error;
+}
+
+static void drop(struct attempt *attempt)
+{
+    bool is_ours = !is_lost(attempt);
+    int fd = leave(attempt);
+
+    if (is_ours)
+        task_close(fd);
+}
+
+/* Deal with what is over: the descriptor of the first that is connected, or
+ * -EINPROGRESS. */
+static int settle(struct race *race)
+{
+    for (size_t i = 0; i < race->n_begun; i++) {
+        struct attempt *attempt = &race->attempts[i];
+        int error;
+
+        if (attempt->fd < 0 || !attempt->heard)
+            continue;
+        error = outcome_of(attempt);
+        if (!error)
+            return leave(attempt);
+        fail(attempt, error);
+        drop(attempt);
+    }
+    return -EINPROGRESS;
+}
+
+/* Start to connect: 0: it is connected; -EINPROGRESS: it is observed; or another
+ * negative errno. */
+static int start(struct attempt *attempt)
+{
+    const struct addrinfo *address = attempt->address;
+    struct loop *loop = attempt->race->loop;
+    int error = task__descriptors_get(&loop->poller->descriptors, attempt->fd,
+                                      &attempt->descriptor);
+
+    if (error)
+        return error;
+    attempt->descriptor->kind = DESCRIPTOR_STREAM;
+    if (!connect(attempt->fd, address->ai_addr, address->ai_addrlen))
+        return outcome_of(attempt);
+    if (errno != EINPROGRESS && errno != EINTR)
+        return -errno;
+    attempt->observer.ready = hear;
+    error = task__fd_observe(loop, attempt->descriptor, OUTGOING,
+                             &attempt->observer);
+    return error ? error : -EINPROGRESS;
+}
+
+/* Begin the next attempt: a descriptor that is connected at once; -EINPROGRESS,
+ * also when it has failed at once. */
+static int begin(struct race *race)
+{
+    struct attempt *attempt = &race->attempts[race->n_begun++];
+    int fd = task__address_open(attempt->address->ai_family, SOCK_STREAM,
+                                attempt->address->ai_protocol);
+    int error = fd;
+
+    race->due = clock_after(task__clock_now(race->loop->scheduler.clock),
+                            ATTEMPT_DELAY);
+    attempt->fd = fd;
+    if (fd >= 0)
+        error = start(attempt);
+    if (error == -EINPROGRESS) {
+        race->n_under_way++;
+        return error;
+    }
+    attempt->fd = -1;
+    if (!error)
+        return fd;
+    if (fd >= 0)
+        task_close(fd);
+    fail(attempt, error);
+    return -EINPROGRESS;
+}
+
+/* Begin what is due. */
+static int begin_due(struct race *race)
+{
+    int result = -EINPROGRESS;
+
+    while (result == -EINPROGRESS && race->n_begun < race->n &&
+           race->due <= task__clock_now(race->loop->scheduler.clock))
+        result = begin(race);
+    return result;
+}
+
+/* Until something comes of an attempt, or the next one is due. */
+static int wait(struct race *race)
+{
+    struct task *self = race->waiter.task;
+    int result;
+
+    if (self->undelivered) {
+        task_take_requests(self);
+        return -ECANCELED;
+    }
+    result = task__park_until(
+        &race->waiter, race->n_begun < race->n ? race->due : TASK_FOREVER);
+    return result == -ECANCELED ? result : 0;
+}
+
+/* One step: what is over, and what is due. */
+static NEVER_INLINE int go_on(struct race *race)
+{
+    int saved_errno = errno;
+    int result = settle(race);
+
+    if (result == -EINPROGRESS)
+        result = begin_due(race);
+    if (result == -EINPROGRESS && !race->n_under_way)
+        result = race->error;
+    errno = saved_errno;
+    return result;
+}
+
+static int run(struct race *race)
+{
+    int result = go_on(race);
+
+    while (result == -EINPROGRESS) {
+        result = wait(race);
+        if (!result)
+            result = go_on(race);
+    }
+    return result;
+}
+
+static void drop_all(struct race *race)
+{
+    for (size_t i = 0; i < race->n_begun; i++)
+        if (race->attempts[i].fd >= 0)
+            drop(&race->attempts[i]);
+}
+
+/* The last that is done to it; where it cannot be had it does no harm. */
+static NEVER_INLINE void finish(int fd)
+{
+    int saved_errno = errno;
+    int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    errno = saved_errno;
+}
+
+static int race_to(struct task *self, const struct addrinfo *list, size_t n)
+{
+    struct loop *loop = loop_of_task(self);
+    struct race race = {.loop = loop, .attempts = race.few, .n = n};
+    int result;
+
+    if (n > FEW)
+        race.attempts =
+            task__blocks_get(&loop->blocks, n, sizeof *race.attempts);
+    if (!race.attempts)
+        return -ENOMEM;
+    waiter_init(&race.waiter, self, &CONNECTING);
+    interleave(&race, list);
+    result = run(&race);
+    drop_all(&race);
+    if (race.attempts != race.few)
+        task__blocks_free(&loop->blocks, race.attempts);
+    if (result >= 0)
+        finish(result);
+    return result;
+}
+
+int task_tcp_connect_list(const struct addrinfo *list)
+{
+    size_t n = count_usable(list);
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    return n ? race_to(self, list, n) : -EINVAL;
+}
+
+int task_tcp_connect(const char *host, const char *service)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list;
+    int result;
+
+    if (!address_name(service))
+        return -EINVAL;
+    result = task_getaddrinfo(host, service, &hints, &list);
+    if (result)
+        return result;
+    result = task_tcp_connect_list(list);
+    freeaddrinfo(list);
+    return result;
+}

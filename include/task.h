@@ -79,6 +79,7 @@
 #include <task/scope.h>
 #include <task/select.h>
 #include <task/several.h>
+#include <task/server.h>
 #include <task/stream.h>
 #include <task/sync.h>
 #include <task/thread.h>

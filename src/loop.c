@@ -114,6 +114,7 @@ static void destroy(struct loop *loop)
 
     task__overflow_destroy(loop);
     task__free_all(loop);
+    task__servers_destroy(loop);
     task__streams_destroy(loop);
     if (loop->debug)
         task__marks_tell(loop);
@@ -189,6 +190,7 @@ int loop_free(struct loop *loop)
     status = task__loop_enter(loop);
     if (status)
         return status;
+    task__servers_stop(loop);
     task__loop_shut_down(loop);
     if (loop_is_inherited(loop))
         return -EPERM;

@@ -81,6 +81,8 @@ struct loop {
     void *stream_buffers; /* spare ones, in a row */
     unsigned n_stream_buffers;
 
+    struct list servers; /* not freed */
+
     struct list watchful; /* in task_wait_all_blocked */
     size_t n_tasks;       /* not done, without futures */
     size_t n_daemons;     /* of these */
@@ -278,11 +280,18 @@ void task__remotes_refuse(struct loop *loop);
 /* worker.c: wait for the jobs that are left; and be done with the pool. */
 void task__workers_finish(struct loop *loop);
 
+/* server.c: stop listening; and free what is left, with its tasks gone. */
+void task__servers_stop(struct loop *loop);
+void task__servers_destroy(struct loop *loop);
+
 /* report.c */
 void task__report(struct loop *loop, struct loop_error *error);
 void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
 void task__report_held(struct task *task); /* in debug mode */
+void task__report_handler(const struct task *task, int status);
+void task__report_accept(struct loop *loop, int fd, int status);
+void task__report_open_server(struct loop *loop); /* in debug mode */
 void task__report_deadlock(struct loop *loop);
 
 /* dump.c: add a line for each task that is no daemon, or is awaited by one that

@@ -19,7 +19,8 @@ void task__report(struct loop *loop, struct loop_error *error)
     loop_error_fn *hook = loop->options.on_error;
 
     error->loop = loop;
-    error->fd = -1;
+    if (!error->fd)
+        error->fd = -1;
     if (error->task) {
         error->task_id = task_id(error->task);
         error->task_name = task_name(error->task);
@@ -133,6 +134,44 @@ void task__report_held(struct task *task)
     describe(who, sizeof who, task);
     snprintf(message, sizeof message, "%s ended while it owned a lock", who);
     task__report(loop_of_task(task), &error);
+}
+
+void task__report_handler(const struct task *task, int status)
+{
+    char who[LINE];
+    char message[2 * LINE];
+    struct loop_error error = {.kind = LOOP_ERROR_HANDLER,
+                               .message = message,
+                               .status = status,
+                               .task = task};
+
+    describe(who, sizeof who, task);
+    snprintf(message, sizeof message, "the handler of %s failed: %s (%d)", who,
+             task_strerror(status), status);
+    task__report(loop_of_task(task), &error);
+}
+
+void task__report_accept(struct loop *loop, int fd, int status)
+{
+    char message[LINE];
+    struct loop_error error = {.kind = LOOP_ERROR_ACCEPT,
+                               .message = message,
+                               .status = status,
+                               .fd = fd};
+
+    snprintf(message, sizeof message,
+             "a server pauses, as it cannot accept a connection: %s (%d)",
+             task_strerror(status), status);
+    task__report(loop, &error);
+}
+
+void task__report_open_server(struct loop *loop)
+{
+    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
+                               .message = "a server was not closed"};
+
+    if (loop->debug)
+        task__report(loop, &error);
 }
 
 /* Cycles. */

@@ -27,7 +27,7 @@ timeout group wait gather as condition rwlock once select
 fd file
 reader io socket address resolve
 stream unix connect
-open
+open server
 '
 
 cd "$root/src"

@@ -23,7 +23,8 @@ TASK_BEGIN_DECLS
 /**
  * What a report is about. Those marked (debug) are made in debug mode only,
  * each once for its cause. This version makes those of kind UNAWAITED,
- * DEADLOCK, SHUTDOWN and, for locks, LEAK; the other kinds have their numbers.
+ * DEADLOCK, HANDLER, SHUTDOWN, ACCEPT and, for locks and servers, LEAK; the other
+ * kinds have their numbers.
  */
 enum loop_error_kind {
     /** A task failed, and its last handle ended before anyone read that. */
@@ -58,7 +59,11 @@ enum loop_error_kind {
     /** A task that had not ended `shutdown_timeout` after it was cancelled at
      *  the end of the loop was dropped: its stack is gone, what it owned is
      *  not freed. */
-    LOOP_ERROR_SHUTDOWN
+    LOOP_ERROR_SHUTDOWN,
+
+    /** A server has no descriptor or no memory for another connection, and has
+     *  paused. Once, until it has accepted one again. */
+    LOOP_ERROR_ACCEPT
 };
 
 /**

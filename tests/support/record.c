@@ -170,6 +170,7 @@ static void record_report(const struct loop_error *error, void *arg)
         [LOOP_ERROR_IGNORED_CANCEL] = "ignored cancel",
         [LOOP_ERROR_HANDLER] = "handler",
         [LOOP_ERROR_SHUTDOWN] = "shutdown",
+        [LOOP_ERROR_ACCEPT] = "accept",
     };
     size_t kind = error->kind;
     const char *name =

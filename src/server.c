@@ -1,0 +1,148 @@
+/*
+ * Servers: started, closed, freed.
+ */
+#include "server.h"
+
+#include <errno.h>
+
+static bool is_bad(const struct task_server_options *options)
+{
+    bool has_name = options->host || options->service;
+
+    return !options->handler || options->fd < 0 ||
+           has_name + !!options->path + !!options->fd != 1 ||
+           (options->stack_size && options->stack_size < TASK_STACK_MIN);
+}
+
+static NEVER_INLINE int start(const struct task_server_options *options,
+                              struct task_server *server)
+{
+    int error = task__server_begin(server);
+
+    if (!error)
+        return 0;
+    if (options->fd)
+        server->listeners[0].fd = -1;
+    task_server_free(server);
+    return error;
+}
+
+int task_start_server_with(struct task_server **server,
+                           const struct task_server_options *options)
+{
+    struct task_server *opened;
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    if (!server || !options || is_bad(options))
+        return -EINVAL;
+    error = task__server_open(options, loop_of_task(self), &opened);
+    if (!error)
+        error = start(options, opened);
+    if (!error)
+        *server = opened;
+    return error;
+}
+
+int task_start_server(struct task_server **server, const char *host,
+                      const char *service, task_stream_fn *handler, void *arg)
+{
+    return task_start_server_with(
+        server,
+        &(struct task_server_options){
+            .host = host, .service = service, .handler = handler, .arg = arg});
+}
+
+int task_start_unix_server(struct task_server **server, const char *path,
+                           task_stream_fn *handler, void *arg)
+{
+    return task_start_server_with(
+        server, &(struct task_server_options){
+                    .path = path, .handler = handler, .arg = arg});
+}
+
+int task_server_port(const struct task_server *server)
+{
+    return server ? server->port : -EINVAL;
+}
+
+int task_server_fd(const struct task_server *server, size_t i)
+{
+    if (!server)
+        return -EINVAL;
+    return i < server->n_listeners && server->listeners[i].fd >= 0
+               ? server->listeners[i].fd
+               : -ENOENT;
+}
+
+void task__server_release(struct task_server *server)
+{
+    struct allocator *allocator = &server->loop->allocator;
+
+    if (!server->is_freed || server->n_connections || server->n_calls)
+        return;
+    list_remove(&server->node);
+    memory_free(allocator, server->path);
+    memory_free(allocator, server);
+}
+
+void task__server_tell(struct task_server *server)
+{
+    if (!server_has_ended(server))
+        return;
+    while (wake_first(&server->waiting, 0))
+        continue;
+}
+
+void task__server_fail(struct task_server *server, int error)
+{
+    if (!server->error)
+        server->error = error;
+    task_server_close(server);
+}
+
+void task_server_close(struct task_server *server)
+{
+    if (!server || loop_is_inherited(server->loop))
+        return;
+    server->is_closed = true;
+    task__server_stop_listening(server);
+    task__server_tell(server);
+}
+
+void task_server_free(struct task_server *server)
+{
+    if (!server || loop_is_inherited(server->loop))
+        return;
+    task_server_close(server);
+    server->is_freed = true;
+    task__server_release(server);
+}
+
+/* The sockets alone: those that wait for its end are told by a request. */
+void task__servers_stop(struct loop *loop)
+{
+    for (struct list_node *node = loop->servers.first; node; node = node->next)
+        task__server_stop_listening(
+            container_of(node, struct task_server, node));
+}
+
+void task__servers_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
+    task__servers_stop(loop);
+    while ((node = loop->servers.first)) {
+        struct task_server *server =
+            container_of(node, struct task_server, node);
+
+        if (!server->is_closed)
+            task__report_open_server(loop);
+        server->is_freed = true;
+        server->n_connections = 0;
+        server->n_calls = 0;
+        task__server_release(server);
+    }
+}

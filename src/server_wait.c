@@ -1,0 +1,214 @@
+/*
+ * Waiting for the end of a server; and its steps.
+ */
+#include "server.h"
+#include "text.h"
+
+#include <errno.h>
+
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_server *server =
+        container_of(waiter->node.list, const struct task_server, waiting);
+
+    task__text_add(text, "%zu connections", server->n_connections);
+    if (server->port >= 0)
+        task__text_add(text, " of port %d", server->port);
+    if (server->is_closed)
+        task__text_add(text, ", closed");
+}
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for the end of",
+    .describe = describe,
+};
+static const struct wait_kind SERVING = {
+    .verb = "serving",
+    .describe = describe,
+};
+
+static struct connection *connection_at(struct list_node *node)
+{
+    return container_of(node, struct connection, node);
+}
+
+static bool is_handler(const struct task_server *server,
+                       const struct task *task)
+{
+    struct list_node *node = server->connections.first;
+
+    while (node && connection_at(node)->task != task)
+        node = node->next;
+    return node;
+}
+
+/* What every call that waits begins with; the server stays until leave(). */
+static int enter(struct task_server *server, struct task **self)
+{
+    int error = task_enter(self);
+
+    if (error)
+        return error;
+    if (!server || server->loop != loop_of_task(*self))
+        return -EINVAL;
+    if (is_handler(server, *self))
+        return -EDEADLK;
+    server->n_calls++;
+    return 0;
+}
+
+static void leave(struct task_server *server)
+{
+    server->n_calls--;
+    task__server_release(server);
+}
+
+/* Until it has ended, or then: 0, -ECANCELED or -ETIMEDOUT. */
+static int await_end(struct task_server *server, struct task *self,
+                     task_time when, const struct wait_kind *kind)
+{
+    struct waiter waiter;
+
+    if (server_has_ended(server))
+        return 0;
+    waiter_init(&waiter, self, kind);
+    list_append(&server->waiting, &waiter.node);
+    return task__park_until(&waiter, when);
+}
+
+int task_server_wait_closed(struct task_server *server)
+{
+    struct task *self;
+    int status = enter(server, &self);
+
+    if (status)
+        return status;
+    status = await_end(server, self, TASK_FOREVER, &WAITING);
+    if (!status)
+        status = server->error;
+    leave(server);
+    return status;
+}
+
+static int serve_forever(struct task_server *server, struct task *self)
+{
+    int status = await_end(server, self, TASK_FOREVER, &SERVING);
+
+    if (!status)
+        return server->error;
+    task_server_close(server);
+    await_end(server, self, TASK_FOREVER, &WAITING);
+    return status;
+}
+
+int task_server_serve_forever(struct task_server *server)
+{
+    struct task *self;
+    int status = enter(server, &self);
+
+    if (status)
+        return status;
+    if (server->is_serving) {
+        leave(server);
+        return -EBUSY;
+    }
+    server->is_serving = true;
+    status = serve_forever(server, self);
+    server->is_serving = false;
+    leave(server);
+    return status;
+}
+
+/* Do that to the stream of each connection that has one. */
+static void each_stream(struct task_server *server,
+                        void (*fn)(struct task_stream *stream))
+{
+    struct list_node *node = server ? server->connections.first : NULL;
+
+    if (!server || loop_is_inherited(server->loop))
+        return;
+    for (; node; node = node->next) {
+        struct task_stream *stream = connection_at(node)->owner.stream;
+
+        if (stream && !stream->broken)
+            fn(stream);
+    }
+}
+
+/* What it has received is read, then the end; what it has written is sent. */
+static void end(struct task_stream *stream)
+{
+    int saved_errno = errno;
+
+    (void)shutdown(stream->fd, SHUT_RD);
+    (void)task_stream_write_eof(stream);
+    errno = saved_errno;
+}
+
+static void abort_now(struct task_stream *stream)
+{
+    (void)task__stream_break(stream, -ECONNABORTED);
+}
+
+void task_server_close_clients(struct task_server *server)
+{
+    each_stream(server, end);
+}
+
+void task_server_abort_clients(struct task_server *server)
+{
+    each_stream(server, abort_now);
+}
+
+/* Until the end, but for so long at most. Without any time, a turn. */
+static int await_end_for(struct task_server *server, struct task *self,
+                         task_time grace)
+{
+    if (server_has_ended(server))
+        return 0;
+    if (grace > 0)
+        return await_end(server, self,
+                         scheduler_deadline(self->scheduler, grace), &WAITING);
+
+    int status = task__yield(self);
+
+    return status ? status : -ETIMEDOUT;
+}
+
+static void cancel_handlers(struct task_server *server)
+{
+    struct list_node *node = server->connections.first;
+
+    for (; node; node = node->next)
+        task_cancel(connection_at(node)->task);
+}
+
+static int shut_down(struct task_server *server, struct task *self,
+                     task_time grace)
+{
+    int status;
+
+    task_server_close(server);
+    status = grace > 0 ? await_end_for(server, self, grace) : -ETIMEDOUT;
+    if (status != -ETIMEDOUT)
+        return status;
+    cancel_handlers(server);
+    status = await_end_for(server, self, grace);
+    if (status != -ETIMEDOUT)
+        return status;
+    status = (int)server->n_connections;
+    task_server_abort_clients(server);
+    return status;
+}
+
+int task_server_shutdown(struct task_server *server, task_time grace)
+{
+    struct task *self;
+    int status = enter(server, &self);
+
+    if (status)
+        return status;
+    status = shut_down(server, self, grace);
+    leave(server);
+    return status;
+}

@@ -131,11 +131,14 @@ static inline bool descriptor_is_level(const struct descriptor *descriptor)
     return (in && in->is_level) || (out && out->is_level);
 }
 
-static ALWAYS_INLINE bool
-descriptor_is_socket(const struct descriptor *descriptor)
+static ALWAYS_INLINE bool kind_is_stream(unsigned kind)
 {
-    return (unsigned)descriptor->kind - DESCRIPTOR_TCP <=
-           DESCRIPTOR_SOCKET - DESCRIPTOR_TCP;
+    return kind == DESCRIPTOR_TCP || kind == DESCRIPTOR_STREAM;
+}
+
+static ALWAYS_INLINE bool kind_is_socket(unsigned kind)
+{
+    return kind_is_stream(kind) || kind == DESCRIPTOR_SOCKET;
 }
 
 static ALWAYS_INLINE bool

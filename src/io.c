@@ -90,9 +90,11 @@ ssize_t task__io_read(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
 
+    if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN))
+        task__descriptor_classify_again(descriptor);
     if (likely(descriptor->kind == DESCRIPTOR_TCP))
         return receive_tcp(descriptor, transfer);
-    if (descriptor_is_socket(descriptor))
+    if (kind_is_socket(descriptor->kind))
         return receive(descriptor, transfer);
     return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
 }
@@ -101,7 +103,9 @@ ssize_t task__io_write(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
 
-    if (likely(descriptor_is_socket(descriptor)))
+    if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN))
+        task__descriptor_classify_again(descriptor);
+    if (likely(kind_is_socket(descriptor->kind)))
         return send_parts(descriptor->fd, transfer);
     return task__nowait_writev(descriptor->fd, transfer->parts, transfer->n);
 }

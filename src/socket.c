@@ -32,11 +32,9 @@ static bool drains(const struct descriptor *descriptor,
 {
     const struct msghdr *header = message->header;
 
-    return (descriptor->kind == DESCRIPTOR_TCP ||
-            descriptor->kind == DESCRIPTOR_STREAM) &&
-           !message->flags && !header->msg_controllen &&
-           !(header->msg_flags & MSG_CTRUNC) && result > 0 &&
-           (size_t)result < room_of(header);
+    return kind_is_stream(descriptor->kind) && !message->flags &&
+           !header->msg_controllen && !(header->msg_flags & MSG_CTRUNC) &&
+           result > 0 && (size_t)result < room_of(header);
 }
 
 static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
@@ -112,9 +110,7 @@ static bool takes_nothing(const struct descriptor *descriptor,
                           enum direction direction,
                           const struct message *message)
 {
-    return direction == INCOMING &&
-           (descriptor->kind == DESCRIPTOR_TCP ||
-            descriptor->kind == DESCRIPTOR_STREAM) &&
+    return direction == INCOMING && kind_is_stream(descriptor->kind) &&
            !message->flags && !room_of(message->header);
 }
 
@@ -221,8 +217,7 @@ static bool wants_all(int fd, int flags)
     saved_errno = errno;
     wants = !fd_get(self, fd, &descriptor) &&
             !task__descriptor_classify(descriptor) &&
-            (descriptor->kind == DESCRIPTOR_TCP ||
-             descriptor->kind == DESCRIPTOR_STREAM);
+            kind_is_stream(descriptor->kind);
     errno = saved_errno;
     return wants;
 }

@@ -40,7 +40,7 @@ struct task_stream *task__stream_new(struct loop *loop, int fd,
     s->high = STREAM_HIGH;
     s->low = STREAM_LOW;
     list_append(&loop->streams, &s->node);
-    if (kind == DESCRIPTOR_STREAM)
+    if (kind_is_stream(kind))
         send_at_once(fd);
     return s;
 }

@@ -56,7 +56,7 @@ static bool can_end_output(const struct task_stream *s)
 {
     int flags;
 
-    if (s->kind == DESCRIPTOR_STREAM || s->kind == DESCRIPTOR_SOCKET)
+    if (kind_is_socket(s->kind))
         return true;
     flags = fcntl(s->fd, F_GETFL);
     return flags >= 0 && (flags & O_ACCMODE) == O_WRONLY;

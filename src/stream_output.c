@@ -127,7 +127,7 @@ int task__stream_end_output(struct task_stream *s)
     if (!is_due || stream_pending(s) || s->is_written)
         return s->write_error;
     s->has_ended = true;
-    if (s->kind == DESCRIPTOR_STREAM || s->kind == DESCRIPTOR_SOCKET)
+    if (kind_is_socket(s->kind))
         s->write_error = shutdown(s->fd, SHUT_WR) ? -errno : 0;
     else
         s->write_error = task__stream_close_descriptor(s);
@@ -206,7 +206,7 @@ static int send_some(struct task_stream *s)
     if (sent < 0)
         return (int)sent;
     take_sent(s, (size_t)sent);
-    return (size_t)sent < size && s->kind == DESCRIPTOR_STREAM ? -EAGAIN : 1;
+    return (size_t)sent < size && kind_is_stream(s->kind) ? -EAGAIN : 1;
 }
 
 /* There is no room: be told when there is. Events that the poller believes in may

@@ -29,8 +29,7 @@ static ssize_t send_now(struct task_stream *s, const char *data, size_t n)
             sent += (size_t)result;
         if (likely(sent == n))
             break;
-        if (result == -EAGAIN ||
-            (result >= 0 && s->kind == DESCRIPTOR_STREAM)) {
+        if (result == -EAGAIN || (result >= 0 && kind_is_stream(s->kind))) {
             descriptor->drained[OUTGOING] = !descriptor->hung;
             break;
         }

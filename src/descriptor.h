@@ -131,14 +131,21 @@ static inline bool descriptor_is_level(const struct descriptor *descriptor)
     return (in && in->is_level) || (out && out->is_level);
 }
 
-static ALWAYS_INLINE bool kind_is_stream(unsigned kind)
-{
-    return kind == DESCRIPTOR_TCP || kind == DESCRIPTOR_STREAM;
-}
-
 static ALWAYS_INLINE bool kind_is_socket(unsigned kind)
 {
-    return kind_is_stream(kind) || kind == DESCRIPTOR_SOCKET;
+    return kind - DESCRIPTOR_TCP <= DESCRIPTOR_SOCKET - DESCRIPTOR_TCP;
+}
+
+/* Sockets that are streams of bytes. */
+static ALWAYS_INLINE bool kind_is_stream(unsigned kind)
+{
+    return kind - DESCRIPTOR_TCP <= DESCRIPTOR_STREAM - DESCRIPTOR_TCP;
+}
+
+static ALWAYS_INLINE bool
+descriptor_is_socket(const struct descriptor *descriptor)
+{
+    return kind_is_socket(descriptor->kind);
 }
 
 static ALWAYS_INLINE bool

@@ -10,7 +10,7 @@
 
 static const struct wait_kind CLOSING = {.verb = "closing a stream"};
 
-/* For small messages to leave at once; other sockets refuse. */
+/* For small messages to leave at once. */
 static void send_at_once(int fd)
 {
     int on = 1;

@@ -11,6 +11,13 @@
 /* Some systems keep 16 bits of a backlog. */
 enum { BACKLOG_MOST = 65535 };
 
+static enum descriptor_kind kind_of(int family, int type)
+{
+    if (type != SOCK_STREAM)
+        return DESCRIPTOR_SOCKET;
+    return family == AF_UNIX ? DESCRIPTOR_STREAM : DESCRIPTOR_TCP;
+}
+
 int task__address_open(int family, int type, int protocol)
 {
     struct loop *loop = loop_current();
@@ -21,9 +28,7 @@ int task__address_open(int family, int type, int protocol)
         fd = -errno;
     errno = saved_errno;
     if (fd >= 0 && loop)
-        task__fd_opened(loop, fd,
-                        type == SOCK_STREAM ? DESCRIPTOR_STREAM
-                                            : DESCRIPTOR_SOCKET);
+        task__fd_opened(loop, fd, kind_of(family, type));
     return fd;
 }
 

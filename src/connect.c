@@ -232,7 +232,6 @@ static int start(struct attempt *attempt)
 
     if (error)
         return error;
-    attempt->descriptor->kind = DESCRIPTOR_STREAM;
     if (!connect(attempt->fd, address->ai_addr, address->ai_addrlen))
         return outcome_of(attempt);
     if (errno != EINPROGRESS && errno != EINTR)

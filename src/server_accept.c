@@ -167,11 +167,13 @@ static struct task *create_task_of(struct connection *connection)
 static int welcome(struct task_server *server, struct connection *connection,
                    int fd)
 {
+    enum descriptor_kind kind =
+        server->port >= 0 ? DESCRIPTOR_TCP : DESCRIPTOR_STREAM;
     struct loop *loop = server->loop;
     struct task_stream *stream;
 
-    task__fd_opened(loop, fd, DESCRIPTOR_STREAM);
-    stream = task__stream_new(loop, fd, DESCRIPTOR_STREAM);
+    task__fd_opened(loop, fd, kind);
+    stream = task__stream_new(loop, fd, kind);
     if (!stream) {
         task_close(fd);
         return -ENOMEM;

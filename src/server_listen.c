@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 
 /* No more are accepted in a row, whatever the backlog. */
@@ -54,14 +53,6 @@ static struct task_server *make(const struct task_server_options *options,
         server->listeners[i] = (struct listener){.server = server, .fd = -1};
     list_append(&loop->servers, &server->node);
     return server;
-}
-
-/* What is accepted has it from the listening socket; others refuse it. */
-static void send_at_once(int fd)
-{
-    int on = 1;
-
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 /* The port of a socket; or a negative errno. */
@@ -111,7 +102,6 @@ static int add(struct task_server *server, size_t i,
     if (fd < 0)
         return fd;
     server->listeners[i].fd = fd;
-    send_at_once(fd);
     if (server->port < 0)
         server->port = port_at(fd);
     return server->port < 0 ? server->port : 0;
@@ -250,8 +240,7 @@ static int prepare(struct loop *loop, int fd, int backlog)
         return error;
     if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    send_at_once(fd);
-    task__fd_opened(loop, fd, DESCRIPTOR_STREAM);
+    task__fd_opened(loop, fd, DESCRIPTOR_UNKNOWN);
     return 0;
 }
 

@@ -1,41 +1,1008 @@
-/* Streams: opened, closed, aborted; their descriptors: stream.h. */
-#include "record.h"
+/* Streams: opened, closed, aborted; what they may be made of: stream.h. */
+#include "streams.h"
 
 #include "bodies.h"
+#include "cancel_points.h"
+#include "child.h"
+#include "stream.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
-static int echo_once(void *arg)
+/* Bodies: the argument is a stream, where nothing else is said. */
+
+static int reads(void *arg)
 {
-    int pair[2];
-    struct task_stream *a;
-    struct task_stream *b;
-    char buf[32];
+    char byte;
+
+    return (int)task_stream_read(arg, &byte, 1);
+}
+
+static int reads_lines(void *arg)
+{
+    const char *line;
+
+    return (int)task_stream_read_line(arg, &line);
+}
+
+static int reads_much(void *arg)
+{
+    static char much[100000];
+
+    return task_stream_read_exactly(arg, much, sizeof much);
+}
+
+static int writes_much(void *arg)
+{
+    return write_row(arg, 0, 200000);
+}
+
+static int drains(void *arg)
+{
+    return task_stream_drain(arg);
+}
+
+static int flushes(void *arg)
+{
+    return task_stream_flush(arg);
+}
+
+static int closes(void *arg)
+{
+    return task_stream_close(arg);
+}
+
+/* Opening. */
+
+static int what_is_not_open_makes_no_stream(void *arg)
+{
+    int fds[2];
+
+    (void)arg;
+    CHECK(!task_stream_open(-1));
+    CHECK_STATUS(pipe(fds), 0);
+    close(fds[0]);
+    close(fds[1]);
+    errno = 7;
+    CHECK(!task_stream_open(fds[0]));
+    CHECK_STATUS(errno, 7);
+    return 0;
+}
+
+static int reads_raw(void *arg)
+{
+    char byte;
+
+    return (int)task_read(*(int *)arg, &byte, 1);
+}
+
+static int what_is_waited_for_makes_no_stream(void *arg)
+{
+    int fds[2];
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(pipe(fds), 0);
+    task = start(reads_raw, &fds[0]);
+    CHECK(!task_stream_open(fds[0]));
+    CHECK_STATUS(task_write(fds[1], "x", 1), 1);
+    CHECK_STATUS(task_await(task), 1);
+    CHECK_STATUS(task_stream_close(task_stream_open(fds[0])), 0);
+    CHECK_STATUS(close(fds[1]), 0);
+    return 0;
+}
+
+static int without_memory_there_is_no_stream(void *arg)
+{
+    struct memory_count *count = arg;
+    struct half half = socket_half();
+    int fd = dup(half.fd);
+
+    count->fail_at = 1;
+    CHECK(!task_stream_open(fd));
+    CHECK(!count->fail_at);
+    CHECK_STATUS(close(fd), 0); /* it has stayed ours */
+    close_half(half);
+    return 0;
+}
+
+static void a_stream_needs_memory(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    assert_int_equal(
+        loop_run_main(loop, without_memory_there_is_no_stream, &count), 0);
+    test_loop_free(loop, &count);
+}
+
+static void outside_of_a_loop_there_is_no_stream(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_null(task_stream_open(fds[0]));
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static int small_messages_leave_at_once(void *arg)
+{
+    struct half half = tcp_half();
+    int on = 0;
+    socklen_t size = sizeof on;
+
+    (void)arg;
+    CHECK_STATUS(getsockopt(task_stream_fd(half.s), IPPROTO_TCP, TCP_NODELAY,
+                            &on, &size),
+                 0);
+    CHECK(on);
+    close_half(half);
+    return 0;
+}
+
+static int flags_stay_as_they_are(void *arg)
+{
+    int fds[2];
+    struct task_stream *s;
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(pipe(fds), 0);
+    s = task_stream_open(fds[1]);
+    task = start(writes_much, s);
+    CHECK(!task_done(task));
+    CHECK_STATUS(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    task_stream_abort(s);
+    CHECK_STATUS(task_await(task), -EBADF);
+    close(fds[0]);
+    return 0;
+}
+
+static int both_ends_have_addresses(void *arg)
+{
+    struct pair pair = tcp_pair();
+    struct pair other = pipe_pair();
+    struct sockaddr_in a;
+    struct sockaddr_in b;
+    socklen_t size = sizeof a;
+
+    (void)arg;
+    CHECK_STATUS(task_stream_peername(pair.a, (void *)&a, &size), 0);
+    CHECK_STATUS(size, sizeof a);
+    CHECK_STATUS(task_stream_sockname(pair.b, (void *)&b, &size), 0);
+    CHECK(a.sin_port == b.sin_port && a.sin_family == AF_INET);
+    CHECK_STATUS(task_stream_peername(other.a, (void *)&a, &size), -ENOTSOCK);
+    CHECK_STATUS(task_stream_sockname(NULL, (void *)&a, &size), -EINVAL);
+    close_pair(pair);
+    close_pair(other);
+    return 0;
+}
+
+static int no_stream_is_refused(void *arg)
+{
+    const char *data;
+    char byte;
+
+    (void)arg;
+    CHECK_STATUS(task_stream_read(NULL, &byte, 1), -EINVAL);
+    CHECK_STATUS(task_stream_read_exactly(NULL, &byte, 1), -EINVAL);
+    CHECK_STATUS(task_stream_read_until(NULL, "x", 1, &data), -EINVAL);
+    CHECK_STATUS(task_stream_read_line(NULL, &data), -EINVAL);
+    CHECK_STATUS(task_stream_write(NULL, "x", 1), -EINVAL);
+    CHECK_STATUS(task_stream_printf(NULL, "x"), -EINVAL);
+    CHECK_STATUS(task_stream_drain(NULL), -EINVAL);
+    CHECK_STATUS(task_stream_flush(NULL), -EINVAL);
+    CHECK_STATUS(task_stream_close(NULL), -EINVAL);
+    CHECK_STATUS(task_stream_set_limit(NULL, 1), -EINVAL);
+    CHECK_STATUS(task_stream_set_write_limits(NULL, 1, 1), -EINVAL);
+    CHECK_STATUS(task_stream_fd(NULL), -EINVAL);
+    CHECK(!task_stream_at_eof(NULL));
+    task_stream_abort(NULL);
+    return 0;
+}
+
+/* Outside a task. */
+
+static void tries_all(void *arg)
+{
+    struct task_stream *s = arg;
+    const char *data;
+    char byte;
+
+    CHECK_STATUS(task_stream_read(s, &byte, 1), -EPERM);
+    CHECK_STATUS(task_stream_read_exactly(s, &byte, 1), -EPERM);
+    CHECK_STATUS(task_stream_read_until(s, "x", 1, &data), -EPERM);
+    CHECK_STATUS(task_stream_read_line(s, &data), -EPERM);
+    CHECK_STATUS(task_stream_write(s, "x", 1), -EPERM);
+    CHECK_STATUS(task_stream_printf(s, "x"), -EPERM);
+    CHECK_STATUS(task_stream_drain(s), -EPERM);
+    CHECK_STATUS(task_stream_flush(s), -EPERM);
+    CHECK_STATUS(task_stream_close(s), -EPERM);
+    CHECK(!task_stream_at_eof(s));
+    CHECK(task_stream_fd(s) >= 0);
+    task_stream_abort(s);
+    record("aborted");
+}
+
+static int a_callback_may_abort_but_not_suspend(void *arg)
+{
+    struct half half = socket_half();
+
+    (void)arg;
+    CHECK(loop_call_soon(tries_all, half.s) > 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("aborted");
+    CHECK_STATUS(read(half.fd, &(char){0}, 1), 0);
+    close(half.fd);
+    return 0;
+}
+
+static int opens_one(void *arg)
+{
+    *(struct half *)arg = socket_half();
+    return 0;
+}
+
+static int is_refused_a_foreign_one(void *arg)
+{
+    char byte;
+
+    CHECK_STATUS(task_stream_read(arg, &byte, 1), -EINVAL);
+    CHECK_STATUS(task_stream_write(arg, "x", 1), -EINVAL);
+    CHECK_STATUS(task_stream_printf(arg, "x"), -EINVAL);
+    CHECK_STATUS(task_stream_drain(arg), -EINVAL);
+    CHECK_STATUS(task_stream_close(arg), -EINVAL);
+    return 0;
+}
+
+static void a_stream_belongs_to_its_loop(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+    struct half half;
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, opens_one, &half), 0);
+    assert_int_equal(run_virtual(is_refused_a_foreign_one, half.s), 0);
+    test_loop_free(loop, &count); /* closes it */
+    assert_int_equal(read(half.fd, &(char){0}, 1), 0);
+    close(half.fd);
+}
+
+/* Closing. */
+
+static int closing_sends_what_is_left(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    task = start(closes, choked.s);
+    CHECK(!task_done(task));
+    choked_read_all(&choked);
+    CHECK_STATUS(task_await(task), 0);
+    CHECK_STATUS(choked.got, 60000);
+    CHECK_STATUS(read(choked.fd, &(char){0}, 1), 0);
+    close(choked.fd);
+    return 0;
+}
+
+static int a_cancelled_close_drops_the_rest(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    task = start(closes, choked.s);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    choked_read_all(&choked);
+    CHECK(choked.got < 60000);
+    CHECK_STATUS(read(choked.fd, &(char){0}, 1), 0);
+    close(choked.fd);
+    return 0;
+}
+
+/* The last is sent, and the task asked before it runs. */
+static int a_close_that_is_done_is_not_cancelled(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 100), 0);
+    task = start(closes, choked.s);
+    while (task->waiter) {
+        choked_read(&choked);
+        CHECK_STATUS(task_yield(), 0);
+    }
+    task_cancel(task);
+    CHECK_STATUS(task_await(task), 0);
+    choked_read_all(&choked);
+    CHECK_STATUS(choked.got, 100);
+    close(choked.fd);
+    return 0;
+}
+
+static int a_waiting_request_stays_if_close_need_not_wait(void *arg)
+{
+    struct half half = socket_half();
+
+    (void)arg;
+    CHECK_STATUS(task_stream_write(half.s, "last", 4), 0);
+    task_cancel(task_current());
+    CHECK_STATUS(task_stream_close(half.s), 0);
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    CHECK_STATUS(drain_raw(half.fd), 4);
+    close(half.fd);
+    return 0;
+}
+
+static int a_waiting_request_drops_what_close_would_wait_for(void *arg)
+{
+    struct choked choked = choked_half();
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    task_cancel(task_current());
+    CHECK_STATUS(task_stream_close(choked.s), -ECANCELED);
+    CHECK_STATUS(task_yield(), 0);
+    close(choked.fd);
+    return 0;
+}
+
+static int aborting_drops_what_is_left(void *arg)
+{
+    struct choked choked = choked_half();
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    task_stream_abort(choked.s);
+    choked_read_all(&choked);
+    CHECK_STATUS(choked.got, 0);
+    CHECK_STATUS(read(choked.fd, &(char){0}, 1), 0);
+    close(choked.fd);
+    return 0;
+}
+
+static int with_unread_bytes_it_closes_as_well(void *arg)
+{
+    struct half half = socket_half();
+
+    (void)arg;
+    say(half.fd, "unread\nunread");
+    CHECK_STATUS(reads_lines(half.s), 7);
+    close_half(half);
+    return 0;
+}
+
+static int aborting_with_linger_resets(void *arg)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    struct half half = tcp_half();
+
+    (void)arg;
+    CHECK_STATUS(setsockopt(task_stream_fd(half.s), SOL_SOCKET, SO_LINGER,
+                            &linger, sizeof linger),
+                 0);
+    task_stream_abort(half.s);
+    CHECK_STATUS(task_read(half.fd, &(char){0}, 1), -ECONNRESET);
+    close(half.fd);
+    return 0;
+}
+
+/* All calls of others end, whatever they wait for. */
+static task_fn *const OTHERS[] = {reads,       reads_lines, reads_much,
+                                  writes_much, drains,      flushes};
+enum { N_OTHERS = sizeof OTHERS / sizeof *OTHERS };
+
+static int calls_of_others_end_when_it_is_aborted(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct choked choked = choked_half();
+        struct task *task;
+
+        CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+        task = start(OTHERS[i], choked.s);
+        CHECK(!task_done(task));
+        task_stream_abort(choked.s);
+        CHECK_STATUS(task_await(task), -EBADF);
+        close(choked.fd);
+    }
+    return 0;
+}
+
+static int calls_of_others_end_when_it_is_closed(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct choked choked = choked_half();
+        struct task *task;
+        struct task *closer;
+
+        CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+        choked.got = 0;
+        task = start(i == 3 ? drains : OTHERS[i], choked.s);
+        CHECK(!task_done(task));
+        closer = start(closes, choked.s);
+        CHECK_STATUS(task_await(task), -EBADF);
+        CHECK(!task_done(closer));
+        choked_read_all(&choked);
+        CHECK_STATUS(task_await(closer), 0);
+        CHECK_STATUS(choked.got, 60000);
+        close(choked.fd);
+    }
+    return 0;
+}
+
+static int what_others_were_writing_is_sent(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *writer = start(writes_much, choked.s);
+    struct task *closer = start(closes, choked.s);
+
+    (void)arg;
+    CHECK_STATUS(task_await(writer), -EBADF);
+    choked_read_all(&choked);
+    CHECK_STATUS(task_await(closer), 0);
+    CHECK_STATUS(choked.got, 200000);
+    close(choked.fd);
+    return 0;
+}
+
+static int what_others_were_writing_is_lost_without_memory(void *arg)
+{
+    struct memory_count *count = arg;
+    struct choked choked = choked_half();
+    struct task *writer = start(writes_much, choked.s);
+
+    count->fail_at = 1;
+    CHECK_STATUS(task_stream_close(choked.s), -ENOMEM);
+    CHECK_STATUS(task_await(writer), -EBADF);
+    close(choked.fd);
+    return 0;
+}
+
+static void without_memory_a_close_says_so(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    assert_int_equal(
+        loop_run_main(loop, what_others_were_writing_is_lost_without_memory,
+                      &count),
+        0);
+    test_loop_free(loop, &count);
+}
+
+/* The reader was told of bytes, but has not run, when the stream is closed and
+ * its number used again. */
+static int a_late_reader_does_not_touch_the_next_descriptor(void *arg)
+{
+    (void)arg;
+    for (int drained = 0; drained < 2; drained++) {
+        struct half half = socket_half();
+        int fd = task_stream_fd(half.s);
+        struct task *task = start(reads, half.s);
+        struct half next;
+
+        say(half.fd, "old");
+        while (task->waiter)
+            CHECK_STATUS(task_yield(), 0);
+        task_stream_abort(half.s);
+        next = socket_half();
+        CHECK_STATUS(task_stream_fd(next.s), fd);
+        say(next.fd, "n");
+        if (drained)
+            CHECK_STATUS(task_stream_read(next.s, (char[8]){0}, 8), 1);
+        CHECK_STATUS(task_await(task), -EBADF);
+        if (!drained)
+            CHECK_STATUS(task_stream_read(next.s, (char[8]){0}, 8), 1);
+        close(half.fd);
+        close_half(next);
+    }
+    return 0;
+}
+
+static int the_second_of_two_that_close_is_refused(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *first;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    first = start(closes, choked.s);
+    CHECK_STATUS(task_stream_close(choked.s), -EBADF);
+    choked_read_all(&choked);
+    CHECK_STATUS(task_await(first), 0);
+    CHECK_STATUS(choked.got, 60000);
+    close(choked.fd);
+    return 0;
+}
+
+static int an_abort_ends_a_close(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *first;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    first = start(closes, choked.s);
+    task_stream_abort(choked.s);
+    CHECK_STATUS(task_await(first), -EBADF);
+    close(choked.fd);
+    return 0;
+}
+
+static int a_peer_that_is_lost_ends_a_close(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    task = start(closes, choked.s);
+    close(choked.fd);
+    CHECK_STATUS(task_await(task), -EPIPE);
+    return 0;
+}
+
+/* The number is closed behind its back, by the call that tells. */
+static int a_stream_that_loses_its_descriptor_breaks(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct choked choked = choked_half();
+        int fd = task_stream_fd(choked.s);
+        struct task *task;
+
+        CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+        task = start(OTHERS[i], choked.s);
+        CHECK_STATUS(task_close(fd), 0);
+        CHECK_STATUS(open("/dev/null", O_RDWR), fd);
+        CHECK_STATUS(task_await(task), -EBADF);
+        CHECK_STATUS(task_stream_write(choked.s, "x", 1), -EBADF);
+        CHECK_STATUS(task_stream_fd(choked.s), -EBADF);
+        CHECK_STATUS(task_stream_close(choked.s), -EBADF);
+        CHECK_STATUS(close(fd), 0); /* it was not ours to close */
+        close(choked.fd);
+    }
+    return 0;
+}
+
+/* What servers do. */
+
+static int a_broken_stream_has_its_handle(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct choked choked = choked_half();
+        struct stream_owner owner = {NULL};
+        const char *line;
+        struct task *task;
+
+        say(choked.fd, "line\n");
+        CHECK_STATUS(task_stream_read_line(choked.s, &line), 5);
+        CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+        stream_set_owner(choked.s, &owner);
+        task = start(OTHERS[i], choked.s);
+        CHECK_STATUS(task__stream_break(owner.stream, -ECONNABORTED), 0);
+        CHECK(i < 3 || !memcmp(line, "line\n", 5));
+        CHECK_STATUS(task_await(task), -ECONNABORTED);
+        CHECK_STATUS(reads(choked.s), -ECONNABORTED);
+        CHECK_STATUS(task_stream_write(choked.s, "x", 1), -ECONNABORTED);
+        CHECK_STATUS(task_stream_flush(choked.s), -ECONNABORTED);
+        CHECK_STATUS(task_stream_write_eof(choked.s), -ECONNABORTED);
+        CHECK(owner.stream == choked.s);
+        CHECK_STATUS(task_stream_close(choked.s), -ECONNABORTED);
+        CHECK(!owner.stream);
+        close(choked.fd);
+    }
+    return 0;
+}
+
+static int a_close_may_be_broken(void *arg)
+{
+    struct choked choked = choked_half();
+    struct stream_owner owner = {NULL};
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+    stream_set_owner(choked.s, &owner);
+    task = start(closes, choked.s);
+    CHECK(owner.stream && owner.stream->is_gone);
+    task__stream_break(owner.stream, -ECONNABORTED);
+    CHECK_STATUS(task_await(task), -ECONNABORTED);
+    CHECK(!owner.stream);
+    close(choked.fd);
+    return 0;
+}
+
+/* The end of the loop. */
+
+static int leaves_streams_open(void *arg)
+{
+    struct pair pair = socket_pair();
+    struct choked choked = choked_half();
+
+    *(int *)arg = choked.fd;
+    CHECK_STATUS(task_stream_write(pair.a, "x\ny", 3), 0);
+    CHECK_STATUS(reads_lines(pair.b), 2);
+    return write_row(choked.s, 0, 60000);
+}
+
+static void the_end_of_the_loop_closes_streams(void **state)
+{
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_streams_open, &fd), 0);
+    close(fd);
+}
+
+static int waits_and_does_not_listen(void *arg)
+{
+    while (task_stream_read(arg, &(char){0}, 1) != 1)
+        continue;
+    return 0;
+}
+
+static int writes_and_does_not_listen(void *arg)
+{
+    static const char much[200000];
+    int status;
+
+    do {
+        status = task_stream_write(arg, much, sizeof much);
+    } while (!status || status == -ECANCELED);
+    return 0;
+}
+
+static int leaves_tasks_in_a_stream(void *arg)
+{
+    struct choked choked = choked_half();
+
+    *(int *)arg = choked.fd;
+    task_detach(start(waits_and_does_not_listen, choked.s));
+    task_detach(start(writes_and_does_not_listen, choked.s));
+    return 0;
+}
+
+static void tasks_that_are_dropped_leave_their_streams(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int fd = -1;
+
+    (void)state;
+    options.shutdown_timeout = TASK_SECOND;
+    assert_int_equal(run_with(options, leaves_tasks_in_a_stream, &fd), 0);
+    close(fd);
+    record_clear();
+}
+
+static int a_forked_child_leaves_streams_alone(void *arg)
+{
+    struct choked choked = choked_half();
+    pid_t child;
+    int status;
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, 1000), 0);
+    child = fork();
+    if (!child) {
+        bool fine = task_stream_read(choked.s, &(char){0}, 1) == -EPERM &&
+                    task_stream_write_eof(choked.s) == -EPERM;
+
+        task_stream_abort(choked.s);
+        _exit(fine && fcntl(task_stream_fd(choked.s), F_GETFD) >= 0 ? 0 : 1);
+    }
+    CHECK_STATUS(waitpid(child, &status, 0), child);
+    CHECK_STATUS(status, 0);
+    choked_read_all(&choked);
+    CHECK_STATUS(choked.got, 1000);
+    close_choked(&choked);
+    return 0;
+}
+
+/* Files. */
+
+static int open_file(void)
+{
+    char name[] = "/tmp/task-test-XXXXXX";
+    int fd = mkstemp(name);
+
+    CHECK(fd >= 0);
+    unlink(name);
+    return fd;
+}
+
+static int a_file_is_a_stream(void *arg)
+{
+    int fd = open_file();
+    int again = dup(fd);
+    struct task_stream *s = task_stream_open(fd);
+    static char got[200000];
     const char *line;
 
     (void)arg;
-    CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    a = task_stream_open(pair[0]);
-    b = task_stream_open(pair[1]);
-    CHECK_STATUS(task_stream_write(a, "hello\nworld\n", 12), 0);
-    CHECK_STATUS(task_stream_read_line(b, &line), 6);
-    CHECK(!memcmp(line, "hello\n", 6));
-    CHECK_STATUS(task_stream_read(b, buf, sizeof buf), 6);
-    CHECK_STATUS(task_stream_printf(b, "%d %s", 7, "seven"), 0);
-    CHECK_STATUS(task_stream_read_exactly(a, buf, 7), 0);
-    CHECK_STATUS(task_stream_close(a), 0);
-    CHECK_STATUS(task_stream_read(b, buf, sizeof buf), 0);
-    CHECK(task_stream_at_eof(b));
-    CHECK_STATUS(task_stream_close(b), 0);
+    CHECK_STATUS(task_stream_printf(s, "%s\n%s\n", "first", "second"), 0);
+    CHECK_STATUS(write_row(s, 0, sizeof got), 0);
+    CHECK_STATUS(task_stream_flush(s), 0);
+    CHECK_STATUS(task_stream_drain(s), 0);
+    CHECK_STATUS(task_stream_write_eof(s), -ENOTSUP);
+    CHECK_STATUS(task_stream_close(s), 0);
+    CHECK_STATUS(lseek(again, 0, SEEK_SET), 0);
+    s = task_stream_open(again);
+    CHECK_STATUS(task_stream_read_line(s, &line), 6);
+    CHECK(!memcmp(line, "first\n", 6));
+    CHECK_STATUS(task_stream_read_line(s, &line), 7);
+    CHECK_STATUS(task_stream_read_exactly(s, got, sizeof got), 0);
+    CHECK(are_bytes(got, sizeof got, 0));
+    CHECK_STATUS(task_stream_read(s, got, 1), 0);
+    CHECK(task_stream_at_eof(s));
+    CHECK_STATUS(task_stream_close(s), 0);
     return 0;
+}
+
+static int a_long_line_of_a_file_is_dropped(void *arg)
+{
+    int fd = open_file();
+    struct task_stream *s = task_stream_open(fd);
+    const char *line;
+
+    (void)arg;
+    CHECK_STATUS(task_stream_printf(s, "%100000d\nnext\n", 1), 0);
+    CHECK_STATUS(lseek(fd, 0, SEEK_SET), 0);
+    CHECK_STATUS(task_stream_read_line(s, &line), -EMSGSIZE);
+    CHECK_STATUS(task_stream_read_line(s, &line), 5);
+    CHECK(!memcmp(line, "next\n", 5));
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
+struct piece {
+    struct task_stream *s;
+    size_t first;
+};
+
+static int writes_piece(void *arg)
+{
+    const struct piece *piece = arg;
+
+    return write_row(piece->s, piece->first, 30000);
+}
+
+static int several_may_write_to_a_file(void *arg)
+{
+    enum { N = 5 };
+    int fd = open_file();
+    struct task_stream *s = task_stream_open(fd);
+    static char got[N * 30000];
+    struct piece pieces[N];
+    struct task *tasks[N];
+
+    (void)arg;
+    for (size_t i = 0; i < N; i++) {
+        pieces[i] = (struct piece){s, i * 30000};
+        tasks[i] = task_create(writes_piece, &pieces[i]);
+    }
+    CHECK_STATUS(task_gather(tasks, N, NULL), 0);
+    CHECK_STATUS(lseek(fd, 0, SEEK_SET), 0);
+    CHECK_STATUS(task_stream_read_exactly(s, got, sizeof got), 0);
+    CHECK(are_bytes(got, sizeof got, 0));
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
+static int a_file_open_for_writing_may_be_ended(void *arg)
+{
+    char name[] = "/tmp/task-test-XXXXXX";
+    int fd = mkstemp(name);
+    struct task_stream *s = task_stream_open(open(name, O_WRONLY));
+
+    (void)arg;
+    unlink(name);
+    close(fd);
+    CHECK_STATUS(task_stream_write(s, "x", 1), 0);
+    CHECK_STATUS(task_stream_read(s, &(char){0}, 1), -EBADF);
+    CHECK_STATUS(task_stream_write_eof(s), 0);
+    CHECK_STATUS(task_stream_fd(s), -EBADF);
+    CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
+static int a_full_disk_is_told(void *arg)
+{
+    struct task_stream *s = task_stream_open(open("/dev/full", O_WRONLY));
+
+    (void)arg;
+    CHECK_STATUS(task_stream_write(s, "x", 1), -ENOSPC);
+    CHECK_STATUS(task_stream_write(s, "x", 1), -ENOSPC);
+    CHECK_STATUS(task_stream_close(s), -ENOSPC);
+    return 0;
+}
+
+static int a_folder_cannot_be_read(void *arg)
+{
+    struct task_stream *s = task_stream_open(open("/tmp", O_RDONLY));
+
+    (void)arg;
+    CHECK_STATUS(reads(s), -EISDIR);
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
+/* Terminals. */
+
+struct terminal {
+    struct task_stream *s;
+    int fd; /* the program's side, raw */
+};
+
+static struct terminal open_terminal(void)
+{
+    int fd = posix_openpt(O_RDWR | O_NOCTTY);
+    struct terminal terminal;
+    struct termios modes;
+
+    CHECK_STATUS(grantpt(fd), 0);
+    CHECK_STATUS(unlockpt(fd), 0);
+    terminal.fd = open(ptsname(fd), O_RDWR | O_NOCTTY | O_NONBLOCK);
+    CHECK(terminal.fd >= 0);
+    CHECK_STATUS(tcgetattr(terminal.fd, &modes), 0);
+    cfmakeraw(&modes);
+    CHECK_STATUS(tcsetattr(terminal.fd, TCSANOW, &modes), 0);
+    terminal.s = task_stream_open(fd);
+    return terminal;
+}
+
+static int the_end_of_a_terminal_is_an_end(void *arg)
+{
+    struct terminal terminal = open_terminal();
+    struct task *task = start(reads_lines, terminal.s);
+    char buf[8];
+
+    (void)arg;
+    say(terminal.fd, "out\nrest");
+    CHECK_STATUS(task_await(task), 4);
+    task = start(reads_much, terminal.s);
+    CHECK_STATUS(close(terminal.fd), 0);
+    CHECK_STATUS(task_await(task), -ENODATA);
+    CHECK_STATUS(task_stream_read(terminal.s, buf, sizeof buf), 4);
+    CHECK_STATUS(task_stream_read(terminal.s, buf, sizeof buf), 0);
+    CHECK(task_stream_at_eof(terminal.s));
+    CHECK_STATUS(task_stream_close(terminal.s), 0);
+    return 0;
+}
+
+static int a_terminal_goes_both_ways_at_once(void *arg)
+{
+    struct terminal terminal = open_terminal();
+    struct task *reader = start(reads_lines, terminal.s);
+    struct task *writer = task_create(writes_much, terminal.s);
+    static char buf[200000];
+    size_t got = 0;
+
+    (void)arg;
+    for (long n; got<sizeof buf; got += n> 0 ? (size_t)n : 0) {
+        n = hear(terminal.fd, buf + got, sizeof buf - got);
+        CHECK_STATUS(task_sleep(1), 0);
+    }
+    CHECK(are_bytes(buf, sizeof buf, 0));
+    CHECK_STATUS(task_await(writer), 0);
+    CHECK(!task_done(reader));
+    say(terminal.fd, "x\n");
+    CHECK_STATUS(task_await(reader), 2);
+    CHECK_STATUS(task_stream_write_eof(terminal.s), -ENOTSUP);
+    CHECK_STATUS(task_stream_close(terminal.s), 0);
+    close(terminal.fd);
+    return 0;
+}
+
+/* Cancelled anywhere, the descriptors are closed. */
+
+static int listens(void *arg)
+{
+    while (!task_sleep(1))
+        choked_read(arg);
+    return 0;
+}
+
+static int closes_in_the_midst(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *tasks[] = {test_start(writes_much, choked.s, NULL),
+                            test_start(reads, choked.s, NULL),
+                            test_start(listens, &choked, NULL)};
+    int status = task_stream_close(choked.s);
+
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        (void)task_cancel_await(tasks[i]);
+    close(choked.fd);
+    return status;
+}
+
+static int awaits_one_that_closes(void *arg)
+{
+    struct choked choked = choked_half();
+    struct task *listener = test_start(listens, &choked, NULL);
+    int status = write_row(choked.s, 0, 20000);
+
+    (void)arg;
+    status = task_await(test_start(closes, choked.s, NULL));
+    (void)task_cancel_await(listener);
+    close(choked.fd);
+    return status;
+}
+
+static void closing_may_be_cancelled_anywhere(void **state)
+{
+    (void)state;
+    assert_true(cancel_at_every_point(closes_in_the_midst, NULL, NULL) >= 2);
+    assert_true(cancel_at_every_point(awaits_one_that_closes, NULL, NULL) >= 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_main(echo_once),
+        in_streams(what_is_not_open_makes_no_stream),
+        in_streams(what_is_waited_for_makes_no_stream),
+        behaviour_of_streams(a_stream_needs_memory),
+        behaviour_of_streams(outside_of_a_loop_there_is_no_stream),
+        in_streams(small_messages_leave_at_once),
+        in_streams(flags_stay_as_they_are),
+        in_streams(both_ends_have_addresses),
+        in_streams(no_stream_is_refused),
+        in_streams(a_callback_may_abort_but_not_suspend),
+        behaviour_of_streams(a_stream_belongs_to_its_loop),
+        in_streams(closing_sends_what_is_left),
+        in_streams(a_cancelled_close_drops_the_rest),
+        in_streams(a_close_that_is_done_is_not_cancelled),
+        in_streams(a_waiting_request_stays_if_close_need_not_wait),
+        in_streams(a_waiting_request_drops_what_close_would_wait_for),
+        in_streams(aborting_drops_what_is_left),
+        in_streams(with_unread_bytes_it_closes_as_well),
+        in_streams(aborting_with_linger_resets),
+        in_streams(calls_of_others_end_when_it_is_aborted),
+        in_streams(calls_of_others_end_when_it_is_closed),
+        in_streams(what_others_were_writing_is_sent),
+        behaviour_of_streams(without_memory_a_close_says_so),
+        in_streams(a_late_reader_does_not_touch_the_next_descriptor),
+        in_streams(the_second_of_two_that_close_is_refused),
+        in_streams(an_abort_ends_a_close),
+        in_streams(a_peer_that_is_lost_ends_a_close),
+        in_streams(a_stream_that_loses_its_descriptor_breaks),
+        in_streams(a_broken_stream_has_its_handle),
+        in_streams(a_close_may_be_broken),
+        behaviour_of_streams(the_end_of_the_loop_closes_streams),
+        behaviour_of_streams(tasks_that_are_dropped_leave_their_streams),
+        in_streams(a_forked_child_leaves_streams_alone),
+        in_streams(a_file_is_a_stream),
+        in_streams(a_long_line_of_a_file_is_dropped),
+        in_streams(several_may_write_to_a_file),
+        in_streams(a_file_open_for_writing_may_be_ended),
+        in_streams(a_full_disk_is_told),
+        in_streams(a_folder_cannot_be_read),
+        in_streams(the_end_of_a_terminal_is_an_end),
+        in_streams(a_terminal_goes_both_ways_at_once),
+        behaviour_of_streams(closing_may_be_cancelled_anywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

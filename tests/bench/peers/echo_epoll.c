@@ -1,0 +1,71 @@
+/* The limit: an echo server by hand, of epoll and nothing else. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { EVENTS = 1024 };
+
+static void add(int epoll, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void accept_all(int epoll, int listener)
+{
+    int one = 1;
+    int fd;
+
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        add(epoll, fd);
+    }
+}
+
+static void echo(int fd)
+{
+    char buf[4096];
+    ssize_t n = read(fd, buf, sizeof buf);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0 || write(fd, buf, (size_t)n) != n)
+        close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct epoll_event events[EVENTS];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int epoll = epoll_create1(0);
+    int one = 1;
+
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) ||
+        listen(listener, 4096)) {
+        perror("echo_epoll");
+        return 1;
+    }
+    add(epoll, listener);
+    for (;;) {
+        int n = epoll_wait(epoll, events, EVENTS, -1);
+
+        for (int i = 0; i < n; i++)
+            if (events[i].data.fd == listener)
+                accept_all(epoll, listener);
+            else
+                echo(events[i].data.fd);
+    }
+}

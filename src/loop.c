@@ -172,6 +172,7 @@ struct loop *loop_new(const struct loop_options *options)
 static void abandon(struct loop *loop)
 {
     task__overflow_forget(loop);
+    task__trace_destroy(loop);
     loop->poller->backend->destroy(loop->poller);
     if (loop->inbox)
         task__inbox_abandon(loop->inbox);
@@ -200,6 +201,7 @@ int loop_free(struct loop *loop)
     loop->wants_alarm = false;
     task__debugger_remove(loop);
     task__overflow_leave(loop);
+    task__trace_destroy(loop);
     destroy(loop);
     task__scheduler_current = NULL;
     return 0;
@@ -238,7 +240,7 @@ void loop_set_debug(struct loop *loop, bool debug)
     if (!loop)
         return;
     loop->debug = debug;
-    task__steps_watch(loop, debug);
+    task__steps_watch(loop);
 }
 
 void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg)

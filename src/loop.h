@@ -137,6 +137,9 @@ struct loop {
     struct mark *marks;
     size_t n_marks;
     size_t marks_room;
+
+    struct trace *trace; /* NULL: none was started */
+    bool is_tracing;     /* ... and it has not ended yet */
 };
 
 static inline struct loop *loop_of(struct scheduler *scheduler)
@@ -225,15 +228,30 @@ void task__overflow_destroy(struct loop *loop);
 void task__overflow_lock(void);
 void task__overflow_unlock(void);
 
-/* step.c: watch steps or not, from the next turn on. */
+/* step.c: watch the steps after this one, if there is a reason for it. */
 void task__steps_init(struct loop *loop);
-void task__steps_watch(struct loop *loop, bool watches);
+void task__steps_watch(struct loop *loop);
 
 /* marks.c: a task of this function has ended; what is known of all. */
 void task__marks_note(struct loop *loop, uintptr_t fn, size_t used,
                       size_t size);
 void task__marks_tell(struct loop *loop);
 void task__marks_destroy(struct loop *loop);
+
+/* trace.c: what is told to a trace. It learns of wakes, and of tasks that were
+ * made, by looking after each part of a turn what was added to the ready queue. */
+void task__trace_step_begins(struct trace *trace,
+                             const struct timed_step *step);
+void task__trace_step_ends(struct trace *trace, const struct timed_step *step);
+void task__trace_resume(struct trace *trace); /* the run goes on */
+void task__trace_polled(struct trace *trace);
+void task__trace_timers_fired(struct trace *trace);
+
+/* Something has failed: write the last of it, also in a signal handler. */
+void task__trace_save(struct loop *loop);
+
+/* The loop ends; or, in the child of a fork, is not ours. */
+void task__trace_destroy(struct loop *loop);
 
 /* stats.c */
 void task__stats_publish(struct loop *loop);

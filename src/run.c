@@ -29,6 +29,8 @@ int task__loop_enter(struct loop *loop)
         inbox_set_thread(loop->inbox, this_thread());
     loop->scheduler.time = loop->looked_at;
     loop->resumed_at = loop->looked_at;
+    if (unlikely(loop->is_tracing))
+        task__trace_resume(loop->trace);
     return 0;
 }
 
@@ -102,7 +104,7 @@ static void set_patience(struct loop *loop, task_time now)
     loop->looked_at = now;
     loop->looked_at_tick += ticks;
     scheduler->patience =
-        loop->clock.is_virtual || scheduler->watches
+        loop->clock.is_virtual
             ? 0
             : (uint64_t)((double)ticks / (double)elapsed * (double)PATIENCE);
 }
@@ -188,9 +190,13 @@ int task__loop_look(struct loop *loop, task_time limit)
     loop->resumed_at = now;
     if (loop->inbox)
         task__inbox_run(loop->inbox);
+    if (unlikely(loop->is_tracing))
+        task__trace_polled(loop->trace);
     task__timers_fire(&loop->timers, now);
     if (!loop->scheduler.ready.first)
         tell_watchful(loop);
+    if (unlikely(loop->is_tracing))
+        task__trace_timers_fired(loop->trace);
     loop->is_deadlocked = false;
     loop->scheduler.time = now;
     set_patience(loop, now);
@@ -334,8 +340,8 @@ task_time loop_next_timeout(const struct loop *loop)
 
     if (!loop || loop_is_inherited(loop))
         return TASK_FOREVER;
-    if (loop->scheduler.ready.first || loop->scheduler.batch ||
-        loop->scheduler.rest || is_stirred(loop))
+    if (loop->scheduler.ready.first ||
+        task__scheduler_has_batch(&loop->scheduler) || is_stirred(loop))
         return 0;
     next = task__timers_next(timers);
     if (next == TASK_FOREVER)

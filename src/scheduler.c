@@ -244,49 +244,80 @@ static void run_ready(struct scheduler *scheduler, struct ready *ready)
     ready->run(ready);
 }
 
-static ALWAYS_INLINE void run_next(struct scheduler *scheduler)
+/* What stands before the rest of a batch so that a task comes home. */
+static void stop_here(struct ready *ready)
 {
-    if (scheduler->batch->run)
-        run_ready(scheduler, scheduler->batch);
-    else
+    (void)ready;
+}
+
+bool task__scheduler_has_batch(const struct scheduler *scheduler)
+{
+    const struct ready *ready = scheduler->batch;
+
+    while (ready && ready->run == stop_here)
+        ready = ready->next;
+    return ready;
+}
+
+static void run_in_step(struct scheduler *scheduler, struct ready *ready)
+{
+    struct ready home = {.next = ready->next, .run = stop_here};
+
+    scheduler->is_stepping = true;
+    if (ready->run) {
+        run_ready(scheduler, ready);
+    } else {
+        ready->next = &home;
         leave(scheduler, &scheduler->home);
+        scheduler->batch = home.next;
+    }
+    scheduler->is_stepping = false;
 }
 
 /*
- * Steps are watched by having each come home: a task that leaves finds nothing
- * in the batch, and no patience for another one. So the switch knows nothing of
- * it, and costs what it does.
+ * Steps are watched by having each come home, where the next one is begun: so
+ * the switch knows nothing of it, and costs what it does.
  */
-static COLD void run_watched(struct scheduler *scheduler)
+static COLD void run_step(struct scheduler *scheduler, struct ready *ready)
 {
-    scheduler->rest = scheduler->batch;
-    while (scheduler->rest && scheduler_current() == scheduler) {
-        struct ready *ready = scheduler->rest;
-        struct timed_step step;
+    struct timed_step step;
+    bool is_task = !ready->run;
 
-        scheduler->rest = ready->next;
-        ready->next = NULL;
-        scheduler->batch = ready;
-        scheduler->step_begins(scheduler, &step, ready);
-        run_next(scheduler);
-        if (scheduler_current() == scheduler)
-            scheduler->step_ends(scheduler, &step);
+    if (ready->run == stop_here) {
+        scheduler->batch = ready->next;
+        return;
     }
+    scheduler->step_begins(scheduler, &step, ready);
+    run_in_step(scheduler, ready);
+    if (scheduler_current() != scheduler)
+        return;
+    scheduler->step_ends(scheduler, &step);
+    /* As the task would have done. */
+    if (is_task && !scheduler->batch && may_go_on(scheduler))
+        begin_batch(scheduler);
 }
 
 void task__scheduler_run_batch(struct scheduler *scheduler)
 {
     begin_batch(scheduler);
-    if (unlikely(scheduler->watches))
-        run_watched(scheduler);
-    while (scheduler->batch && scheduler_current() == scheduler)
-        run_next(scheduler);
+    while (scheduler->batch && scheduler_current() == scheduler) {
+        if (unlikely(scheduler->watches))
+            run_step(scheduler, scheduler->batch);
+        else if (scheduler->batch->run)
+            run_ready(scheduler, scheduler->batch);
+        else
+            leave(scheduler, &scheduler->home);
+    }
 }
 
-/* What stands before the rest of a batch so that a task comes home. */
-static void stop_here(struct ready *ready)
+void task__scheduler_watch(struct scheduler *scheduler, bool watches)
 {
-    (void)ready;
+    scheduler->watches = watches;
+    if (!watches || !scheduler->current || scheduler->is_stepping ||
+        scheduler->batch == &scheduler->stop)
+        return;
+    scheduler->stop = (struct ready){scheduler->batch, stop_here};
+    scheduler->batch = &scheduler->stop;
 }
 
 /* Run the task before the rest of the batch; then `self`, or the caller at

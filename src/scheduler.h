@@ -191,6 +191,7 @@ struct timed_step {
     struct timed_step *outer;
     struct task *task;  /* pinned; NULL: a callback */
     uintptr_t function; /* that the callback calls; 0: not known */
+    bool is_timed;      /* what follows is kept */
     task_time resumed;  /* when it went on the last time */
     task_time resumed_cpu;
     task_time time; /* how long it has run until then */
@@ -221,9 +222,9 @@ struct scheduler {
     void (*ended)(struct task *task, int status); /* a coroutine returned */
     void (*stirred)(struct scheduler *scheduler); /* a wake from outside */
 
-    /* While steps are watched `batch` has one at a time; these are the rest. */
-    bool watches;
-    struct ready *rest;
+    bool watches;      /* each step is told of, when it begins and ends */
+    bool is_stepping;  /* such a step is under way */
+    struct ready stop; /* brings a task home, if none was watched so far */
     void (*step_begins)(struct scheduler *scheduler, struct timed_step *step,
                         struct ready *ready);
     void (*step_ends)(struct scheduler *scheduler, struct timed_step *step);
@@ -237,6 +238,12 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
 
 /* Begin a turn, and run its batch, in the loop's own context. */
 void task__scheduler_run_batch(struct scheduler *scheduler);
+
+/* Watch the steps after this one, or do so no more. */
+void task__scheduler_watch(struct scheduler *scheduler, bool watches);
+
+/* Whether there is anything left of the batch. */
+bool task__scheduler_has_batch(const struct scheduler *scheduler);
 
 /* Unmap stacks, with the coroutines that are on them; none may be running. */
 void task__scheduler_destroy_stacks(struct stacks *stacks);

@@ -30,6 +30,7 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <task/time.h>
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
@@ -38,6 +39,11 @@ struct stack {
     struct stack_slab *slab;
     char *top; /* the first address beyond its highest, a multiple of 64 */
     bool warm; /* whether its contents are those that it was given back with */
+
+    /* The trace's, while the stack is taken: how a task waits (NULL: it does
+     * not) and since when. */
+    const char *waits;
+    task_time since;
 };
 
 struct stack_slab {

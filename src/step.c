@@ -1,5 +1,5 @@
 /*
- * Debug mode: what is measured of each step, and told of it.
+ * Steps that are watched: by debug mode, which measures them, and by a trace.
  */
 #include "loop.h"
 #include "switch.h"
@@ -21,7 +21,7 @@ static void read_clocks(task_time *now, task_time *cpu)
 
 static void go_on(struct timed_step *step)
 {
-    if (step)
+    if (step && step->is_timed)
         read_clocks(&step->resumed, &step->resumed_cpu);
 }
 
@@ -30,7 +30,7 @@ static void stop(struct timed_step *step)
     task_time now;
     task_time cpu;
 
-    if (!step)
+    if (!step || !step->is_timed)
         return;
     read_clocks(&now, &cpu);
     step->time += now - step->resumed;
@@ -44,13 +44,15 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
     struct task *task = ready->run ? NULL : task_of(ready);
 
     stop(loop->step);
-    *step = (struct timed_step){.outer = loop->step, .task = task};
+    *step = (struct timed_step){
+        .outer = loop->step, .task = task, .is_timed = loop->debug};
     loop->step = step;
-    if (task) {
+    if (task)
         task->references += TASK_PIN;
-        if (is_new(task))
-            task__scheduler_clean_next(task->stacks);
-    }
+    if (loop->is_tracing)
+        task__trace_step_begins(loop->trace, step);
+    if (step->is_timed && task && is_new(task))
+        task__scheduler_clean_next(task->stacks);
     go_on(step);
 }
 
@@ -75,23 +77,30 @@ static void note_end(struct loop *loop, const struct task *task)
                      task__stack_size(task->stack));
 }
 
+static void tell(struct loop *loop, const struct timed_step *step)
+{
+    if (step->time > loop->longest_step)
+        loop->longest_step = step->time;
+    if (step->time > loop->options.slow_step)
+        task__report_slow(loop, step);
+    if (step->task && step->task->done)
+        note_end(loop, step->task);
+    else if (step->task)
+        note_suspension(step->task);
+}
+
 static void end(struct scheduler *scheduler, struct timed_step *step)
 {
     struct loop *loop = loop_of(scheduler);
 
     stop(step);
+    if (loop->is_tracing)
+        task__trace_step_ends(loop->trace, step);
     loop->step = NULL; /* what is called now is in no step */
-    if (step->time > loop->longest_step)
-        loop->longest_step = step->time;
-    if (step->time > loop->options.slow_step)
-        task__report_slow(loop, step);
-    if (step->task) {
-        if (step->task->done)
-            note_end(loop, step->task);
-        else
-            note_suspension(step->task);
+    if (step->is_timed)
+        tell(loop, step);
+    if (step->task)
         task__unpin(step->task);
-    }
     loop->step = step->outer;
     go_on(loop->step);
 }
@@ -104,9 +113,7 @@ void task__steps_init(struct loop *loop)
     loop->scheduler.step_ends = end;
 }
 
-/* What is left of a batch that is under way is not watched. */
-void task__steps_watch(struct loop *loop, bool watches)
+void task__steps_watch(struct loop *loop)
 {
-    loop->scheduler.watches = watches;
-    scheduler_hurry(&loop->scheduler);
+    task__scheduler_watch(&loop->scheduler, loop->debug || loop->is_tracing);
 }

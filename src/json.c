@@ -1,0 +1,98 @@
+/*
+ * Numbers and strings.
+ */
+#include "json.h"
+
+#include <stdbool.h>
+
+/* All four digits, or without the zeros before. */
+static ALWAYS_INLINE char *put_digits(char *at, unsigned number, bool all)
+{
+    unsigned high = number / 100;
+    unsigned low = number % 100;
+    char digits[4] = {(char)('0' + high / 10), (char)('0' + high % 10),
+                      (char)('0' + low / 10), (char)('0' + low % 10)};
+    unsigned skipped = all || number > 999 ? 0
+                       : number > 99       ? 1
+                       : number > 9        ? 2
+                                           : 3;
+
+    for (unsigned i = skipped; i < 4; i++)
+        *at++ = digits[i];
+    return at;
+}
+
+char *task__json_number(char *at, uint64_t number)
+{
+    unsigned parts[5];
+    int n = 0;
+
+    for (; number > 9999; number /= 10000)
+        parts[n++] = (unsigned)(number % 10000);
+    at = put_digits(at, (unsigned)number, false);
+    while (n)
+        at = put_digits(at, parts[--n], true);
+    return at;
+}
+
+char *task__json_signed(char *at, int64_t number)
+{
+    if (number >= 0)
+        return task__json_number(at, (uint64_t)number);
+    return task__json_number(JSON(at, "-"), 0 - (uint64_t)number);
+}
+
+char *task__json_thousandths(char *at, uint64_t number)
+{
+    char *point = task__json_number(at, number / 1000);
+
+    at = put_digits(point, (unsigned)(number % 1000), true);
+    *point = '.'; /* the first of four digits is a 0 */
+    return at;
+}
+
+/* How many bytes the character has that begins here; 0: it is none of UTF-8. */
+static size_t utf8_length(const unsigned char *text)
+{
+    size_t n = text[0] < 0xc2   ? 0
+               : text[0] < 0xe0 ? 2
+               : text[0] < 0xf0 ? 3
+               : text[0] < 0xf5 ? 4
+                                : 0;
+    unsigned char low = text[0] == 0xe0 ? 0xa0 : text[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = text[0] == 0xed ? 0x9f : text[0] == 0xf4 ? 0x8f : 0xbf;
+
+    if (n && (text[1] < low || text[1] > high))
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if (text[i] < 0x80 || text[i] > 0xbf)
+            return 0;
+    return n;
+}
+
+static char *put_escaped(char *at, unsigned char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    char escape[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15], '\0'};
+
+    return json_text(at, c < 0x80 ? escape : "\\ufffd");
+}
+
+/* A string of JSON. */
+char *task__json_string(char *at, const char *string)
+{
+    const unsigned char *text = (const unsigned char *)string;
+
+    at = JSON(at, "\"");
+    while (*text) {
+        size_t n = *text < 0x80 ? 1 : utf8_length(text);
+
+        if (!n || *text < ' ' || *text == '"' || *text == '\\') {
+            at = put_escaped(at, *text++);
+            continue;
+        }
+        at = json_bytes(at, (const char *)text, n);
+        text += n;
+    }
+    return JSON(at, "\"");
+}

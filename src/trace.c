@@ -1,0 +1,251 @@
+/*
+ * What is recorded of each part of a turn.
+ */
+#include "trace.h"
+
+#include "switch.h"
+
+#include <string.h>
+
+/* How often the counter is compared with the clock. */
+#define COMPARE (10 * TASK_MILLISECOND)
+
+/* Let time go on to the present; when it was before. */
+static task_time go_on(struct trace *trace)
+{
+    task_time from = trace->resumed > trace->now ? trace->resumed : trace->now;
+    task_time now = trace_clock_now(&trace->clock);
+
+    trace->now = now > from ? now : from + 1;
+    return from;
+}
+
+/* Nothing is recorded from now on. */
+static COLD void give_up(struct trace *trace)
+{
+    trace->loop->is_tracing = false;
+    task__steps_watch(trace->loop);
+}
+
+/* There is no room: write, or begin again with the oldest. */
+static COLD void turn_over(struct trace *trace)
+{
+    if (trace->is_ring) {
+        trace->next = 0;
+        trace->is_full = true;
+        return;
+    }
+    task__trace_write(trace);
+    if (trace->file.error)
+        give_up(trace);
+    trace->resumed = trace_clock_now(&trace->clock);
+}
+
+/* The next record, to be filled in. */
+static struct record *add(struct trace *trace, enum record_kind kind,
+                          uint64_t track)
+{
+    struct record *record;
+
+    if (unlikely(trace->next == trace->capacity))
+        turn_over(trace);
+    record = &trace->records[trace->next++];
+    record->kind = (uint8_t)kind;
+    record->track = track;
+    return record;
+}
+
+static void add_span(struct trace *trace, uint64_t track, task_time from,
+                     const char *what)
+{
+    struct record *record = add(trace, RECORD_SPAN, track);
+
+    record->span.from = from;
+    record->span.to = trace->now;
+    record->span.what = what;
+}
+
+void task__trace_copy_name(struct record *record, const struct task *task)
+{
+    record->name[0] = '\0';
+    if (task->name)
+        strncat(record->name, task->name, sizeof record->name - 1);
+}
+
+static void note_created(struct trace *trace, const struct task *task,
+                         uint64_t by)
+{
+    struct record *record;
+    size_t length = task->file ? strlen(task->file) : 0;
+    size_t room = sizeof record->created.file - 1;
+
+    if (task->id > trace->created)
+        trace->created = task->id;
+    if (!trace->is_ring)
+        task__trace_copy_name(add(trace, RECORD_TRACK, task->id), task);
+    record = add(trace, RECORD_CREATED, task->id);
+    record->number = task->line;
+    record->created.at = trace->now;
+    record->created.by = by;
+    record->created.file[0] = '\0';
+    if (task->file)
+        strncat(record->created.file,
+                task->file + (length > room ? length - room : 0), room);
+}
+
+static void note_woken(struct trace *trace, const struct task *task,
+                       uint64_t by)
+{
+    struct record *record = add(trace, RECORD_WAIT, task->id);
+
+    record->span.from = task->stack->since;
+    record->span.to = trace->now;
+    record->span.what = task->stack->waits;
+    record->span.by = by;
+    task->stack->waits = NULL;
+}
+
+/* A ring may have lost what was said of a task when it began. */
+static void note_ended(struct trace *trace, const struct task *task)
+{
+    struct record *record;
+
+    if (trace->is_ring || task->name)
+        task__trace_copy_name(add(trace, RECORD_TRACK, task->id), task);
+    record = add(trace, RECORD_ENDED, task->id);
+    record->number = task->status;
+    record->ended_at = trace->now;
+}
+
+static void note_waits(const struct trace *trace, const struct task *task)
+{
+    task->stack->waits = task->waiter ? task->waiter->kind->verb : NULL;
+    task->stack->since = trace->now;
+}
+
+/* What was added to the ready queue is somebody's work. */
+static void look(struct trace *trace, uint64_t by)
+{
+    for (struct ready *ready = *trace->looked; ready; ready = ready->next) {
+        struct task *task = ready->run ? NULL : task_of(ready);
+
+        if (task && is_new(task))
+            note_created(trace, task, by);
+        else if (task && task->stack->waits)
+            note_woken(trace, task, by);
+    }
+    trace->looked = trace->loop->scheduler.ready.end;
+}
+
+static void let_go(struct trace *trace)
+{
+    struct task *task = trace->task;
+    bool is_pinned = trace->is_pinned;
+
+    trace->track = TRACK_NOBODY;
+    trace->task = NULL;
+    trace->is_pinned = false;
+    if (unlikely(is_pinned))
+        task__unpin(task);
+}
+
+/* Who runs leaves, or is interrupted. */
+static void leave_off(struct trace *trace)
+{
+    struct task *task = trace->task;
+    uint64_t track = trace->track;
+
+    if (track == TRACK_NOBODY)
+        return;
+    add_span(trace, track, go_on(trace), task ? "run" : "callback");
+    if (task && !task->done)
+        note_waits(trace, task);
+    look(trace, track);
+    if (task && task->done)
+        note_ended(trace, task);
+    let_go(trace);
+}
+
+/* Who runs is that of a step, or (of none that is watched) the current task. */
+static void take_up(struct trace *trace, const struct timed_step *step)
+{
+    trace->task = step ? step->task : trace->loop->scheduler.current;
+    trace->track = trace->task ? trace->task->id
+                   : step      ? TRACK_CALLBACKS
+                               : TRACK_NOBODY;
+    trace->is_pinned = !step && trace->task;
+    if (trace->is_pinned)
+        trace->task->references += TASK_PIN;
+    trace->looked = trace->loop->scheduler.ready.end;
+}
+
+void task__trace_step_begins(struct trace *trace, const struct timed_step *step)
+{
+    uint64_t by = trace->track;
+    const struct task *task = step->task;
+
+    leave_off(trace);
+    take_up(trace, step);
+    /* Made and run at once; or made or woken while no loop ran. */
+    if (unlikely(task && is_new(task) && task->id > trace->created))
+        note_created(trace, task, by);
+    else if (unlikely(task && !is_new(task) && task->stack->waits))
+        note_woken(trace, task, TRACK_NOBODY);
+}
+
+void task__trace_step_ends(struct trace *trace, const struct timed_step *step)
+{
+    leave_off(trace);
+    if (unlikely(step->outer || trace->loop->scheduler.current))
+        take_up(trace, step->outer);
+}
+
+void task__trace_resume(struct trace *trace)
+{
+    trace->resumed = trace_clock_now(&trace->clock);
+}
+
+void task__trace_polled(struct trace *trace)
+{
+    leave_off(trace);
+    add_span(trace, TRACK_POLLS, go_on(trace), "poll");
+    look(trace, TRACK_POLLS);
+    if (trace->now - trace->clock.time > COMPARE)
+        task__trace_clock_set(&trace->clock);
+}
+
+void task__trace_timers_fired(struct trace *trace)
+{
+    if (!*trace->looked)
+        return;
+    add_span(trace, TRACK_TIMERS, go_on(trace), "timers");
+    look(trace, TRACK_TIMERS);
+}
+
+/* What is there already. */
+void task__trace_begin(struct trace *trace)
+{
+    struct loop *loop = trace->loop;
+    struct task *task = NULL;
+
+    trace->now = trace->resumed = trace_clock_now(&trace->clock);
+    trace->created = loop->last_id;
+    loop->is_tracing = true;
+    task__steps_watch(loop);
+    take_up(trace, loop->step);
+    while ((task = task__next_live(loop, task))) {
+        if (!trace->is_ring)
+            task__trace_copy_name(add(trace, RECORD_TRACK, task->id), task);
+        if (!is_new(task))
+            note_waits(trace, task);
+    }
+}
+
+void task__trace_end(struct trace *trace)
+{
+    if (trace->loop->is_tracing) {
+        leave_off(trace);
+        give_up(trace);
+    }
+    let_go(trace);
+}

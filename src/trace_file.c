@@ -1,0 +1,162 @@
+/*
+ * A trace from its start to its file.
+ */
+#include "trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A stream's room for records, and the least of a ring's. */
+enum { STREAM_RECORDS = 1024, RING_RECORDS = 16 };
+
+void task__trace_write(struct trace *trace)
+{
+    size_t end = trace->next;
+
+    if (trace->is_full)
+        for (size_t i = end; i < trace->capacity; i++)
+            task__chrome_add(&trace->file, &trace->records[i]);
+    for (size_t i = 0; i < end; i++)
+        task__chrome_add(&trace->file, &trace->records[i]);
+    trace->next = 0;
+    trace->is_full = false;
+}
+
+/* What is said of tasks that have not ended, when all records are written. */
+static void write_live(struct trace *trace)
+{
+    struct task *task = NULL;
+
+    while ((task = task__next_live(trace->loop, task))) {
+        struct record name = {.kind = RECORD_TRACK, .track = task->id};
+        struct record wait = {.kind = RECORD_WAIT, .track = task->id};
+
+        task__trace_copy_name(&name, task);
+        if (trace->is_ring || task->name)
+            task__chrome_add(&trace->file, &name);
+        if (context_is_new(&task->context) || !task->stack->waits)
+            continue;
+        wait.span.from = task->stack->since;
+        wait.span.to = trace->now;
+        wait.span.what = task->stack->waits;
+        task__chrome_add(&trace->file, &wait);
+    }
+}
+
+/* Write what there is, and end the file: 0, or why it is not complete. */
+static int write_all(struct trace *trace)
+{
+    bool is_whole = trace->loop->is_tracing;
+
+    task__trace_end(trace);
+    if (is_whole) {
+        task__trace_write(trace);
+        write_live(trace);
+    }
+    if (!trace->is_ended)
+        task__chrome_end(&trace->file);
+    trace->is_ended = true;
+    return trace->file.error;
+}
+
+void task__trace_save(struct loop *loop)
+{
+    if (loop->trace && !loop_is_inherited(loop))
+        write_all(loop->trace);
+}
+
+/* A descriptor for the file, emptied; a pipe would block the loop, or kill. */
+static int open_file(const char *path)
+{
+    int fd = open(
+        path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+        0666);
+    struct stat status;
+    int error = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &status))
+        error = -errno;
+    else if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))
+        error = -ESPIPE;
+    if (error)
+        close(fd);
+    return error ? error : fd;
+}
+
+static int start(struct loop *loop, const char *path, size_t capacity,
+                 bool is_ring)
+{
+    struct trace *trace;
+    int fd;
+
+    if (!loop || !path)
+        return -EINVAL;
+    if (loop_is_inherited(loop))
+        return -EPERM;
+    if (loop->trace)
+        return -EALREADY;
+    trace = capacity <= SIZE_MAX / 2 / sizeof(struct record)
+                ? memory_get(&loop->allocator,
+                             sizeof *trace + capacity * sizeof(struct record))
+                : NULL;
+    if (!trace)
+        return -ENOMEM;
+    fd = open_file(path);
+    if (fd < 0) {
+        memory_free(&loop->allocator, trace);
+        return fd;
+    }
+    memset(trace, 0, sizeof *trace);
+    trace->loop = loop;
+    trace->is_ring = is_ring;
+    trace->capacity = capacity;
+    loop->trace = trace;
+    task__chrome_begin(&trace->file, fd);
+    task__trace_clock_init(&trace->clock);
+    task__trace_begin(trace);
+    return 0;
+}
+
+int loop_trace_start(struct loop *loop, const char *path)
+{
+    return start(loop, path, STREAM_RECORDS, false);
+}
+
+int loop_trace_ring(struct loop *loop, const char *path, size_t bytes)
+{
+    size_t capacity = bytes / sizeof(struct record);
+
+    return start(loop, path, capacity < RING_RECORDS ? RING_RECORDS : capacity,
+                 true);
+}
+
+int loop_trace_stop(struct loop *loop)
+{
+    int error;
+
+    if (!loop)
+        return -EINVAL;
+    if (loop_is_inherited(loop))
+        return -EPERM;
+    if (!loop->trace)
+        return -ENOENT;
+    error = write_all(loop->trace);
+    if (close(loop->trace->file.fd) && !error)
+        error = -errno;
+    memory_free(&loop->allocator, loop->trace);
+    loop->trace = NULL;
+    return error;
+}
+
+void task__trace_destroy(struct loop *loop)
+{
+    if (loop->trace && loop_is_inherited(loop))
+        close(loop->trace->file.fd);
+    else if (loop->trace)
+        loop_trace_stop(loop);
+}

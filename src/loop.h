@@ -96,6 +96,7 @@ struct loop {
 
     /* What comes from other threads; NULL: nothing has been able to so far. */
     struct inbox *inbox;
+    size_t n_remotes; /* open */
     struct remote_calls calls;
     size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct list remote_runs; /* begun, and waited for */

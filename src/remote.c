@@ -53,6 +53,7 @@ struct loop_remote *loop_remote_open(void)
     task__inbox_retain(remote->inbox);
     __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
     loop->n_sources++;
+    loop->n_remotes++;
     return remote;
 }
 
@@ -78,11 +79,11 @@ static struct remote_record *record_of(struct post *post)
     return container_of(post, struct remote_record, at.post);
 }
 
-static void count_call(struct loop *loop, size_t n)
+static void count_call(struct loop *loop, int by)
 {
-    loop->n_calls += n;
-    loop->n_callbacks += n;
-    loop->n_queued += n;
+    loop->n_calls += (size_t)by;
+    loop->n_callbacks += (size_t)by;
+    loop->n_queued += (size_t)by;
 }
 
 static void run_own(struct ready *ready)
@@ -92,7 +93,7 @@ static void run_own(struct ready *ready)
     loop_fn *fn = record->fn;
     void *arg = record->arg;
 
-    count_call(loop_current(), (size_t)-1);
+    count_call(loop_current(), -1);
     task__remote_records_put(record, 1);
     fn(arg);
 }
@@ -113,7 +114,7 @@ static void run_received(struct ready *ready)
         post = post->next;
         n--;
         n_run++;
-        count_call(loop, (size_t)-1);
+        count_call(loop, -1);
         record->fn(record->arg);
         if (!n || !remote_records_are_together(record, record_of(post))) {
             task__remote_records_put(record, n_run);
@@ -190,16 +191,23 @@ static void free_remote(struct loop_remote *remote)
 static void receive_closing(struct post *post)
 {
     loop_current()->n_sources--;
+    loop_current()->n_remotes--;
     free_remote(container_of(post, struct loop_remote, closing));
 }
 
+/* The loop may be done with the remote before this has woken it. */
 void loop_remote_close(struct loop_remote *remote)
 {
+    struct inbox *inbox;
+
     if (!remote)
         return;
+    inbox = remote->inbox;
+    task__inbox_retain(inbox);
     remote->closing.run = receive_closing;
-    if (refusal(remote) || !task__inbox_post(remote->inbox, &remote->closing))
+    if (refusal(remote) || !task__inbox_post(inbox, &remote->closing))
         free_remote(remote);
+    task__inbox_release(inbox);
 }
 
 static void answer(struct remote_run *run, int status)

@@ -180,8 +180,10 @@ int task__loop_look(struct loop *loop, task_time limit)
     task_time until;
 
     note_steps(loop, now);
-    if (is_stirred(loop))
+    if (is_stirred(loop)) {
         task__inbox_run(loop->inbox);
+        limit = now;
+    }
     until = wait_limit(loop, now, limit);
     if (is_deadlocked(loop))
         return -EDEADLK;

@@ -56,6 +56,8 @@ static void end_tasks(struct loop *loop, task_time limit)
 static void run_last_calls(struct loop *loop)
 {
     task__inbox_close(loop->inbox);
+    loop->n_sources -= loop->n_remotes;
+    loop->n_remotes = 0;
     while (loop->n_calls && !loop_is_inherited(loop))
         task__scheduler_run_batch(&loop->scheduler);
 }

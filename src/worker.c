@@ -155,7 +155,9 @@ static struct job *next_job(struct lane_threads *lane)
     return container_of(list_pop(&lane->jobs), struct job, node);
 }
 
-/* Do a job, without the mutex. False: fn has forked, and this is the child. */
+/* Do a job, without the mutex. The thread is idle before anybody hears of that:
+ * whoever has the next job need not start another. False: fn has forked, and
+ * this is the child. */
 static bool do_job(struct job *job)
 {
     unsigned forks = task__loop_forks;
@@ -170,6 +172,7 @@ static bool do_job(struct job *job)
         return false;
     lock();
     leave_share(job);
+    lane_of(job)->n_idle++;
     unlock();
     task__inbox_answer(inbox, &job->post);
     task__inbox_release(inbox);
@@ -205,7 +208,6 @@ static void *work(void *arg)
         if (!do_job(job))
             return NULL;
         lock();
-        lane->n_idle++;
     }
     has_before = leave_pool(lane, &before);
     unlock();
@@ -326,10 +328,10 @@ static bool take_back(struct job *job)
     return is_in_queue;
 }
 
-static void count_jobs(struct loop *loop, size_t n)
+static void count_job(struct loop *loop, int by)
 {
-    loop->n_jobs += n;
-    loop->n_sources += n;
+    loop->n_jobs += (size_t)by;
+    loop->n_sources += (size_t)by;
 }
 
 static void withdraw(struct waiter *waiter, struct task_chain *requests)
@@ -340,7 +342,7 @@ static void withdraw(struct waiter *waiter, struct task_chain *requests)
         waiter_defer(waiter, requests);
         return;
     }
-    count_jobs(loop_of_task(waiter->task), (size_t)-1);
+    count_job(loop_of_task(waiter->task), -1);
     task__inbox_release(job->inbox);
     waiter_refuse(waiter);
 }
@@ -355,7 +357,7 @@ static void finish(struct post *post)
 {
     struct job *job = container_of(post, struct job, post);
 
-    count_jobs(loop_of_task(job->waiter.task), (size_t)-1);
+    count_job(loop_of_task(job->waiter.task), -1);
     task__wake(&job->waiter, job->status);
 }
 
@@ -396,7 +398,7 @@ int task__worker_run(enum lane lane, task_fn *fn, void *arg)
         task__inbox_release(job.inbox);
         return error;
     }
-    count_jobs(loop, 1);
+    count_job(loop, 1);
     return task__park(&job.waiter);
 }
 
@@ -424,6 +426,16 @@ void task__worker_resume(void)
     job->share->n_admitted++;
     lane_of(job)->n_paused--;
     unlock();
+}
+
+size_t task__worker_threads(enum lane lane)
+{
+    size_t n;
+
+    lock();
+    n = pool.lanes[lane].n_threads;
+    unlock();
+    return n;
 }
 
 /* The last loop is gone: so are the threads when this returns. */

@@ -40,7 +40,8 @@ TASK_SUSPENDS int task__worker_run(enum lane lane, task_fn *fn, void *arg);
 void task__worker_pause(void);
 void task__worker_resume(void);
 
-/* How long a thread waits for its next job; for tests. */
+/* For tests: how many threads there are; how long one waits for a job. */
+size_t task__worker_threads(enum lane lane);
 extern task_time task__worker_idle_time;
 
 #endif

@@ -1,0 +1,615 @@
+/* Worker threads: lanes, when threads start and end, what they cannot have. */
+#include "bodies.h"
+#include "gate.h"
+#include "record.h"
+
+#include "worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Threads. */
+
+static struct {
+    unsigned n_created;
+    unsigned n_joined;
+    int error;      /* what pthread_create gives from now on; 0: a thread */
+    size_t stack;   /* that the last one asked for */
+    int only_small; /* the error is for those that ask for a stack */
+} threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *), void *arg);
+int __real_pthread_join(pthread_t thread, void **value);
+int __wrap_pthread_join(pthread_t thread, void **value);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *), void *arg)
+{
+    size_t stack = 0;
+    int error;
+
+    if (attr) { /* of the pool */
+        pthread_attr_getstacksize(attr, &stack);
+        threads.stack = stack;
+    }
+    if (attr && threads.error && (!threads.only_small || stack < 8 << 20))
+        return threads.error;
+    error = __real_pthread_create(thread, attr, fn, arg);
+    if (!error)
+        __atomic_fetch_add(&threads.n_created, 1, __ATOMIC_RELAXED);
+    return error;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **value)
+{
+    int error = __real_pthread_join(thread, value);
+
+    __atomic_fetch_add(&threads.n_joined, 1, __ATOMIC_RELAXED);
+    return error;
+}
+
+static int reset_threads(void **state)
+{
+    threads.n_created = threads.n_joined = 0;
+    threads.error = threads.only_small = 0;
+    return record_setup(state);
+}
+
+/* No thread is left, and none was not joined. */
+static int check_threads(void **state)
+{
+    for (int lane = 0; lane < N_LANES; lane++)
+        assert_int_equal(task__worker_threads((enum lane)lane), 0);
+    assert_int_equal(threads.n_created, threads.n_joined);
+    return record_teardown(state);
+}
+
+#define with_threads(test)                                                     \
+    {                                                                          \
+#test, run_in_main, reset_threads, check_threads, &(task_fn *)         \
+        {                                                                      \
+            test                                                               \
+        }                                                                      \
+    }
+
+#define threaded(test)                                                         \
+    cmocka_unit_test_setup_teardown(test, reset_threads, check_threads)
+
+/* Bodies. */
+
+struct work {
+    enum lane lane;
+    task_fn *fn;
+    void *arg;
+};
+
+static int works(void *arg)
+{
+    const struct work *work = arg;
+
+    return task__worker_run(work->lane, work->fn, work->arg);
+}
+
+static struct task *start_work(struct work *work)
+{
+    return test_start(works, work, NULL);
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int run_nothing(enum lane lane)
+{
+    return task__worker_run(lane, nothing, NULL);
+}
+
+/* Lanes. */
+
+static int stuck_look_ups_do_not_delay_a_file(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_NAMES, passes, &gate};
+    struct task *tasks[100];
+
+    (void)arg;
+    for (int i = 0; i < 100; i++)
+        tasks[i] = start_work(&work);
+    gate_await(&gate, WORKERS_DEFAULT);
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK(gate_waiting(&gate) == WORKERS_DEFAULT);
+    CHECK(stats().jobs == 100);
+    gate_open(&gate);
+    return task_gather(tasks, 100, NULL);
+}
+
+static int a_lane_has_threads_only_when_it_had_work(void *arg)
+{
+    (void)arg;
+    CHECK(threads.n_created == 0);
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    CHECK(task__worker_threads(LANE_FILES) == 1);
+    CHECK(task__worker_threads(LANE_NAMES) == 0);
+    CHECK(task__worker_threads(LANE_USERS) == 0);
+    return 0;
+}
+
+static int jobs_one_after_the_other_share_a_thread(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < test_rounds(500); i++) {
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+        CHECK_STATUS(task_yield(), 0);
+    }
+    CHECK(threads.n_created == 1);
+    return 0;
+}
+
+static int a_verb_says_what_a_task_waits_for(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work works[] = {{LANE_NAMES, passes, &gate},
+                           {LANE_FILES, passes, &gate},
+                           {LANE_USERS, passes, &gate}};
+    struct task *tasks[3];
+
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        tasks[i] = start_work(&works[i]);
+        record("%s", tasks[i]->waiter->kind->verb);
+    }
+    gate_open(&gate);
+    CHECK_RECORD("looking up a name, waiting for a file, running in a thread");
+    return task_gather(tasks, 3, NULL);
+}
+
+/* Stacks. */
+
+static int threads_for_files_and_names_have_small_stacks(void *arg)
+{
+    pthread_attr_t attr;
+    size_t usual;
+
+    (void)arg;
+    pthread_attr_init(&attr);
+    pthread_attr_getstacksize(&attr, &usual);
+    pthread_attr_destroy(&attr);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK(threads.stack == usual);
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    CHECK(threads.stack == (HAVE_ASAN || HAVE_TSAN ? usual : 256 << 10));
+    CHECK_STATUS(run_nothing(LANE_NAMES), 0);
+    CHECK(threads.stack == (HAVE_ASAN || HAVE_TSAN ? usual : 1 << 20));
+    return 0;
+}
+
+static int where_a_small_stack_is_too_small_it_is_larger(void *arg)
+{
+    pthread_attr_t attr;
+    size_t usual;
+
+    (void)arg;
+    pthread_attr_init(&attr);
+    pthread_attr_getstacksize(&attr, &usual);
+    pthread_attr_destroy(&attr);
+    if (usual < 8 << 20)
+        return 0;
+    threads.error = EINVAL;
+    threads.only_small = true;
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    CHECK(threads.stack == usual);
+    return 0;
+}
+
+/* Signals. */
+
+static int has_signals_blocked(void *arg)
+{
+    static const int blocked[] = {SIGINT,  SIGTERM, SIGHUP,  SIGUSR1,
+                                  SIGCHLD, SIGALRM, SIGPIPE, SIGWINCH};
+    sigset_t mask;
+
+    (void)arg;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (size_t i = 0; i < sizeof blocked / sizeof *blocked; i++)
+        CHECK(sigismember(&mask, blocked[i]) == 1);
+    CHECK(sigismember(&mask, SIGSEGV) == 0);
+    CHECK(sigismember(&mask, SIGBUS) == 0);
+    return 0;
+}
+
+static int workers_block_signals_and_the_loop_does_not(void *arg)
+{
+    sigset_t before;
+    sigset_t after;
+
+    (void)arg;
+    sigemptyset(&before);
+    sigemptyset(&after);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    CHECK_STATUS(task__worker_run(LANE_USERS, has_signals_blocked, NULL), 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    for (int signo = 1; signo < 32; signo++)
+        CHECK(sigismember(&before, signo) == sigismember(&after, signo));
+    return 0;
+}
+
+/* Threads that cannot be had. */
+
+static int without_any_thread_the_call_fails(void *arg)
+{
+    struct loop_stats before;
+
+    (void)arg;
+    threads.error = EAGAIN;
+    CHECK_STATUS(run_nothing(LANE_USERS), -EAGAIN);
+    before = stats();
+    CHECK_STATUS(run_nothing(LANE_FILES), -EAGAIN);
+    CHECK(stats().jobs == 0);
+    CHECK(stats().parked == before.parked);
+    threads.error = 0;
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    return 0;
+}
+
+static int without_another_thread_a_job_waits_its_turn(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    struct task *tasks[3];
+
+    (void)arg;
+    tasks[0] = start_work(&work);
+    gate_await(&gate, 1);
+    threads.error = EAGAIN;
+    tasks[1] = start_work(&work);
+    tasks[2] = start_work(&work);
+    CHECK(stats().jobs == 3);
+    CHECK(gate_waiting(&gate) == 1);
+    gate_open(&gate);
+    CHECK_STATUS(task_gather(tasks, 3, NULL), 0);
+    CHECK(threads.n_created == 1);
+    return 0;
+}
+
+/* The end of threads. */
+
+static int idle_threads_end(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    struct task *tasks[5];
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    (void)arg;
+    for (int i = 0; i < 5; i++)
+        tasks[i] = start_work(&work);
+    gate_await(&gate, 5);
+    CHECK(task__worker_threads(LANE_USERS) == 5);
+    gate_open(&gate);
+    CHECK_STATUS(task_gather(tasks, 5, NULL), 0);
+    while (task__worker_threads(LANE_USERS))
+        nanosleep(&moment, NULL);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK(threads.n_created == 6);
+    return 0;
+}
+
+static int work_again_and_again(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < test_rounds(500); i++)
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return 0;
+}
+
+/* While there are no threads, this may be set. */
+static void run_impatiently(task_fn *fn, task_time idle_time)
+{
+    task_time former = task__worker_idle_time;
+
+    task__worker_idle_time = idle_time;
+    assert_int_equal(run_virtual(fn, NULL), 0);
+    task__worker_idle_time = former;
+}
+
+static void threads_end_when_there_is_no_work(void **state)
+{
+    (void)state;
+    run_impatiently(idle_threads_end, TASK_MILLISECOND);
+}
+
+static void a_job_comes_when_its_thread_is_about_to_end(void **state)
+{
+    (void)state;
+    run_impatiently(work_again_and_again, 0);
+}
+
+/* Many loops. */
+
+static int counts_up(void *arg)
+{
+    ++*(int *)arg;
+    return *(int *)arg;
+}
+
+static int works_a_lot(void *arg)
+{
+    unsigned n = test_rounds(300);
+
+    (void)arg;
+    for (unsigned i = 0; i < n; i++) {
+        int numbers[3] = {0, 10, 20};
+        struct work work[3];
+        struct task *tasks[3];
+        int statuses[3];
+
+        for (int j = 0; j < 3; j++) {
+            work[j] = (struct work){(enum lane)j, counts_up, &numbers[j]};
+            tasks[j] = start_work(&work[j]);
+        }
+        CHECK_STATUS(task_gather(tasks, 3, statuses), 0);
+        CHECK(statuses[0] == 1 && statuses[1] == 11 && statuses[2] == 21);
+    }
+    return 0;
+}
+
+static void *run_a_loop(void *arg)
+{
+    struct loop_options options = test_options(NULL);
+    struct loop *loop = loop_new(&options);
+
+    CHECK_STATUS(loop_run_main(loop, works_a_lot, arg), 0);
+    CHECK_STATUS(loop_free(loop), 0);
+    return NULL;
+}
+
+static void loops_in_many_threads_share_the_pool(void **state)
+{
+    pthread_t loops[4];
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        loops[i] = thread_start(run_a_loop, NULL);
+    for (int i = 0; i < 4; i++)
+        thread_join(loops[i]);
+}
+
+/* That loops come and go does not disturb the pool. */
+static void *run_short_loops(void *arg)
+{
+    for (unsigned i = 0; i < test_rounds(100); i++) {
+        struct loop_options options = test_options(NULL);
+        struct loop *loop = loop_new(&options);
+
+        CHECK_STATUS(loop_run_main(loop, works, arg), 0);
+        CHECK_STATUS(loop_free(loop), 0);
+    }
+    return NULL;
+}
+
+static void the_last_loop_ends_the_threads_while_others_begin(void **state)
+{
+    struct work work = {LANE_USERS, nothing, NULL};
+    pthread_t loops[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        loops[i] = thread_start(run_short_loops, &work);
+    for (int i = 0; i < 3; i++)
+        thread_join(loops[i]);
+}
+
+static int runs_a_loop_of_its_own(void *arg)
+{
+    run_short_loops(arg);
+    return 5;
+}
+
+static int a_worker_may_run_a_loop_with_workers(void *arg)
+{
+    struct work inner = {LANE_USERS, nothing, NULL};
+
+    (void)arg;
+    CHECK_STATUS(task__worker_run(LANE_USERS, runs_a_loop_of_its_own, &inner),
+                 5);
+    return 0;
+}
+
+/* What may fail at the first job of a loop. */
+
+static struct {
+    int eventfd_error;
+    bool calloc_fails;
+} faults;
+
+int __real_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+int __wrap_eventfd(unsigned value, int flags)
+{
+    errno = faults.eventfd_error;
+    return faults.eventfd_error ? -1 : __real_eventfd(value, flags);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return faults.calloc_fails ? NULL : __real_calloc(n, size);
+}
+
+static int the_first_job_of_a_loop_may_fail_and_the_next_succeed(void *arg)
+{
+    struct loop_stats before = stats();
+
+    (void)arg;
+    faults.calloc_fails = true;
+    CHECK_STATUS(run_nothing(LANE_USERS), -ENOMEM);
+    faults.calloc_fails = false;
+    faults.eventfd_error = EMFILE;
+    if (WAKEUP_BEST != &task__wakeup_pipe)
+        CHECK_STATUS(run_nothing(LANE_USERS), -EMFILE);
+    faults.eventfd_error = 0;
+    CHECK(stats().jobs == 0);
+    CHECK(stats().parked == before.parked);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return 0;
+}
+
+/* The end of a loop. */
+
+static int leaves_a_job(void *arg)
+{
+    struct work *work = arg;
+
+    task_detach(start_work(work));
+    gate_await(work->arg, 1);
+    return 3;
+}
+
+static void *open_soon(void *arg)
+{
+    const struct timespec moment = {.tv_nsec = 20000000};
+
+    nanosleep(&moment, NULL);
+    gate_open(arg);
+    return NULL;
+}
+
+static void a_loop_does_not_end_before_its_jobs(void **state)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    pthread_t opener = thread_start(open_soon, &gate);
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_a_job, &work), 3);
+    assert_int_equal(gate.n_passed, 1);
+    thread_join(opener);
+}
+
+/* The task is given up; the job, which may use its stack, is not. */
+static void a_loop_in_a_hurry_waits_for_jobs_all_the_same(void **state)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    struct loop_options options = test_options(NULL);
+    pthread_t opener = thread_start(open_soon, &gate);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.shutdown_timeout = TASK_MILLISECOND;
+    assert_int_equal(run_with(options, leaves_a_job, &work), 3);
+    assert_int_equal(gate.n_passed, 1);
+    assert_record("shutdown(task-2, -110)");
+    thread_join(opener);
+}
+
+/* fork. */
+
+#define EXPECT(condition) ((condition) ? (void)0 : _exit(1))
+
+static bool went_well(pid_t pid)
+{
+    int status = -1;
+
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static int forks_while_a_job_runs(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    struct work in_child = {LANE_USERS, nothing, NULL};
+    struct task *task = start_work(&work);
+    pid_t pid;
+
+    (void)arg;
+    gate_await(&gate, 1);
+    CHECK_STATUS(run_nothing(LANE_FILES), 0);
+    pid = fork();
+    if (!pid) {
+        alarm(20);
+        EXPECT(task__worker_threads(LANE_USERS) == 0);
+        EXPECT(task__worker_threads(LANE_FILES) == 0);
+        EXPECT(run_nothing(LANE_USERS) == -EPERM);
+        if (HAVE_TSAN) /* which has no threads after a fork */
+            _exit(0);
+        EXPECT(loop_run(works, &in_child) == 0);
+        in_child.lane = LANE_FILES;
+        EXPECT(loop_run(works, &in_child) == 0);
+        EXPECT(task__worker_threads(LANE_FILES) == 0);
+        _exit(0);
+    }
+    CHECK(went_well(pid));
+    gate_open(&gate);
+    CHECK_STATUS(task_await(task), 7);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return 0;
+}
+
+static void end_well(void)
+{
+    _exit(0);
+}
+
+static int forks(void *arg)
+{
+    pid_t pid = fork();
+
+    (void)arg;
+    if (!pid) {
+        alarm(20);
+        atexit(end_well); /* before leaks are looked for */
+    }
+    return pid;
+}
+
+/* The child has that thread alone, which ends, and so the process. */
+static int a_worker_that_forks_answers_once(void *arg)
+{
+    int pid = task__worker_run(LANE_USERS, forks, NULL);
+
+    (void)arg;
+    CHECK(pid > 0);
+    CHECK(went_well(pid));
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_threads(stuck_look_ups_do_not_delay_a_file),
+        with_threads(a_lane_has_threads_only_when_it_had_work),
+        with_threads(jobs_one_after_the_other_share_a_thread),
+        with_threads(a_verb_says_what_a_task_waits_for),
+        with_threads(threads_for_files_and_names_have_small_stacks),
+        with_threads(where_a_small_stack_is_too_small_it_is_larger),
+        with_threads(workers_block_signals_and_the_loop_does_not),
+        with_threads(without_any_thread_the_call_fails),
+        with_threads(without_another_thread_a_job_waits_its_turn),
+        threaded(threads_end_when_there_is_no_work),
+        threaded(a_job_comes_when_its_thread_is_about_to_end),
+        threaded(loops_in_many_threads_share_the_pool),
+        threaded(the_last_loop_ends_the_threads_while_others_begin),
+        with_threads(a_worker_may_run_a_loop_with_workers),
+        with_threads(the_first_job_of_a_loop_may_fail_and_the_next_succeed),
+        threaded(a_loop_does_not_end_before_its_jobs),
+        threaded(a_loop_in_a_hurry_waits_for_jobs_all_the_same),
+        with_threads(forks_while_a_job_runs),
+        with_threads(a_worker_that_forks_answers_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

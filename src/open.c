@@ -11,7 +11,7 @@ static int open_stream(struct task_stream **stream, int fd)
 {
     if (fd < 0)
         return fd;
-    *stream = task_stream_open(fd);
+    *stream = (task_stream_open)(fd);
     if (*stream)
         return 0;
     task_close(fd);

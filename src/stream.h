@@ -22,6 +22,7 @@
 
 #include "io.h"
 #include "stream_buffer.h"
+#include "text.h"
 
 #include <task/stream.h>
 
@@ -40,8 +41,11 @@ struct task_stream {
 
     struct descriptor *descriptor; /* that of fd */
     int fd;                        /* -1: closed */
-    uint8_t kind;                  /* the descriptor's, at the beginning */
-    bool is_file; /* always ready, and left to worker threads */
+    uint32_t uses;                 /* the descriptor's, while it is ours */
+    uint8_t kind;                  /* the descriptor's */
+    bool is_file;     /* always ready, and left to worker threads */
+    const char *file; /* where it was opened; NULL: not known */
+    int line;
 
     int broken;     /* 0, or what every call gets: -EBADF, -ECONNABORTED */
     bool is_gone;   /* the handle has ended */
@@ -73,6 +77,12 @@ struct task_stream {
     int write_error;     /* 0, or what writing has failed with */
 };
 
+/* Whether the number was closed by somebody else: what it is now is not ours. */
+static ALWAYS_INLINE bool stream_is_lost(const struct task_stream *s)
+{
+    return s->fd >= 0 && s->descriptor->uses != s->uses;
+}
+
 /* stream.c */
 
 /* A stream of a descriptor of this kind; NULL: out of memory, and the descriptor
@@ -86,6 +96,8 @@ static inline void stream_set_owner(struct task_stream *s,
     owner->stream = s;
     s->owner = owner;
 }
+
+/* stream_close.c */
 
 /*
  * Close the descriptor now, and have calls, those under way and all later ones,
@@ -140,17 +152,36 @@ static ALWAYS_INLINE int stream_enter_to_write(struct task_stream *s,
     return error;
 }
 
-/* Let the others run, if the stream has not had to wait for long. */
+/* Let the others run; or find out that the descriptor is not ours any more. */
 int task__stream_yield(struct task_stream *s, struct task *self);
 
+/* Before system calls: the others run, if this has gone on for long. */
 static ALWAYS_INLINE int stream_take_turns(struct task_stream *s,
                                            struct task *self)
 {
     enum { STREAK = 64 };
+    struct descriptor *descriptor = s->descriptor;
 
-    if (likely(++s->descriptor->streak < STREAK))
+    if (likely(descriptor->uses == s->uses && ++descriptor->streak < STREAK))
         return 0;
     return task__stream_yield(s, self);
+}
+
+/* A system call that does not block, on a descriptor whose kind the stream
+ * knows. */
+static ALWAYS_INLINE ssize_t stream_attempt(struct task_stream *s,
+                                            attempt_fn *attempt,
+                                            struct iovec *parts, int n)
+{
+    struct transfer transfer = {parts, n};
+    ssize_t result;
+
+    if (unlikely(s->descriptor->kind == DESCRIPTOR_UNKNOWN))
+        s->descriptor->kind = s->kind;
+    do {
+        result = attempt(s->descriptor, &transfer);
+    } while (unlikely(result == -EINTR));
+    return result;
 }
 
 /* Whether an error of a system call lasts. */
@@ -203,6 +234,9 @@ int task__stream_await(struct task_stream *s, struct task *self,
                        const char *data, size_t n, bool to_empty,
                        const struct wait_kind *kind);
 extern const struct wait_kind task__stream_writing; /* for n > 0 */
+
+/* What any kind of such a wait may say of it. */
+void task__stream_describe(const struct waiter *waiter, struct text *text);
 
 /* Copy what all writers have. -ENOMEM: nothing was. */
 int task__stream_absorb(struct task_stream *s);

@@ -7,8 +7,14 @@
 #include <fcntl.h>
 #include <poll.h>
 
-static const struct wait_kind DRAINING = {.verb = "draining a stream"};
-static const struct wait_kind FLUSHING = {.verb = "flushing a stream"};
+static const struct wait_kind DRAINING = {
+    .verb = "draining",
+    .describe = task__stream_describe,
+};
+static const struct wait_kind FLUSHING = {
+    .verb = "flushing",
+    .describe = task__stream_describe,
+};
 
 /* A pipe tells that its reader is gone, without being written to. */
 static int find_out(struct task_stream *s)
@@ -71,6 +77,8 @@ int task_stream_write_eof(struct task_stream *s)
         return -EINVAL;
     if (loop_is_inherited(s->loop))
         return -EPERM;
+    if (stream_is_lost(s))
+        task__stream_lose(s);
     if (s->broken)
         return s->broken;
     if (s->ends_output)

@@ -6,7 +6,10 @@
 
 #include <errno.h>
 
-static const struct wait_kind READING = {.verb = "reading a stream"};
+static const struct wait_kind READING = {
+    .verb = "reading",
+    .describe = task__fd_describe_in,
+};
 
 /* What a system call has read: none is the end, and so is an error of a terminal
  * whose other side is closed. */
@@ -39,14 +42,11 @@ static int find_room(struct task_stream *s, struct iovec *part)
 static ssize_t attempt(struct task_stream *s, struct iovec part)
 {
     bool is_buffered = !part.iov_base;
-    struct transfer transfer = {&part, 1};
     ssize_t result = find_room(s, &part);
 
     if (unlikely(result))
         return result;
-    do {
-        result = task__io_read(s->descriptor, &transfer);
-    } while (unlikely(result == -EINTR));
+    result = stream_attempt(s, task__io_read, &part, 1);
     if (unlikely(result == -EAGAIN)) {
         s->descriptor->drained[INCOMING] = !s->descriptor->hung;
         return result;
@@ -80,14 +80,16 @@ static COLD ssize_t read_file(struct task_stream *s, struct task *self,
 /* Wait until there is something; 0, or a negative errno. */
 static int wait(struct task_stream *s, struct task *self)
 {
-    int result = task__fd_check_free(s->loop, s->descriptor, POLLIN);
+    int result = 0;
 
-    if (unlikely(result))
-        return result;
-    s->descriptor->streak = 0;
-    s->reader = self;
-    result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
-    s->reader = NULL;
+    if (unlikely(descriptor_is_busy(s->descriptor, POLLIN)))
+        result = task__fd_check_free(s->loop, s->descriptor, POLLIN);
+    if (likely(!result)) {
+        s->descriptor->streak = 0;
+        s->reader = self;
+        result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
+        s->reader = NULL;
+    }
     if (unlikely(s->broken))
         return s->broken;
     if (unlikely(result == -EPERM)) {
@@ -103,6 +105,7 @@ static ssize_t receive_now(struct task_stream *s, struct task *self,
                            struct iovec part)
 {
     ssize_t result = stream_take_turns(s, self);
+    bool has_waited = false;
 
     while (likely(!result)) {
         if (unlikely(s->is_file))
@@ -113,8 +116,10 @@ static ssize_t receive_now(struct task_stream *s, struct task *self,
                 return result;
             if (!part.iov_base)
                 buffer_tidy(s->loop, &s->in);
+            s->descriptor->is_doubtful |= has_waited;
         }
         result = wait(s, self);
+        has_waited = true;
     }
     return result;
 }

@@ -1,6 +1,7 @@
 /*
  * What a stream has not sent: who waits for that, and how it is sent.
  */
+#include "endpoint.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -60,8 +61,19 @@ static void cancel_writer(struct waiter *waiter, struct task_chain *requests)
         task__wake(waiter, 0);
 }
 
-const struct wait_kind task__stream_writing = {.verb = "writing to a stream",
-                                               .cancel = cancel_writer};
+void task__stream_describe(const struct waiter *waiter, struct text *text)
+{
+    const struct stream_waiter *self =
+        container_of(waiter, const struct stream_waiter, waiter);
+
+    task__endpoint_add(text, self->stream->fd, "->");
+}
+
+const struct wait_kind task__stream_writing = {
+    .verb = "writing",
+    .describe = task__stream_describe,
+    .cancel = cancel_writer,
+};
 
 int task__stream_await(struct task_stream *s, struct task *self,
                        const char *data, size_t n, bool to_empty,
@@ -197,12 +209,8 @@ static int send_some(struct task_stream *s)
     struct iovec parts[PARTS];
     int n;
     size_t size = list_parts(s, parts, &n);
-    struct transfer transfer = {parts, n};
-    ssize_t sent;
+    ssize_t sent = stream_attempt(s, task__io_write, parts, n);
 
-    do {
-        sent = task__io_write(s->descriptor, &transfer);
-    } while (sent == -EINTR);
     if (sent < 0)
         return (int)sent;
     take_sent(s, (size_t)sent);

@@ -4,6 +4,7 @@
  * What is written is sent at once as far as the system takes it. Files take all,
  * by worker threads: one task writes while others wait for their turn.
  */
+#include "endpoint.h"
 #include "file.h"
 #include "stream.h"
 
@@ -11,7 +12,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct wait_kind QUEUING = {.verb = "writing to a file's stream"};
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_stream *s =
+        container_of(waiter->node.list, const struct task_stream, writers);
+
+    task__endpoint_add(text, s->fd, "->");
+}
+
+static const struct wait_kind QUEUING = {
+    .verb = "writing",
+    .describe = describe,
+};
 
 /* Send what is taken at once; how many bytes, or a negative errno. A short write
  * has filled a stream socket; of others only an error tells. */
@@ -22,8 +34,7 @@ static ssize_t send_now(struct task_stream *s, const char *data, size_t n)
 
     while (!descriptor->drained[OUTGOING] && sent < n) {
         struct iovec part = {(char *)(uintptr_t)data + sent, n - sent};
-        struct transfer transfer = {&part, 1};
-        ssize_t result = task__io_write(descriptor, &transfer);
+        ssize_t result = stream_attempt(s, task__io_write, &part, 1);
 
         if (likely(result >= 0))
             sent += (size_t)result;
@@ -33,7 +44,7 @@ static ssize_t send_now(struct task_stream *s, const char *data, size_t n)
             descriptor->drained[OUTGOING] = !descriptor->hung;
             break;
         }
-        if (result < 0 && result != -EINTR)
+        if (result < 0)
             return sent || stream_is_failure(result)
                        ? task__stream_fail(s, (int)result)
                        : result;
@@ -144,14 +155,22 @@ static int write_some(struct task_stream *s, struct task *self,
     return put(s, self, data + sent, n - (size_t)sent);
 }
 
+/* Why nothing more is taken; 0: it is. */
+static ALWAYS_INLINE int refusal(const struct task_stream *s)
+{
+    return unlikely(s->ends_output) ? -EPIPE : s->write_error;
+}
+
 static int write_bytes(struct task_stream *s, struct task *self,
                        const char *data, size_t n)
 {
     int saved_errno = errno;
-    int result = stream_take_turns(s, self);
+    int result = refusal(s);
 
     if (likely(!result))
-        result = s->ends_output ? -EPIPE : s->write_error;
+        result = stream_take_turns(s, self);
+    if (likely(!result))
+        result = refusal(s);
     if (unlikely(result))
         return result;
     if (unlikely(s->is_file))

@@ -584,6 +584,36 @@ static int a_stream_that_loses_its_descriptor_breaks(void *arg)
     return 0;
 }
 
+/* The same when nobody waits: it is found out by the next call. */
+static int a_descriptor_lost_meanwhile_is_not_touched(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        struct half half = socket_half();
+        int fd = task_stream_fd(half.s);
+        struct half next;
+
+        say(half.fd, "old");
+        CHECK_STATUS(task_close(fd), 0);
+        next = socket_half();
+        CHECK_STATUS(task_stream_fd(next.s), fd);
+        say(next.fd, "new");
+        if (i == 0)
+            CHECK_STATUS(reads(half.s), -EBADF);
+        else if (i == 1)
+            CHECK_STATUS(task_stream_write(half.s, "x", 1), -EBADF);
+        else if (i == 2)
+            CHECK_STATUS(task_stream_write_eof(half.s), -EBADF);
+        CHECK_STATUS(task_stream_close(half.s), i < 3 ? -EBADF : 0);
+        CHECK_STATUS(task_stream_write(next.s, "y", 1), 0);
+        CHECK_STATUS(drain_raw(next.fd), 1);
+        CHECK_STATUS(task_stream_read(next.s, (char[8]){0}, 8), 3);
+        close_half(next);
+        close(half.fd);
+    }
+    return 0;
+}
+
 /* What servers do. */
 
 static int a_broken_stream_has_its_handle(void *arg)
@@ -652,6 +682,40 @@ static void the_end_of_the_loop_closes_streams(void **state)
 
     (void)state;
     assert_int_equal(run_virtual(leaves_streams_open, &fd), 0);
+    close(fd);
+}
+
+static int leaves_one_open(void *arg)
+{
+    struct half half = tcp_half();
+    struct pair pair = socket_pair();
+
+    *(int *)arg = half.fd;
+    close_pair(pair);
+    return 0;
+}
+
+static void note_report(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("%d %s%d", error->kind == LOOP_ERROR_LEAK,
+           strstr(error->file, "streams.c"), error->line > 0);
+    CHECK(strstr(error->message, "127.0.0.1:"));
+    CHECK(strstr(error->message, "streams.c:"));
+    CHECK(fcntl(error->fd, F_GETFD) >= 0);
+}
+
+static void a_stream_that_was_not_closed_is_told_of(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int fd = -1;
+
+    (void)state;
+    options.debug = true;
+    options.on_error = note_report;
+    assert_int_equal(run_with(options, leaves_one_open, &fd), 0);
+    assert_record("1 streams.c1");
+    assert_int_equal(read(fd, &(char){0}, 1), 0);
     close(fd);
 }
 
@@ -989,9 +1053,11 @@ int main(void)
         in_streams(an_abort_ends_a_close),
         in_streams(a_peer_that_is_lost_ends_a_close),
         in_streams(a_stream_that_loses_its_descriptor_breaks),
+        in_streams(a_descriptor_lost_meanwhile_is_not_touched),
         in_streams(a_broken_stream_has_its_handle),
         in_streams(a_close_may_be_broken),
         behaviour_of_streams(the_end_of_the_loop_closes_streams),
+        behaviour_of_streams(a_stream_that_was_not_closed_is_told_of),
         behaviour_of_streams(tasks_that_are_dropped_leave_their_streams),
         in_streams(a_forked_child_leaves_streams_alone),
         in_streams(a_file_is_a_stream),

@@ -99,7 +99,10 @@ TASK_SUSPENDS int task_open_unix_connection(struct task_stream **stream,
 /**
  * Make a stream of a descriptor.
  *
- * Sockets of TCP get TCP_NODELAY.
+ * Sockets of TCP get TCP_NODELAY. The name is a function, and a macro over it
+ * that records the place of the call for reports. One that is open when its loop
+ * is freed is closed then, without what it has not sent; in debug mode it is
+ * reported as LOOP_ERROR_LEAK.
  *
  * @param fd  an open descriptor that nobody waits for; the stream's from now on
  *
@@ -108,6 +111,19 @@ TASK_SUSPENDS int task_open_unix_connection(struct task_stream **stream,
  *         thread, or out of memory.
  */
 struct task_stream *task_stream_open(int fd);
+
+/**
+ * Make a stream, with the place that reports of one that was not closed will
+ * name: what the macro of this header calls.
+ *
+ * @param file  a string that outlives the stream; NULL: no place is known
+ * @param line  the line in @p file
+ *
+ * @return as task_stream_open().
+ */
+struct task_stream *task_stream_open_at(int fd, const char *file, int line);
+
+#define task_stream_open(fd) task_stream_open_at((fd), __FILE__, __LINE__)
 
 /* Reading. */
 

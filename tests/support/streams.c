@@ -1,6 +1,7 @@
 #include "streams.h"
 
-#include <dirent.h>
+#include "descriptors.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -12,13 +13,13 @@ static size_t n_before;
 
 int streams_setup(void **state)
 {
-    n_before = open_descriptors();
+    n_before = descriptors_open();
     return record_setup(state);
 }
 
 int streams_teardown(void **state)
 {
-    CHECK_STATUS(open_descriptors(), n_before);
+    CHECK_STATUS(descriptors_open(), n_before);
     return record_teardown(state);
 }
 
@@ -228,17 +229,4 @@ bool are_bytes(const char *buf, size_t n, size_t first)
     while (i < n && buf[i] == byte_at(first + i))
         i++;
     return i == n;
-}
-
-size_t open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t n = 0;
-
-    if (!dir)
-        return 0;
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }

@@ -87,7 +87,4 @@ char byte_at(size_t i);
 void fill_bytes(char *buf, size_t n, size_t first);
 bool are_bytes(const char *buf, size_t n, size_t first);
 
-/* How many descriptors this process has. */
-size_t open_descriptors(void);
-
 #endif

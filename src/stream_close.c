@@ -1,0 +1,204 @@
+/*
+ * Streams: closed, aborted, broken, freed; and those that nobody has closed.
+ */
+#include "endpoint.h"
+#include "stream.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static const struct wait_kind CLOSING = {
+    .verb = "closing",
+    .describe = task__stream_describe,
+};
+
+static int close_now(int fd)
+{
+    int result = close(fd) ? -errno : 0;
+
+    return result == -EINTR ? 0 : result;
+}
+
+int task__stream_close_descriptor(struct task_stream *s)
+{
+    bool is_lost = stream_is_lost(s);
+    int fd = s->fd;
+
+    if (fd < 0)
+        return 0;
+    task__stream_observe_no_more(s);
+    s->fd = -1;
+    if (is_lost)
+        return 0;
+    task__fd_forget(s->loop, fd);
+    if (!s->jobs)
+        return close_now(fd);
+    s->late = fd;
+    return 0;
+}
+
+void task__stream_end_job(struct task_stream *s)
+{
+    if (--s->jobs || s->late < 0)
+        return;
+    (void)close_now(s->late);
+    s->late = -1;
+}
+
+/* Calls that read and cannot go on. */
+static void wake_reader(struct task_stream *s)
+{
+    if (s->reader && s->reader->waiter)
+        task__wake(s->reader->waiter, s->broken);
+}
+
+int task__stream_break(struct task_stream *s, int error)
+{
+    s->broken = error;
+    wake_reader(s);
+    while (wake_first(&s->writers, error))
+        continue;
+    task__stream_drop(s, error);
+    return task__stream_close_descriptor(s);
+}
+
+void task__stream_lose(struct task_stream *s)
+{
+    task__stream_observe_no_more(s);
+    s->fd = -1;
+    task__stream_break(s, -EBADF);
+}
+
+void task__stream_free(struct task_stream *s)
+{
+    struct loop *loop = s->loop;
+
+    if (s->owner)
+        s->owner->stream = NULL;
+    list_remove(&s->node);
+    if (s->in.data)
+        task__stream_buffer_release(loop, &s->in);
+    if (s->out.data)
+        task__stream_buffer_release(loop, &s->out);
+    memory_free(&loop->allocator, s);
+}
+
+/*
+ * The handle is gone: calls of others end. What writes of theirs have not sent
+ * is kept, and sent with the rest; 0, or -ENOMEM: it could not be kept.
+ */
+static int begin_to_close(struct task_stream *s)
+{
+    int error = task__stream_absorb(s);
+
+    s->is_gone = true;
+    if (error)
+        s->n_placed = 0;
+    if (s->broken)
+        return error;
+    s->broken = -EBADF;
+    wake_reader(s);
+    while (wake_first(&s->writers, s->broken) ||
+           wake_first(&s->waiting, s->broken))
+        continue;
+    return error;
+}
+
+/* Have all sent. A request that is there does what one does that comes later. */
+static int send_all(struct task_stream *s, struct task *self)
+{
+    if (s->write_error)
+        return s->write_error;
+    if (!stream_pending(s))
+        return 0;
+    if (self->undelivered) {
+        task_take_requests(self);
+        return -ECANCELED;
+    }
+    return task__stream_await(s, self, NULL, 0, true, &CLOSING);
+}
+
+static int close_stream(struct task_stream *s, struct task *self)
+{
+    int broken = s->broken;
+    int lost = begin_to_close(s);
+    int sent = broken ? broken : send_all(s, self);
+    int closed = task__stream_break(s, s->broken);
+
+    if (sent)
+        return sent;
+    return lost ? lost : closed;
+}
+
+int task_stream_close(struct task_stream *s)
+{
+    struct task *self = scheduler_self();
+    int saved_errno;
+    int result;
+
+    if (!self)
+        return -EPERM;
+    if (!s || s->loop != loop_of_task(self))
+        return -EINVAL;
+    if (s->is_gone)
+        return -EBADF;
+    saved_errno = errno;
+    s->calls++;
+    result = close_stream(s, self);
+    stream_leave(s);
+    fd_restore_errno(self, saved_errno);
+    return result;
+}
+
+void task_stream_abort(struct task_stream *s)
+{
+    int saved_errno = errno;
+
+    if (!s || loop_is_inherited(s->loop))
+        return;
+    s->calls++;
+    s->is_gone = true;
+    task__stream_break(s, -EBADF);
+    stream_leave(s);
+    errno = saved_errno;
+}
+
+/* In debug mode one that nobody has closed is told of. */
+static void report_open(const struct task_stream *s)
+{
+    char chars[400];
+    struct text text = TEXT_IN(chars);
+    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
+                               .message = chars,
+                               .file = s->file,
+                               .line = s->line,
+                               .fd = s->fd};
+
+    if (!s->loop->debug || s->is_gone)
+        return;
+    task__text_add(&text, "a stream ");
+    if (s->fd >= 0)
+        task__endpoint_add(&text, s->fd, "<->");
+    if (s->file)
+        task__text_add(&text, ", opened at %s:%d,", s->file, s->line);
+    task__text_add(&text, " was not closed");
+    task__report(s->loop, &error);
+}
+
+/* No task is left. */
+void task__streams_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
+    while ((node = loop->streams.first)) {
+        struct task_stream *s = container_of(node, struct task_stream, node);
+
+        report_open(s);
+        s->jobs = 0;
+        task__stream_close_descriptor(s);
+        if (s->late >= 0)
+            (void)close_now(s->late);
+        task__stream_free(s);
+    }
+    task__stream_buffers_destroy(loop);
+}

@@ -62,15 +62,16 @@ int task_as_completed_begin(struct task_as_completed *it,
 {
     int error;
 
-    if (!scope_begin(&it->scope, TASK_FOREVER))
+    if (!scope_begin(&it->scope, TASK_FOREVER, __func__))
         return it->scope.again ? -EALREADY : it->scope.error;
     it->completed = (struct task_list){NULL, NULL};
     it->n_left = 0;
     it->is_cancelled = false;
     error = begin_walk(it, it->scope.task, tasks, n);
-    if (error)
-        task__scope_refuse(&it->scope, error);
-    return error;
+    if (!error)
+        return 0;
+    task__scope_refuse(&it->scope, error);
+    return MISUSE(error, several_complaint(error));
 }
 
 /* Wait until something is completed. */

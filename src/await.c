@@ -53,17 +53,25 @@ static void wake_awaiter(struct watcher *watcher, struct task *task)
 }
 
 /* Why the caller cannot wait for the task; 0 and the caller: it can. */
-static ALWAYS_INLINE int may_await(struct task *task, struct task **self)
+static ALWAYS_INLINE int may_await_in(struct task *task, struct task **self,
+                                      const char *call)
 {
     *self = scheduler_self();
-    if (!*self)
+    if (unlikely(!*self)) {
+        task__misplaced(task, call);
         return -EPERM;
-    if (!task)
+    }
+    if (unlikely(!task))
         return -ENOMEM;
-    if (task->scheduler != (*self)->scheduler)
-        return -EINVAL;
-    return !task->done && task_needs(task, *self) ? -EDEADLK : 0;
+    if (unlikely(task->scheduler != (*self)->scheduler))
+        return misuse(call, -EINVAL, "the task is another loop's");
+    if (unlikely(!task->done && task_needs(task, *self)))
+        return misuse(call, -EDEADLK,
+                      "the task is the caller, or waits for it");
+    return 0;
 }
+
+#define may_await(task, self) may_await_in(task, self, __func__)
 
 /* Watch a task that is not done. */
 static ALWAYS_INLINE void begin(struct awaiting *awaiting, struct task *self,

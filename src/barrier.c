@@ -42,7 +42,7 @@ static const struct wait_kind WAITING = {
 int task_barrier_init(struct task_barrier *barrier, unsigned parties)
 {
     if (!parties || parties > INT_MAX)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "a bad number of parties");
     *barrier = (struct task_barrier){.parties = parties};
     return 0;
 }
@@ -108,7 +108,7 @@ bool task_barrier_broken(const struct task_barrier *barrier)
 int task_barrier_destroy(struct task_barrier *barrier)
 {
     if (barrier->n_waiting)
-        return -EBUSY;
+        return MISUSE(-EBUSY, "there are tasks that wait");
     *barrier = (struct task_barrier){0};
     return 0;
 }

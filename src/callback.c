@@ -131,14 +131,15 @@ static void fire(struct timer *timer)
 }
 
 /* A callback with its timer idle, or why there is none. */
-static int64_t begin(loop_fn *fn, void *arg, struct callback **callback)
+static ALWAYS_INLINE int64_t begin(loop_fn *fn, void *arg,
+                                   struct callback **callback, const char *call)
 {
     struct loop *loop = loop_current();
 
-    if (!loop)
-        return -EPERM;
-    if (!fn)
-        return -EINVAL;
+    if (unlikely(!loop))
+        return misuse(call, -EPERM, "no loop runs in this thread");
+    if (unlikely(!fn))
+        return misuse(call, -EINVAL, "the function is NULL");
     *callback = make(loop, fn, arg);
     return *callback ? (*callback)->id : -ENOMEM;
 }
@@ -146,17 +147,18 @@ static int64_t begin(loop_fn *fn, void *arg, struct callback **callback)
 int64_t loop_call_soon(loop_fn *fn, void *arg)
 {
     struct callback *callback;
-    int64_t id = begin(fn, arg, &callback);
+    int64_t id = begin(fn, arg, &callback, __func__);
 
     if (id > 0)
         make_ready(callback);
     return id;
 }
 
-int64_t loop_call_at(task_time when, loop_fn *fn, void *arg)
+static ALWAYS_INLINE int64_t call_at(task_time when, loop_fn *fn, void *arg,
+                                     const char *call)
 {
     struct callback *callback;
-    int64_t id = begin(fn, arg, &callback);
+    int64_t id = begin(fn, arg, &callback, call);
 
     if (id < 0)
         return id;
@@ -168,13 +170,18 @@ int64_t loop_call_at(task_time when, loop_fn *fn, void *arg)
     return id;
 }
 
+int64_t loop_call_at(task_time when, loop_fn *fn, void *arg)
+{
+    return call_at(when, fn, arg, __func__);
+}
+
 int64_t loop_call_later(task_time delay, loop_fn *fn, void *arg)
 {
     task_time when;
 
     if (__builtin_add_overflow(loop_time(), delay, &when))
         when = delay > 0 ? TASK_FOREVER : INT64_MIN;
-    return loop_call_at(when, fn, arg);
+    return call_at(when, fn, arg, __func__);
 }
 
 int loop_call_cancel(int64_t id)

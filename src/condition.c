@@ -21,19 +21,20 @@ static const struct wait_kind WAITING = {
 
 /* Why the caller cannot wait; 0 and the caller: it can. Whoever owns no lock is
  * told, and keeps a request that waits. */
-static int may_wait(const struct task_lock *lock, struct task **self)
+static ALWAYS_INLINE int may_wait(const struct task_lock *lock,
+                                  struct task **self, const char *call)
 {
     *self = scheduler_self();
     if (unlikely(!*self || lock->owner != *self))
-        return -EPERM;
-    return task_enter(self);
+        return misuse(call, -EPERM, "the caller does not own the lock");
+    return task_enter_in(self, call);
 }
 
 int task_condition_wait(struct task_condition *condition,
                         struct task_lock *lock)
 {
     struct task *self;
-    int status = may_wait(lock, &self);
+    int status = may_wait(lock, &self, __func__);
     int error;
 
     if (unlikely(status))
@@ -53,7 +54,8 @@ int task_condition_wait_for(struct task_condition *condition,
                             void *arg)
 {
     struct task *self;
-    int status = predicate ? may_wait(lock, &self) : -EINVAL;
+    int status = predicate ? may_wait(lock, &self, __func__)
+                           : MISUSE(-EINVAL, "the predicate is NULL");
 
     while (!status && !predicate(arg))
         status = task_condition_wait(condition, lock);
@@ -78,5 +80,7 @@ size_t task_condition_waiting(const struct task_condition *condition)
 
 int task_condition_destroy(struct task_condition *condition)
 {
-    return waiters_empty(&condition->waiters) ? 0 : -EBUSY;
+    return waiters_empty(&condition->waiters)
+               ? 0
+               : MISUSE(-EBUSY, "there are tasks that wait");
 }

@@ -54,7 +54,7 @@ size_t task_event_waiting(const struct task_event *event)
 int task_event_destroy(struct task_event *event)
 {
     if (!waiters_empty(&event->waiters))
-        return -EBUSY;
+        return MISUSE(-EBUSY, "there are tasks that wait");
     *event = (struct task_event){0};
     return 0;
 }

@@ -57,8 +57,8 @@ int task_add_done_callback(struct task *task, task_done_fn *fn, void *arg)
     if (!task)
         return -ENOMEM;
     if (!fn)
-        return -EINVAL;
-    if (loop_is_inherited(loop_of_task(task)))
+        return MISUSE(-EINVAL, "the function is NULL");
+    if (LOOP_REFUSES(loop_of_task(task)))
         return -EPERM;
     callback = pool_get(&loop_of_task(task)->record_pool);
     if (!callback)
@@ -89,7 +89,7 @@ int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
 
     if (!task)
         return 0;
-    if (loop_is_inherited(loop_of_task(task)))
+    if (LOOP_REFUSES(loop_of_task(task)))
         return -EPERM;
     for (struct list_node *node = task->watchers.first; node;) {
         struct watcher *watcher = container_of(node, struct watcher, node);
@@ -121,6 +121,9 @@ struct task *task_future_create_at(const char *file, int line)
 {
     struct loop *loop = loop_current();
 
+    if (!loop)
+        task__misuse("task_future_create", -EPERM,
+                     "no loop runs in this thread");
     return loop ? task__make_future(loop, file, line) : NULL;
 }
 
@@ -133,10 +136,12 @@ int task_future_complete(struct task *future, int status)
 {
     if (!future)
         return -ENOMEM;
-    if (!future->future || loop_is_inherited(loop_of_task(future)))
+    if (!future->future)
+        return MISUSE(-EPERM, "the task is no future");
+    if (LOOP_REFUSES(loop_of_task(future)))
         return -EPERM;
     if (future->done)
-        return -EALREADY;
+        return MISUSE(-EALREADY, "the future is done");
     task__end(future, status);
     return 0;
 }

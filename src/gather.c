@@ -79,12 +79,12 @@ int task_gather(struct task *const tasks[], size_t n, int statuses[])
     int error;
 
     if (!self)
-        return -EPERM;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
     several->ended = one_of_all_ended;
     several->waiter.task = self;
     error = task__several_begin(several, self, tasks, n, true);
     if (error)
-        return error;
+        return MISUSE(error, several_complaint(error));
     task__several_take_handles(several);
     for (size_t i = 0; i < n; i++)
         if (task_done(tasks[i]))
@@ -174,14 +174,14 @@ int task_race(struct task *const tasks[], size_t n, int *status)
     int error;
 
     if (!self)
-        return -EPERM;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
     if (!n)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "there are no tasks");
     several->ended = one_of_a_race_ended;
     several->waiter.task = self;
     error = task__several_begin(several, self, tasks, n, true);
     if (error)
-        return error;
+        return MISUSE(error, several_complaint(error));
     task__several_take_handles(several);
     race.winner = n;
     prepare(several, self, &RACING);

@@ -120,7 +120,7 @@ static bool take_early(struct task_group *group)
 
 void task_group_begin(struct task_group *group)
 {
-    bool began = scope_begin(&group->scope, TASK_FOREVER);
+    bool began = scope_begin(&group->scope, TASK_FOREVER, "task_group_begin");
     bool is_early = !group->scope.again && take_early(group);
 
     if (!group->scope.again)
@@ -153,14 +153,19 @@ static int may_create(const struct task_group *group, task_fn *fn)
 
 /* A child with a handle; NULL and the error. */
 static struct task *create(struct task_group *group, task_fn *fn, void *arg,
-                           const char *file, int line, int *error)
+                           const char *file, int line, int *error,
+                           const char *call)
 {
     struct loop *loop = loop_current();
     struct child *child;
 
     *error = may_create(group, fn);
-    if (*error)
+    if (*error) {
+        task__misuse(call, *error,
+                     fn ? "the group is not open in this thread"
+                        : "the function is NULL");
         return NULL;
+    }
     *error = -ENOMEM;
     child = pool_get(&loop->record_pool);
     if (!child)
@@ -183,14 +188,15 @@ struct task *task_group_create_at(struct task_group *group, task_fn *fn,
 {
     int error;
 
-    return create(group, fn, arg, file, line, &error);
+    return create(group, fn, arg, file, line, &error, "task_group_create");
 }
 
 int task_group_start_at(struct task_group *group, task_fn *fn, void *arg,
                         const char *file, int line)
 {
     int error;
-    struct task *task = create(group, fn, arg, file, line, &error);
+    struct task *task =
+        create(group, fn, arg, file, line, &error, "task_group_start");
 
     if (!task)
         return error;

@@ -82,7 +82,7 @@ int task_local_set(struct task_local *local, void *value)
     void *former;
 
     if (!self)
-        return -EPERM;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
     at = find(self, local);
     if (!*at)
         return value ? put(self, local, value) : 0;

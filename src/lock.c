@@ -57,7 +57,7 @@ int task_lock_acquire(struct task_lock *lock)
     if (likely(!lock->owner))
         return lock_take(lock, self);
     if (lock->owner == self)
-        return -EDEADLK;
+        return MISUSE(-EDEADLK, "the caller owns the lock");
     return waiters_park(&lock->waiters, self, &ACQUIRING);
 }
 
@@ -66,7 +66,7 @@ int task_lock_try_acquire(struct task_lock *lock)
     struct task *self = scheduler_self();
 
     if (unlikely(!self))
-        return -EPERM;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
     if (likely(!lock->owner))
         return lock_take(lock, self);
     return -EAGAIN;
@@ -77,7 +77,7 @@ int task_lock_release(struct task_lock *lock)
     struct task *self = scheduler_self();
 
     if (unlikely(!self || lock->owner != self))
-        return -EPERM;
+        return MISUSE(-EPERM, "the caller does not own the lock");
     lock_drop(lock);
     hand_over(lock);
     return 0;
@@ -120,7 +120,7 @@ size_t task_lock_waiting(const struct task_lock *lock)
 int task_lock_destroy(struct task_lock *lock)
 {
     if (lock->owner)
-        return -EBUSY;
+        return MISUSE(-EBUSY, "the lock is held");
     *lock = (struct task_lock){0};
     return 0;
 }

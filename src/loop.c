@@ -60,18 +60,15 @@ static struct poller *make_poller(struct loop *loop)
     return poller;
 }
 
-static bool debug_is_asked_for(void)
-{
-    const char *value = getenv("TASK_DEBUG");
-
-    return value && !strcmp(value, "1");
-}
-
 /* A wake from outside a run: whoever polls loop_fd must hear of it. */
 static void stir(struct scheduler *scheduler)
 {
     struct loop *loop = loop_of(scheduler);
 
+    if (loop_runs(loop) && !loop_is_inherited(loop)) {
+        task__report_foreign_wake(loop);
+        return;
+    }
     task__stats_publish(loop);
     if (loop->wants_alarm && !loop_is_inherited(loop))
         loop->poller->backend->alarm(loop->poller, 0);
@@ -93,7 +90,7 @@ static int init(struct loop *loop, const struct loop_options *options,
     loop->scheduler.ended = task__end;
     loop->scheduler.stirred = stir;
     task__steps_init(loop);
-    loop_set_debug(loop, options->debug || debug_is_asked_for());
+    loop_set_debug(loop, options->debug || task__debug_is_asked_for());
     loop->blocks.allocator = &loop->allocator;
     task__pool_init(&loop->task_pool, &loop->allocator, sizeof(struct task),
                     64);
@@ -119,6 +116,7 @@ static void destroy(struct loop *loop)
     if (loop->debug)
         task__marks_tell(loop);
     task__marks_destroy(loop);
+    task__misuses_destroy(loop);
     task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);
@@ -188,7 +186,7 @@ int loop_free(struct loop *loop)
         abandon(loop);
         return 0;
     }
-    status = task__loop_enter(loop);
+    status = task__loop_enter(loop, __func__);
     if (status)
         return status;
     task__servers_stop(loop);
@@ -224,9 +222,9 @@ int loop_run(task_fn *fn, void *arg)
     int status;
 
     if (!fn)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "the function is NULL");
     if (scheduler_current())
-        return -EBUSY;
+        return MISUSE(-EBUSY, "a loop runs in this thread");
     loop = loop_new(NULL);
     if (!loop)
         return -ENOMEM;
@@ -237,7 +235,7 @@ int loop_run(task_fn *fn, void *arg)
 
 void loop_set_debug(struct loop *loop, bool debug)
 {
-    if (!loop)
+    if (!loop || LOOP_REFUSES(loop))
         return;
     loop->debug = debug;
     task__steps_watch(loop);
@@ -245,7 +243,7 @@ void loop_set_debug(struct loop *loop, bool debug)
 
 void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg)
 {
-    if (!loop)
+    if (!loop || LOOP_REFUSES(loop))
         return;
     loop->options.on_error = fn;
     loop->options.on_error_arg = arg;

@@ -135,6 +135,8 @@ struct loop {
 
     /* Debug mode. */
     struct timed_step *step; /* that is under way, while steps are watched */
+    struct misuses *misuses; /* told of; NULL: none yet */
+    struct misuses *foreign; /* those from other threads */
     struct mark *marks;
     size_t n_marks;
     size_t marks_room;
@@ -155,6 +157,12 @@ static inline void loop_calls(struct loop *loop, uintptr_t function)
         loop->step->function = function;
 }
 
+/* Any thread may ask. */
+static inline bool loop_runs(const struct loop *loop)
+{
+    return __atomic_load_n(&loop->running, __ATOMIC_RELAXED);
+}
+
 static inline struct loop *loop_of_task(const struct task *task)
 {
     return loop_of(task->scheduler);
@@ -163,6 +171,12 @@ static inline struct loop *loop_of_task(const struct task *task)
 /* How often the process has been forked from its first ancestor that we know:
  * a loop that was made before the last time is the parent's. */
 extern unsigned task__loop_forks;
+
+/* debug.c: for a loop that is not this thread's current one. */
+COLD bool task__loop_refuses(struct loop *loop, const char *call);
+
+/* A call outside of any task with this one (or NULL): its error. */
+COLD void task__misplaced(struct task *task, const char *call);
 
 static inline bool loop_is_inherited(const struct loop *loop)
 {
@@ -174,6 +188,18 @@ static inline const void *this_thread(void)
 {
     return &task__scheduler_current;
 }
+
+/*
+ * Whether a call may change nothing of a loop's, which is told of: it was
+ * inherited over fork, or runs in another thread.
+ */
+static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
+{
+    return unlikely(&loop->scheduler != scheduler_current()) &&
+           task__loop_refuses(loop, call);
+}
+
+#define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
 
 /*
  * The error hook and a local's functions run on whatever stack calls for them,
@@ -205,7 +231,7 @@ static inline void aside_end(struct loop *loop, struct aside before)
 }
 
 /* run.c: make a loop this thread's current one, or say why not; and leave it. */
-int task__loop_enter(struct loop *loop);
+int task__loop_enter(struct loop *loop, const char *call);
 void task__loop_leave(struct loop *loop);
 
 /*
@@ -304,6 +330,7 @@ void task__servers_stop(struct loop *loop);
 void task__servers_destroy(struct loop *loop);
 
 /* report.c */
+void task__report_print(const struct loop_error *error); /* the default */
 void task__report(struct loop *loop, struct loop_error *error);
 void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
@@ -317,6 +344,11 @@ void task__report_deadlock(struct loop *loop);
  * is none, as far as there is room. */
 struct text;
 void task__dump_blocked(struct loop *loop, struct text *text);
+
+/* debug.c */
+bool task__debug_is_asked_for(void); /* in the environment */
+void task__misuses_destroy(struct loop *loop);
+void task__report_foreign_wake(struct loop *loop);
 
 /* debug.c: what only debug mode reports. What was not closed is told of by
  * whoever finds it at the end of the loop: `what` is "stream", say. */

@@ -66,14 +66,15 @@ static int run(struct task_once *once, task_fn *fn, void *arg)
 int task_once_run(struct task_once *once, task_fn *fn, void *arg)
 {
     struct task *self;
-    int status = fn ? task_enter(&self) : -EINVAL;
+    int status =
+        fn ? task_enter(&self) : MISUSE(-EINVAL, "the function is NULL");
 
     if (unlikely(status))
         return status;
     if (likely(once->done))
         return once->status;
     if (once->runner == self)
-        return -EDEADLK;
+        return MISUSE(-EDEADLK, "the caller runs the function");
     if (once->runner) {
         status = waiters_park(&once->waiters, self, &WAITING);
         if (status != YOUR_TURN)
@@ -96,7 +97,7 @@ size_t task_once_waiting(const struct task_once *once)
 int task_once_destroy(struct task_once *once)
 {
     if (once->runner)
-        return -EBUSY;
+        return MISUSE(-EBUSY, "a task runs the function");
     *once = (struct task_once){0};
     return 0;
 }

@@ -69,14 +69,15 @@ int task_queue_init_priority(struct task_queue *q, size_t item_size,
                              size_t maxsize,
                              int (*compare)(const void *, const void *))
 {
-    return compare ? init(q, item_size, maxsize, false, compare) : -EINVAL;
+    return compare ? init(q, item_size, maxsize, false, compare)
+                   : MISUSE(-EINVAL, "the comparison is NULL");
 }
 
 int task_queue_destroy(struct task_queue *q)
 {
     if (!waiters_empty(&q->getters) || !waiters_empty(&q->putters) ||
         !waiters_empty(&q->joiners))
-        return -EBUSY;
+        return MISUSE(-EBUSY, "there are tasks that wait");
 
     struct task_queue left = *q;
 
@@ -198,7 +199,7 @@ int task_queue_get(struct task_queue *q, void *item)
 int task_queue_task_done(struct task_queue *q)
 {
     if (!q->unfinished)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "called more often than items were put");
     if (!--q->unfinished)
         waiters_wake_all(&q->joiners, 0);
     return 0;

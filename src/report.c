@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void print(const struct loop_error *error)
+void task__report_print(const struct loop_error *error)
 {
     fprintf(stderr, "libtask: %s\n", error->message);
 }
@@ -28,7 +28,7 @@ void task__report(struct loop *loop, struct loop_error *error)
         error->line = (int)error->task->line;
     }
     if (!hook || loop->in_report) {
-        print(error);
+        task__report_print(error);
         return;
     }
     struct aside before = aside_begin(loop);

@@ -9,15 +9,25 @@
  * for so long. */
 #define PATIENCE (50 * TASK_MICROSECOND)
 
-int task__loop_enter(struct loop *loop)
+/* Why a loop cannot be run; 0: it can. */
+static int may_enter(struct loop *loop, const char *call)
 {
     if (!loop)
-        return -EINVAL;
-    if (loop_is_inherited(loop))
-        return -EPERM;
-    if (loop->running || scheduler_current())
-        return -EBUSY;
-    loop->running = true;
+        return misuse(call, -EINVAL, "the loop is NULL");
+    if (scheduler_current() && !loop_is_inherited(loop))
+        return misuse(call, -EBUSY, "a loop runs in this thread");
+    if (loop_refuses(loop, call))
+        return loop_is_inherited(loop) ? -EPERM : -EBUSY;
+    return 0;
+}
+
+int task__loop_enter(struct loop *loop, const char *call)
+{
+    int error = may_enter(loop, call);
+
+    if (error)
+        return error;
+    __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
     loop->scheduler.errno_location = &errno;
     task__scheduler_current = &loop->scheduler;
     task__context_note_modes();
@@ -70,7 +80,7 @@ static void set_alarm(struct loop *loop)
 
 void task__loop_leave(struct loop *loop)
 {
-    loop->running = false;
+    __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
     loop->stopping = false;
     if (loop_is_inherited(loop))
         return;
@@ -251,8 +261,8 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
     int status;
 
     if (!fn)
-        return -EINVAL;
-    status = task__loop_enter(loop);
+        return MISUSE(-EINVAL, "the function is NULL");
+    status = task__loop_enter(loop, __func__);
     if (status)
         return status;
 
@@ -271,7 +281,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
 
 int loop_run_forever(struct loop *loop)
 {
-    int status = task__loop_enter(loop);
+    int status = task__loop_enter(loop, __func__);
 
     if (status)
         return status;
@@ -282,7 +292,7 @@ int loop_run_forever(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
-    if (!loop || loop_is_inherited(loop))
+    if (!loop || LOOP_REFUSES(loop))
         return;
     loop->stopping = true;
     scheduler_hurry(&loop->scheduler);
@@ -296,7 +306,7 @@ static bool is_alive(const struct loop *loop)
 
 int loop_run_turn(struct loop *loop, task_time timeout)
 {
-    int status = task__loop_enter(loop);
+    int status = task__loop_enter(loop, __func__);
 
     if (status)
         return status;
@@ -324,8 +334,8 @@ int loop_fd(struct loop *loop)
     int fd;
 
     if (!loop)
-        return -EINVAL;
-    if (loop_is_inherited(loop))
+        return MISUSE(-EINVAL, "the loop is NULL");
+    if (LOOP_REFUSES(loop))
         return -EPERM;
     fd = loop->poller->backend->fd(loop->poller);
     if (fd >= 0 && !loop->wants_alarm) {
@@ -371,7 +381,7 @@ task_time loop_time(void)
 
 void loop_advance(struct loop *loop, task_time by)
 {
-    if (!loop || !loop->clock.is_virtual || loop_is_inherited(loop))
+    if (!loop || !loop->clock.is_virtual || LOOP_REFUSES(loop))
         return;
     loop->clock.now = clock_after(loop->clock.now, by);
     if (loop->clock.now == TASK_FOREVER)

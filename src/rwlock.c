@@ -98,44 +98,45 @@ static ALWAYS_INLINE bool may_enter(const struct task_rwlock *rwlock,
 }
 
 static ALWAYS_INLINE int acquire(struct task_rwlock *rwlock,
-                                 const struct wait_kind *kind)
+                                 const struct wait_kind *kind, const char *call)
 {
     struct task *self;
-    int error = task_enter(&self);
+    int error = task_enter_in(&self, call);
 
     if (unlikely(error))
         return error;
     if (likely(may_enter(rwlock, kind)))
         return let_in(rwlock, self, kind);
     if (rwlock->lock.owner == self)
-        return -EDEADLK;
+        return misuse(call, -EDEADLK, "the caller is the writer");
     return waiters_park(&rwlock->lock.waiters, self, kind);
 }
 
 static ALWAYS_INLINE int try_acquire(struct task_rwlock *rwlock,
-                                     const struct wait_kind *kind)
+                                     const struct wait_kind *kind,
+                                     const char *call)
 {
     struct task *self = scheduler_self();
 
     if (unlikely(!self))
-        return -EPERM;
+        return misuse(call, -EPERM, OUTSIDE_A_TASK);
     return may_enter(rwlock, kind) ? let_in(rwlock, self, kind) : -EAGAIN;
 }
 
 int task_rwlock_read_acquire(struct task_rwlock *rwlock)
 {
-    return acquire(rwlock, &READING);
+    return acquire(rwlock, &READING, __func__);
 }
 
 int task_rwlock_try_read_acquire(struct task_rwlock *rwlock)
 {
-    return try_acquire(rwlock, &READING);
+    return try_acquire(rwlock, &READING, __func__);
 }
 
 int task_rwlock_read_release(struct task_rwlock *rwlock)
 {
     if (unlikely(!scheduler_self() || !rwlock->readers))
-        return -EPERM;
+        return MISUSE(-EPERM, "there is no reader");
     rwlock->readers--;
     admit(&rwlock->lock);
     return 0;
@@ -143,12 +144,12 @@ int task_rwlock_read_release(struct task_rwlock *rwlock)
 
 int task_rwlock_write_acquire(struct task_rwlock *rwlock)
 {
-    return acquire(rwlock, &WRITING);
+    return acquire(rwlock, &WRITING, __func__);
 }
 
 int task_rwlock_try_write_acquire(struct task_rwlock *rwlock)
 {
-    return try_acquire(rwlock, &WRITING);
+    return try_acquire(rwlock, &WRITING, __func__);
 }
 
 int task_rwlock_write_release(struct task_rwlock *rwlock)
@@ -156,7 +157,7 @@ int task_rwlock_write_release(struct task_rwlock *rwlock)
     struct task *self = scheduler_self();
 
     if (unlikely(!self || rwlock->lock.owner != self))
-        return -EPERM;
+        return MISUSE(-EPERM, "the caller is not the writer");
     lock_drop(&rwlock->lock);
     admit(&rwlock->lock);
     return 0;
@@ -180,7 +181,7 @@ size_t task_rwlock_waiting(const struct task_rwlock *rwlock)
 int task_rwlock_destroy(struct task_rwlock *rwlock)
 {
     if (rwlock->lock.owner || rwlock->readers)
-        return -EBUSY;
+        return MISUSE(-EBUSY, "the lock is held");
     *rwlock = (struct task_rwlock){.readers = 0};
     return 0;
 }

@@ -31,6 +31,7 @@
 #include "clock.h"
 #include "context.h"
 #include "list.h"
+#include "misuse.h"
 #include "stack.h"
 #include "timer.h"
 
@@ -316,12 +317,15 @@ static inline void task_take_requests(struct task *task)
  *
  * Returns 0 and the current task; -ECANCELED; or -EPERM outside a task.
  */
-static ALWAYS_INLINE int task_enter(struct task **self)
+#define task_enter(self) task_enter_in(self, __func__)
+
+/* In a function that is not public itself: `call` is the public one. */
+static ALWAYS_INLINE int task_enter_in(struct task **self, const char *call)
 {
     struct task *task = scheduler_self();
 
     if (unlikely(!task))
-        return -EPERM;
+        return misuse(call, -EPERM, OUTSIDE_A_TASK);
     *self = task;
     if (unlikely(task->undelivered)) {
         task_take_requests(task);

@@ -15,9 +15,11 @@ bool task__scope_is_among(const struct task *self,
     return open;
 }
 
-bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self)
+bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self,
+                               const char *call)
 {
     if (self) {
+        task__misuse(call, -EALREADY, "the scope is open");
         scope->again++;
         return false;
     }
@@ -25,7 +27,7 @@ bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self)
     scope->deadline = TASK_FOREVER;
     scope->again = 0;
     scope->asks = false;
-    scope->error = -EPERM;
+    scope->error = misuse(call, -EPERM, OUTSIDE_A_TASK);
     scope->state = SCOPE_REFUSED;
     return false;
 }

@@ -17,7 +17,8 @@ enum { SCOPE_OPEN = 0x5c, SCOPE_ENDED, SCOPE_REFUSED };
 bool task__scope_is_among(const struct task *self,
                           const struct task_scope *scope);
 
-bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self);
+bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self,
+                               const char *call);
 int task__scope_check_failed(struct task_scope *scope, struct task *self);
 void task__scope_take_back(struct task_scope *scope);
 
@@ -29,12 +30,12 @@ static inline bool scope_is_open(const struct task_scope *scope)
 /* Open a scope of the current task's. False: it is not open, or not anew; its
  * end will tell why. */
 static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
-                                      task_time deadline)
+                                      task_time deadline, const char *call)
 {
     struct task *self = scheduler_self();
 
     if (unlikely(!self || (self->scope && task__scope_is_among(self, scope))))
-        return task__scope_begin_wrongly(scope, self);
+        return task__scope_begin_wrongly(scope, self, call);
     scope->task = self;
     scope->deadline = deadline;
     scope->again = 0;

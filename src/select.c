@@ -130,17 +130,20 @@ static void task_ended(struct watcher *watcher, struct task *task)
         task__wake(&choice->waiter.waiter, 0);
 }
 
-/* Why a case can be none; else 0. */
-static int check(const struct task *self, const struct task_select_case *one)
+static const char ITSELF[] = "a task is the caller";
+
+/* Why a case can be none; else NULL. */
+static const char *check(const struct task *self,
+                         const struct task_select_case *one)
 {
     if ((unsigned)one->kind - TASK_SELECT_KIND_GET >
         TASK_SELECT_KIND_TASK - TASK_SELECT_KIND_GET)
-        return -EINVAL;
+        return "a case is of no kind";
     if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
-        return 0;
+        return NULL;
     if (one->task->scheduler != self->scheduler)
-        return -EINVAL;
-    return one->task == self ? -EDEADLK : 0;
+        return "a task is another loop's";
+    return one->task == self ? ITSELF : NULL;
 }
 
 /* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. */
@@ -260,17 +263,18 @@ static int wait(struct task_select_case cases[], size_t n, struct task *self,
 
 int task_select(struct task_select_case cases[], size_t n, task_time timeout)
 {
+    const char *why = NULL;
     struct task *self;
     int result = task_enter(&self);
 
     if (result)
         return result;
     if (!n)
-        return -EINVAL;
-    for (size_t i = 0; i < n && !result; i++)
-        result = check(self, &cases[i]);
-    if (result)
-        return result;
+        return MISUSE(-EINVAL, "there are no cases");
+    for (size_t i = 0; i < n && !why; i++)
+        why = check(self, &cases[i]);
+    if (why)
+        return MISUSE(why == ITSELF ? -EDEADLK : -EINVAL, why);
     result = fire_first(cases, n);
     if (result != -EAGAIN)
         return result;

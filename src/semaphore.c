@@ -21,22 +21,23 @@ static const struct wait_kind ACQUIRING = {
     .describe = describe,
 };
 
-static int init(struct task_semaphore *semaphore, int value, int below)
+static ALWAYS_INLINE int init(struct task_semaphore *semaphore, int value,
+                              int below, const char *call)
 {
     if (value < 0)
-        return -EINVAL;
+        return misuse(call, -EINVAL, "the value is negative");
     *semaphore = (struct task_semaphore){.value = value, .below = below};
     return 0;
 }
 
 int task_semaphore_init(struct task_semaphore *semaphore, int value)
 {
-    return init(semaphore, value, 0);
+    return init(semaphore, value, 0, __func__);
 }
 
 int task_semaphore_init_bounded(struct task_semaphore *semaphore, int value)
 {
-    return init(semaphore, value, value < 0 ? 0 : INT_MAX - value);
+    return init(semaphore, value, value < 0 ? 0 : INT_MAX - value, __func__);
 }
 
 static ALWAYS_INLINE int take(struct task_semaphore *semaphore)
@@ -88,7 +89,7 @@ size_t task_semaphore_waiting(const struct task_semaphore *semaphore)
 int task_semaphore_destroy(struct task_semaphore *semaphore)
 {
     if (!waiters_empty(&semaphore->waiters))
-        return -EBUSY;
+        return MISUSE(-EBUSY, "there are tasks that wait");
     *semaphore = (struct task_semaphore){0};
     return 0;
 }

@@ -58,6 +58,13 @@ static inline struct several *several_of(const struct waiter *waiter)
     return container_of(waiter, struct several, waiter);
 }
 
+/* Why it did not begin. */
+static inline const char *several_complaint(int error)
+{
+    return error == -EDEADLK ? "a task is the caller, or waits for it"
+                             : "a task is another loop's";
+}
+
 static inline int status_of(const struct task *task)
 {
     return task ? task->status : -ENOMEM;

@@ -76,8 +76,10 @@ static bool name_copy(struct task *task, const char *name)
 
     if (!copy)
         return false;
-    memory_free(&loop->allocator, task->name);
-    task->name = copy;
+    char *former = task->name;
+
+    task->name = copy; /* first: a signal handler may look at it */
+    memory_free(&loop->allocator, former);
     return true;
 }
 
@@ -231,8 +233,12 @@ struct task *task_create_at(task_fn *fn, void *arg,
     struct loop *loop = loop_current();
     struct task *task;
 
-    if (unlikely(!loop || !fn))
+    if (unlikely(!loop || !fn)) {
+        task__misuse("task_create", loop ? -EINVAL : -EPERM,
+                     loop ? "the function is NULL"
+                          : "no loop runs in this thread");
         return NULL;
+    }
     if (unlikely(options))
         return create_with(loop, fn, arg, options, file, line);
     task = create(loop, &loop->stacks, fn, arg, file, line);
@@ -262,7 +268,12 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
 {
     struct task *task;
 
-    if (!loop || !fn || loop_is_inherited(loop))
+    if (!loop || !fn) {
+        task__misuse("loop_create_task", -EINVAL,
+                     loop ? "the function is NULL" : "the loop is NULL");
+        return NULL;
+    }
+    if (loop_refuses(loop, "loop_create_task"))
         return NULL;
     task = create(loop, &loop->stacks, fn, arg, file, line);
     if (task)
@@ -277,13 +288,13 @@ struct task *(loop_create_task)(struct loop *loop, task_fn *fn, void *arg)
 
 void task_detach(struct task *task)
 {
-    if (task && task_has_handle(task) && !loop_is_inherited(loop_of_task(task)))
+    if (task && task_has_handle(task) && !LOOP_REFUSES(loop_of_task(task)))
         drop(task, TASK_HANDLE);
 }
 
 struct task *task_retain(struct task *task)
 {
-    if (task)
+    if (task && !LOOP_REFUSES(loop_of_task(task)))
         task->references += TASK_HANDLE;
     return task;
 }
@@ -311,8 +322,7 @@ bool task_cancelled(const struct task *task)
 
 bool task_cancel(struct task *task)
 {
-    return task && !loop_is_inherited(loop_of_task(task)) &&
-           task__request(task);
+    return task && !LOOP_REFUSES(loop_of_task(task)) && task__request(task);
 }
 
 unsigned task_cancelling(const struct task *task)
@@ -322,7 +332,7 @@ unsigned task_cancelling(const struct task *task)
 
 unsigned task_uncancel(struct task *task)
 {
-    if (!task || !task->cancelling)
+    if (!task || !task->cancelling || LOOP_REFUSES(loop_of_task(task)))
         return 0;
     if (!--task->cancelling && !task->done)
         task->undelivered = 0;
@@ -354,7 +364,7 @@ const char *task_name(const struct task *task)
 
 void task_set_name(struct task *task, const char *name)
 {
-    if (!task || loop_is_inherited(loop_of_task(task)))
+    if (!task || LOOP_REFUSES(loop_of_task(task)))
         return;
     if (name) {
         name_copy(task, name);

@@ -17,7 +17,7 @@ static void expire(struct timer *timer)
 static ALWAYS_INLINE void begin(struct task_timeout *timeout,
                                 struct scheduler *scheduler, task_time when)
 {
-    bool began = scope_begin(&timeout->scope, when);
+    bool began = scope_begin(&timeout->scope, when, "task_timeout_begin");
 
     if (!timeout->scope.again)
         timeout->is_expired = false;
@@ -68,7 +68,7 @@ int task_timeout_reschedule(struct task_timeout *timeout, task_time when)
 
     if (!scheduler || !scope_is_open(&timeout->scope) ||
         timeout->scope.task->scheduler != scheduler || timeout->is_expired)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "the time-out is not open, or is over");
     task__timer_cancel(scheduler->timers, timer);
     timeout->scope.deadline = when;
     if (when != TASK_FOREVER)

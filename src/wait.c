@@ -73,12 +73,12 @@ int task_wait(struct task *const tasks[], size_t n, enum task_until until,
     if (status)
         return status;
     if (!n || (unsigned)until > TASK_FIRST_FAILED)
-        return -EINVAL;
+        return MISUSE(-EINVAL, n ? "it is to end when?" : "there are no tasks");
     waiting.several.ended = one_ended;
     waiting.several.waiter.task = self;
     status = task__several_begin(&waiting.several, self, tasks, n, false);
     if (status)
-        return status;
+        return MISUSE(status, several_complaint(status));
     if (timeout > 0 && !is_over(&waiting, tasks, n))
         status = park(&waiting, self, timeout);
     if (status != -ECANCELED)

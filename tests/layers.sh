@@ -8,7 +8,7 @@
 
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
-list heap say
+list heap say misuse
 memory symbols
 clock stack context timer store
 scheduler.h

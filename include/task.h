@@ -75,11 +75,13 @@
 #include <task/local.h>
 #include <task/loop.h>
 #include <task/net.h>
+#include <task/process.h>
 #include <task/queue.h>
 #include <task/scope.h>
 #include <task/select.h>
 #include <task/several.h>
 #include <task/server.h>
+#include <task/signal.h>
 #include <task/stream.h>
 #include <task/sync.h>
 #include <task/thread.h>

@@ -59,6 +59,7 @@
 #define VALGRIND_DISABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address))
+#define RUNNING_ON_VALGRIND 0
 #endif
 
 /* A counter of the processor's that runs evenly, where it has a cheap one. */

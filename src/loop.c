@@ -112,6 +112,7 @@ static void destroy(struct loop *loop)
     task__overflow_destroy(loop);
     task__free_all(loop);
     task__servers_destroy(loop);
+    task__processes_destroy(loop);
     task__streams_destroy(loop);
     if (loop->debug)
         task__marks_tell(loop);
@@ -171,6 +172,7 @@ static void abandon(struct loop *loop)
 {
     task__overflow_forget(loop);
     task__trace_destroy(loop);
+    task__processes_abandon(loop);
     loop->poller->backend->destroy(loop->poller);
     if (loop->inbox)
         task__inbox_abandon(loop->inbox);

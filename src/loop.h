@@ -77,8 +77,9 @@ struct loop {
     struct stacks stacks;
     struct stack_size *other_stacks;
 
-    struct list streams;  /* that are open */
-    void *stream_buffers; /* spare ones, in a row */
+    struct list streams;   /* that are open */
+    struct list processes; /* that run, or whose handles are there */
+    void *stream_buffers;  /* spare ones, in a row */
     unsigned n_stream_buffers;
 
     struct list servers; /* not freed */
@@ -315,6 +316,10 @@ void task__forget_callbacks(struct task *task);
 
 /* stream.c: close and free what is left open. */
 void task__streams_destroy(struct loop *loop);
+
+/* process.c */
+void task__processes_destroy(struct loop *loop);
+void task__processes_abandon(struct loop *loop);
 
 /* callback.c */
 void task__callbacks_destroy(struct loop *loop);

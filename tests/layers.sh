@@ -15,7 +15,7 @@ scheduler.h
 switch
 scheduler.c
 descriptor waiters cycles nowait wakeup debugger.h text record json
-endpoint chrome
+endpoint chrome launch child
 poller
 inbox
 loop.h
@@ -28,6 +28,7 @@ fd file
 reader io socket address resolve
 stream unix connect
 open server
+process
 '
 
 cd "$root/src"

@@ -26,7 +26,6 @@
 #define TASK_PROCESS_H
 
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <task/base.h>
 
 TASK_BEGIN_DECLS
@@ -220,7 +219,7 @@ TASK_SUSPENDS int task_process_communicate(struct task_process *process,
  * Suspends until then. A cancel ends the waiting only.
  *
  * @return the status as of waitpid(), for WIFEXITED(), WEXITSTATUS(),
- *         WIFSIGNALED() and WTERMSIG(); or
+ *         WIFSIGNALED() and WTERMSIG() of <sys/wait.h>; or
  *         -ECHILD     it has ended, and its status was taken elsewhere, or
  *                     SIGCHLD is ignored,
  *         -EBADF      the handle was freed meanwhile, or the descriptor of the

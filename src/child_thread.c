@@ -1,0 +1,111 @@
+/*
+ * A child by a thread that waits for its end, without taking its status, and
+ * writes to a pipe then.
+ */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct watch {
+    pthread_t thread;
+    pid_t pid;
+    int writer;
+};
+
+/* A child whose status was taken by another has ended as well: -1, ECHILD. */
+static void *watch(void *arg)
+{
+    struct watch *self = arg;
+    siginfo_t info;
+
+    while (waitid(P_PID, (id_t)self->pid, &info, WEXITED | WNOWAIT) < 0 &&
+           errno == EINTR)
+        continue;
+    while (write(self->writer, "", 1) < 0 && errno == EINTR)
+        continue;
+    return NULL;
+}
+
+static int start_thread(struct watch *self)
+{
+    sigset_t all;
+    sigset_t former;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    error = pthread_create(&self->thread, NULL, watch, self);
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    return -error;
+}
+
+static int open_watch(struct child *child)
+{
+    struct watch *self = malloc(sizeof *self);
+    int ends[2] = {-1, -1};
+    int error = self ? 0 : -ENOMEM;
+
+    if (!error && pipe2(ends, O_CLOEXEC))
+        error = -errno;
+    if (!error) {
+        *self = (struct watch){.pid = child->pid, .writer = ends[1]};
+        error = start_thread(self);
+    }
+    if (error) {
+        for (int i = 0; i < 2; i++)
+            if (ends[i] >= 0)
+                close(ends[i]);
+        free(self);
+        return error;
+    }
+    child->fd = ends[0];
+    child->at = self;
+    return 0;
+}
+
+static void close_watch(struct child *child)
+{
+    pthread_join(child->at->thread, NULL);
+    close(child->at->writer);
+    if (child->fd >= 0)
+        close(child->fd);
+    free(child->at);
+}
+
+static void abandon(const struct child *child)
+{
+    close(child->at->writer);
+    if (child->fd >= 0)
+        close(child->fd);
+}
+
+static int take(const struct child *child, bool wait, int *status)
+{
+    pid_t pid;
+
+    do
+        pid = waitpid(child->pid, status, wait ? 0 : WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid < 0)
+        return -errno;
+    return pid ? 0 : -EAGAIN;
+}
+
+static int send_signal(const struct child *child, int signo)
+{
+    return kill(child->pid, signo) ? -errno : 0;
+}
+
+const struct child_kind task__child_thread = {
+    .open = open_watch,
+    .close = close_watch,
+    .abandon = abandon,
+    .take = take,
+    .send = send_signal,
+};

@@ -1,0 +1,153 @@
+/*
+ * Talking with a child until it has said all: one task a pipe.
+ */
+#include "process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Room for so much is made before each read. */
+enum { READ_SIZE = 4096 };
+
+void task_buffer_free(struct task_buffer *buffer)
+{
+    if (!buffer)
+        return;
+    free(buffer->data);
+    *buffer = (struct task_buffer){NULL, 0, 0};
+}
+
+/* Room for READ_SIZE bytes and a 0. */
+static bool make_room(struct task_buffer *buffer)
+{
+    size_t capacity = 2 * buffer->capacity + READ_SIZE;
+    char *data;
+
+    if (buffer->data && buffer->capacity - buffer->size >= READ_SIZE)
+        return true;
+    data = realloc(buffer->data, capacity + 1);
+    if (!data)
+        return false;
+    buffer->data = data;
+    buffer->capacity = capacity;
+    data[buffer->size] = '\0';
+    return true;
+}
+
+/* A part of the conversation: a pipe, and what goes through it. The stream may
+ * be gone whenever another task has run. */
+struct part {
+    struct task_process *process;
+    int number;
+    const void *input;
+    size_t n;
+    struct task_buffer *buffer;
+    struct task_buffer dropped; /* what nobody wants */
+};
+
+static struct task_stream *stream_of(const struct part *part)
+{
+    return task__process_stream(part->process, part->number);
+}
+
+/* How many bytes; 0: the end. */
+static ssize_t read_some(struct part *part, struct task_buffer *buffer)
+{
+    struct task_stream *s = stream_of(part);
+    ssize_t n;
+
+    if (!s)
+        return -EBADF;
+    if (!make_room(buffer))
+        return -ENOMEM;
+    n = task_stream_read(s, buffer->data + buffer->size,
+                         buffer->capacity - buffer->size);
+    if (n > 0) {
+        buffer->size += (size_t)n;
+        buffer->data[buffer->size] = '\0';
+    }
+    return n;
+}
+
+/* Read to the end. */
+static int hear(void *arg)
+{
+    struct part *part = arg;
+    ssize_t n;
+
+    do {
+        part->dropped.size = 0;
+        n = read_some(part, part->buffer ? part->buffer : &part->dropped);
+    } while (n > 0);
+    task_buffer_free(&part->dropped);
+    return (int)n;
+}
+
+/* A child that does not want to know is no error. */
+static int feed(void *arg)
+{
+    struct part *part = arg;
+    struct task_stream *s = stream_of(part);
+    int error = s ? task_stream_write(s, part->input, part->n) : -EBADF;
+
+    if (!error && (s = stream_of(part)))
+        error = task_stream_flush(s);
+    if ((s = stream_of(part)))
+        task_stream_write_eof(s);
+    return error == -EPIPE || error == -ECONNRESET ? 0 : error;
+}
+
+/* The caller hears the one, and a child of the group the other. */
+static int talk(struct task_group *group, struct part parts[3])
+{
+    bool has_out = stream_of(&parts[1]);
+    bool has_err = stream_of(&parts[2]);
+    int error = 0;
+
+    if (parts[0].n)
+        error = (task_group_start)(group, feed, &parts[0]);
+    else if (stream_of(&parts[0]))
+        task_stream_write_eof(stream_of(&parts[0]));
+    if (!error && has_out && has_err)
+        error = (task_group_start)(group, hear, &parts[2]);
+    if (!error && (has_out || has_err))
+        error = hear(has_out ? &parts[1] : &parts[2]);
+    return error;
+}
+
+static int communicate(struct task_process *process, const void *input,
+                       size_t n, struct task_buffer *out,
+                       struct task_buffer *err)
+{
+    struct part parts[] = {
+        {process, 0, .input = input, .n = n},
+        {process, 1, .buffer = out},
+        {process, 2, .buffer = err},
+    };
+    struct task_group group = {0};
+
+    if (n && !stream_of(&parts[0]))
+        return -EINVAL;
+    task_group_begin(&group);
+    return task_group_end(&group, talk(&group, parts));
+}
+
+int task_process_communicate(struct task_process *process, const void *input,
+                             size_t n, struct task_buffer *out,
+                             struct task_buffer *err)
+{
+    struct task *self;
+    int error = task_enter(&self);
+
+    if (error)
+        return error;
+    if (!process || process->loop != loop_of_task(self) || (n && !input))
+        return -EINVAL;
+    if (process->communicates)
+        return -EBUSY;
+    process->communicates = true;
+    error = communicate(process, input, n, out, err);
+    process->communicates = false;
+    task__process_release(process);
+    return error;
+}

@@ -1,12 +1,30 @@
 /*
  * Reading and writing files.
+ *
+ * A first attempt takes what the page cache has. If that is a part, a second one
+ * tells whether the file ends there (0), or a worker has to go on.
  */
 #include "file.h"
 
-#include <errno.h>
+#include "nowait.h"
+#include "worker.h"
 
-static NEVER_INLINE ssize_t read_now(int fd, const struct iovec parts[], int n,
-                                     off_t offset)
+#include <errno.h>
+#include <string.h>
+
+/* What readv takes at once, and what is kept of it for the second attempt. */
+enum { PARTS = 64 };
+
+struct job {
+    ssize_t (*move)(int fd, const struct iovec parts[], int n, off_t offset);
+    int fd;
+    const struct iovec *parts;
+    int n;
+    off_t offset;
+    ssize_t result;
+};
+
+static ssize_t read_now(int fd, const struct iovec parts[], int n, off_t offset)
 {
     ssize_t result =
         offset < 0 ? readv(fd, parts, n) : preadv(fd, parts, n, offset);
@@ -14,8 +32,8 @@ static NEVER_INLINE ssize_t read_now(int fd, const struct iovec parts[], int n,
     return result < 0 ? -errno : result;
 }
 
-static NEVER_INLINE ssize_t write_now(int fd, const struct iovec parts[], int n,
-                                      off_t offset)
+static ssize_t write_now(int fd, const struct iovec parts[], int n,
+                         off_t offset)
 {
     ssize_t result =
         offset < 0 ? writev(fd, parts, n) : pwritev(fd, parts, n, offset);
@@ -23,16 +41,94 @@ static NEVER_INLINE ssize_t write_now(int fd, const struct iovec parts[], int n,
     return result < 0 ? -errno : result;
 }
 
+static int work(void *arg)
+{
+    struct job *job = arg;
+
+    do {
+        job->result = job->move(job->fd, job->parts, job->n, job->offset);
+    } while (job->result == -EINTR);
+    return 0;
+}
+
+/* By a worker. */
+static ssize_t delegate(struct job *job)
+{
+    int status = task__worker_run(LANE_FILES, work, job);
+
+    return status ? status : job->result;
+}
+
+static size_t size_of(const struct iovec parts[], int n)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < n; i++)
+        size += parts[i].iov_len;
+    return size;
+}
+
+/* What is left of the parts after so many bytes; how many parts. */
+static int rest_of(const struct iovec parts[], int n, size_t moved,
+                   struct iovec rest[PARTS])
+{
+    int i = 0;
+
+    while (i < n && moved >= parts[i].iov_len)
+        moved -= parts[i++].iov_len;
+    n = n - i < PARTS ? n - i : PARTS;
+    memcpy(rest, parts + i, (size_t)n * sizeof *rest);
+    if (n) {
+        rest->iov_base = (char *)rest->iov_base + moved;
+        rest->iov_len -= moved;
+    }
+    return n;
+}
+
+/* Go on after a part; an error or a request comes with the next call. */
+static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
+                         ssize_t (*attempt)(int fd, const struct iovec parts[],
+                                            int n, off_t offset))
+{
+    struct iovec rest[PARTS];
+    ssize_t more;
+
+    job->n = rest_of(job->parts, job->n, (size_t)moved, rest);
+    job->parts = rest;
+    job->offset += job->offset < 0 ? 0 : moved;
+    more = attempt(job->fd, rest, job->n, job->offset);
+    if (more == -EAGAIN && !self->undelivered)
+        more = delegate(job);
+    if (more == -ECANCELED)
+        task_keep_request(self);
+    return more > 0 ? moved + more : moved;
+}
+
+static ssize_t move(struct task *self, struct job *job,
+                    ssize_t (*attempt)(int fd, const struct iovec parts[],
+                                       int n, off_t offset))
+{
+    ssize_t moved = attempt(job->fd, job->parts, job->n, job->offset);
+
+    if (moved == -EAGAIN || moved == -EINTR)
+        return delegate(job);
+    if (moved <= 0 || (size_t)moved == size_of(job->parts, job->n))
+        return moved;
+    return move_rest(self, job, moved, attempt);
+}
+
 ssize_t task__file_readv(struct task *self, int fd, const struct iovec parts[],
                          int n, off_t offset)
 {
-    (void)self;
-    return read_now(fd, parts, n, offset);
+    struct job job = {read_now, fd, parts, n, offset, 0};
+
+    return move(self, &job, task__nowait_preadv);
 }
 
 ssize_t task__file_writev(struct task *self, int fd, const struct iovec parts[],
                           int n, off_t offset)
 {
-    (void)self;
-    return write_now(fd, parts, n, offset);
+    struct job job = {write_now, fd, parts, n, offset, 0};
+
+    return move(self, &job, task__nowait_pwritev);
 }

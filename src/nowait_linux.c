@@ -45,3 +45,23 @@ ssize_t task__nowait_writev(int fd, const struct iovec parts[], int n)
         result = task__nowait_quietly(fd, parts, n, write_nowait);
     return is_unknown(result) ? task__nowait_ask_writev(fd, parts, n) : result;
 }
+
+ssize_t task__nowait_preadv(int fd, const struct iovec parts[], int n,
+                            off_t offset)
+{
+    ssize_t result = preadv2(fd, parts, n, offset, RWF_NOWAIT);
+
+    if (result < 0)
+        result = -errno;
+    return is_unknown(result) ? -EAGAIN : result;
+}
+
+ssize_t task__nowait_pwritev(int fd, const struct iovec parts[], int n,
+                             off_t offset)
+{
+    ssize_t result = pwritev2(fd, parts, n, offset, RWF_NOWAIT);
+
+    if (result < 0)
+        result = -errno;
+    return is_unknown(result) ? -EAGAIN : result;
+}

@@ -25,7 +25,7 @@ scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once select
 fd file
-reader io socket address resolve
+reader io socket address resolve sendfile
 stream unix connect
 open server
 process

@@ -181,6 +181,26 @@ TASK_SUSPENDS ssize_t task_pread(int fd, void *buf, size_t n, off_t offset);
 TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
                                   off_t offset);
 
+/**
+ * Send a part of a file, without a copy where the system can do that.
+ *
+ * @param out     a socket or a pipe; whatever task_write() takes
+ * @param in      a file that can be sought in; its own place is not touched
+ * @param offset  in: where the part begins; out: where it ended
+ * @param n       its length; 0: nothing happens
+ *
+ * Suspends until something can be sent, and while a worker thread brings into
+ * memory what is not there. A cancel ends it; then nothing was sent.
+ *
+ * @return how many bytes were sent, which may be less than @p n; 0 at the end of
+ *         the file; or as task_write(), and
+ *         -EINVAL  @p offset is NULL or negative,
+ *         -ESPIPE  @p in cannot be sought in.
+ *
+ * Source: sendfile(2); asyncio's loop.sendfile
+ */
+TASK_SUSPENDS ssize_t task_sendfile(int out, int in, off_t *offset, size_t n);
+
 /* Messages. */
 
 /**

@@ -1,23 +1,11 @@
 #include "leaks.h"
 
-#include <dirent.h>
+#include "descriptors.h"
+
 #include <errno.h>
 #include <sys/wait.h>
 
 static size_t before;
-
-size_t descriptors_open(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    size_t n = 0;
-
-    if (!directory)
-        return 0;
-    while (readdir(directory))
-        n++;
-    closedir(directory);
-    return n;
-}
 
 bool has_children(void)
 {

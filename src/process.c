@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct wait_kind WAITING = {.verb = "waiting for a process"};
@@ -186,7 +185,7 @@ int task_process_wait(struct task_process *process)
     if (error)
         return error;
     if (!process || process->loop != loop_of_task(self))
-        return -EINVAL;
+        return MISUSE(-EINVAL, NOT_THIS_LOOPS);
     if (process->has_ended)
         return process->status;
     if (process->child.fd < 0)
@@ -202,8 +201,9 @@ int task_process_send_signal(struct task_process *process, int signo)
     int result;
 
     if (!process || signo < 0 || signo >= NSIG)
-        return -EINVAL;
-    if (loop_is_inherited(process->loop))
+        return MISUSE(-EINVAL, process ? "there is no such signal"
+                                       : "the process is NULL");
+    if (LOOP_REFUSES(process->loop))
         return -EPERM;
     result = look(process) ? -ESRCH
                            : process->child.kind->send(&process->child, signo);
@@ -270,19 +270,9 @@ void task_process_free(struct task_process *process)
 {
     int saved_errno = errno;
 
-    if (process && !loop_is_inherited(process->loop))
+    if (process && !LOOP_REFUSES(process->loop))
         free_process(process);
     errno = saved_errno;
-}
-
-static void report_left(struct task_process *process)
-{
-    char message[100];
-    struct loop_error error = {.kind = LOOP_ERROR_LEAK, .message = message};
-
-    snprintf(message, sizeof message, "process %ld was not freed",
-             (long)process->child.pid);
-    task__report(process->loop, &error);
 }
 
 /* All are killed before any is waited for. */
@@ -299,8 +289,7 @@ void task__processes_destroy(struct loop *loop)
             task__process_release(process);
             continue;
         }
-        if (loop->debug)
-            report_left(process);
+        task__report_leak(loop, "a process", NULL, 0);
         free_process(process);
     }
     while ((node = loop->processes.first))

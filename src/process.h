@@ -12,6 +12,7 @@
 
 #include "child.h"
 #include "fd.h"
+#include "misuse.h"
 #include "stream.h"
 
 #include <task/process.h>
@@ -28,6 +29,8 @@ struct task_process {
     bool communicates; /* a task is at it */
     struct stream_owner streams[3];
 };
+
+#define NOT_THIS_LOOPS "the process is NULL, or of another loop"
 
 /* A handle of no child yet. NULL: out of memory. */
 struct task_process *task__process_new(struct loop *loop);

@@ -126,8 +126,6 @@ static int communicate(struct task_process *process, const void *input,
     };
     struct task_group group = {0};
 
-    if (n && !stream_of(&parts[0]))
-        return -EINVAL;
     task_group_begin(&group);
     return task_group_end(&group, talk(&group, parts));
 }
@@ -141,10 +139,12 @@ int task_process_communicate(struct task_process *process, const void *input,
 
     if (error)
         return error;
-    if (!process || process->loop != loop_of_task(self) || (n && !input))
-        return -EINVAL;
+    if (!process || process->loop != loop_of_task(self))
+        return MISUSE(-EINVAL, NOT_THIS_LOOPS);
+    if (n && !(input && task__process_stream(process, 0)))
+        return MISUSE(-EINVAL, "there is no input, or no pipe for it");
     if (process->communicates)
-        return -EBUSY;
+        return MISUSE(-EBUSY, "another call is under way");
     process->communicates = true;
     error = communicate(process, input, n, out, err);
     process->communicates = false;

@@ -176,8 +176,10 @@ static int start_process(struct loop *loop, struct task_process **process,
     return error;
 }
 
-int task_process_exec(struct task_process **process, const char *const argv[],
-                      const struct task_process_options *options)
+/* The body of the public functions; errno is kept. */
+static int begin(const char *call, struct task_process **process,
+                 const char *const argv[],
+                 const struct task_process_options *options)
 {
     static const struct task_process_options defaults = {0};
     struct loop *loop = loop_current();
@@ -185,12 +187,22 @@ int task_process_exec(struct task_process **process, const char *const argv[],
     int error;
 
     if (!loop)
-        return -EPERM;
-    if (!process || !argv || !argv[0])
-        return -EINVAL;
+        return misuse(call, -EPERM, "no loop runs in this thread");
+    if (!process)
+        return misuse(call, -EINVAL, "there is no place for the process");
     error = start_process(loop, process, argv, options ? options : &defaults);
+    if (error == -EINVAL)
+        misuse(call, error, "an option is none");
     errno = saved_errno;
     return error;
+}
+
+int task_process_exec(struct task_process **process, const char *const argv[],
+                      const struct task_process_options *options)
+{
+    if (!argv || !argv[0])
+        return MISUSE(-EINVAL, "there is no program");
+    return begin(__func__, process, argv, options);
 }
 
 int task_process_shell(struct task_process **process, const char *command,
@@ -198,5 +210,7 @@ int task_process_shell(struct task_process **process, const char *command,
 {
     const char *const argv[] = {"/bin/sh", "-c", command, NULL};
 
-    return command ? task_process_exec(process, argv, options) : -EINVAL;
+    if (!command)
+        return MISUSE(-EINVAL, "the command is NULL");
+    return begin(__func__, process, argv, options);
 }

@@ -5,6 +5,7 @@
 #include "bodies.h"
 #include "cancel_points.h"
 #include "child.h"
+#include "descriptors.h"
 #include "launch.h"
 #include "leaks.h"
 #include "process.h"

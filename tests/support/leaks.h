@@ -8,7 +8,6 @@
 #include "record.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* Whether there is any child, alive or not. */
 bool has_children(void);

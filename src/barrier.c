@@ -28,12 +28,12 @@ static void describe(const struct waiter *waiter, struct text *text)
     const struct task_barrier *barrier =
         container_of(waiters_of(waiter), const struct task_barrier, waiters);
 
-    task__text_add(text, "barrier %p, %u of %u there", (const void *)barrier,
+    task__text_add(text, "%p, %u of %u there", (const void *)barrier,
                    (unsigned)barrier->n_waiting, barrier->parties);
 }
 
 static const struct wait_kind WAITING = {
-    .verb = "waiting at",
+    .verb = "waiting at barrier",
     .describe = describe,
     .cancel = refuse,
     .choose = leave,

@@ -11,11 +11,11 @@ static void describe(const struct waiter *waiter, struct text *text)
     const struct task_condition *condition =
         container_of(waiters_of(waiter), const struct task_condition, waiters);
 
-    task__text_add(text, "condition %p", (const void *)condition);
+    task__text_add(text, "%p", (const void *)condition);
 }
 
 static const struct wait_kind WAITING = {
-    .verb = "waiting on",
+    .verb = "waiting on condition",
     .describe = describe,
 };
 

@@ -12,11 +12,11 @@ static void describe(const struct waiter *waiter, struct text *text)
     const struct task_event *event =
         container_of(waiters_of(waiter), const struct task_event, waiters);
 
-    task__text_add(text, "event %p", (const void *)event);
+    task__text_add(text, "%p", (const void *)event);
 }
 
 static const struct wait_kind WAITING = {
-    .verb = "waiting for",
+    .verb = "waiting for event",
     .describe = describe,
 };
 

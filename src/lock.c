@@ -21,17 +21,17 @@ static void describe(const struct waiter *waiter, struct text *text)
     const struct task_lock *lock =
         container_of(waiters_of(waiter), const struct task_lock, waiters);
 
-    task__text_add(text, "lock %p held by ", (const void *)lock);
+    task__text_add(text, "%p held by ", (const void *)lock);
     task__text_add_task(text, lock->owner);
 }
 
 static const struct wait_kind ACQUIRING = {
-    .verb = "acquiring",
+    .verb = "acquiring lock",
     .describe = describe,
     .each_awaited = name_owner,
 };
 static const struct wait_kind TAKING_BACK = {
-    .verb = "acquiring again",
+    .verb = "acquiring again lock",
     .describe = describe,
     .cancel = waiter_defer,
     .each_awaited = name_owner,

@@ -21,12 +21,12 @@ static void describe(const struct waiter *waiter, struct text *text)
 {
     const struct task_once *once = once_of(waiter);
 
-    task__text_add(text, "once %p, run by ", (const void *)once);
+    task__text_add(text, "%p, run by ", (const void *)once);
     task__text_add_task(text, once->runner);
 }
 
 static const struct wait_kind WAITING = {
-    .verb = "waiting for",
+    .verb = "waiting for once",
     .describe = describe,
     .each_awaited = name_runner,
 };

@@ -13,8 +13,7 @@ static void describe_full(const struct waiter *waiter, struct text *text)
     const struct task_queue *q =
         container_of(waiters_of(waiter), const struct task_queue, putters);
 
-    task__text_add(text, "queue %p, full with %zu", (const void *)q,
-                   q->store.n);
+    task__text_add(text, "%p, full with %zu", (const void *)q, q->store.n);
 }
 
 static void describe_empty(const struct waiter *waiter, struct text *text)
@@ -22,7 +21,7 @@ static void describe_empty(const struct waiter *waiter, struct text *text)
     const struct task_queue *q =
         container_of(waiters_of(waiter), const struct task_queue, getters);
 
-    task__text_add(text, "queue %p, empty", (const void *)q);
+    task__text_add(text, "%p, empty", (const void *)q);
 }
 
 static void describe_unfinished(const struct waiter *waiter, struct text *text)
@@ -30,20 +29,19 @@ static void describe_unfinished(const struct waiter *waiter, struct text *text)
     const struct task_queue *q =
         container_of(waiters_of(waiter), const struct task_queue, joiners);
 
-    task__text_add(text, "queue %p, %zu unfinished", (const void *)q,
-                   q->unfinished);
+    task__text_add(text, "%p, %zu unfinished", (const void *)q, q->unfinished);
 }
 
 static const struct wait_kind PUTTING = {
-    .verb = "putting into",
+    .verb = "putting into queue",
     .describe = describe_full,
 };
 static const struct wait_kind GETTING = {
-    .verb = "getting from",
+    .verb = "getting from queue",
     .describe = describe_empty,
 };
 static const struct wait_kind JOINING = {
-    .verb = "joining",
+    .verb = "joining queue",
     .describe = describe_unfinished,
 };
 

@@ -29,7 +29,7 @@ static void describe(const struct waiter *waiter, struct text *text)
 {
     const struct task_rwlock *rwlock = rwlock_of(waiter);
 
-    task__text_add(text, "rwlock %p held by ", (const void *)rwlock);
+    task__text_add(text, "%p held by ", (const void *)rwlock);
     if (rwlock->lock.owner)
         task__text_add_task(text, rwlock->lock.owner);
     else
@@ -38,12 +38,12 @@ static void describe(const struct waiter *waiter, struct text *text)
 }
 
 static const struct wait_kind READING = {
-    .verb = "reading,",
+    .verb = "reading rwlock",
     .describe = describe,
     .each_awaited = name_writer,
 };
 static const struct wait_kind WRITING = {
-    .verb = "writing,",
+    .verb = "writing rwlock",
     .describe = describe,
     .cancel = give_up,
     .each_awaited = name_writer,

@@ -13,11 +13,11 @@ static void describe(const struct waiter *waiter, struct text *text)
     const struct task_semaphore *semaphore =
         container_of(waiters_of(waiter), const struct task_semaphore, waiters);
 
-    task__text_add(text, "semaphore %p", (const void *)semaphore);
+    task__text_add(text, "%p", (const void *)semaphore);
 }
 
 static const struct wait_kind ACQUIRING = {
-    .verb = "acquiring",
+    .verb = "acquiring semaphore",
     .describe = describe,
 };
 

@@ -252,10 +252,12 @@ class Task:
         """Whom or what it waits for."""
         memory = self.memory
         tasks = self.loop.awaited_by.get(self.waiter, [])
-        if verb.endswith("held by"):
-            owner = memory.field(queue - memory["task_lock.waiters"],
-                                 "task_lock.owner")
-            tasks = [self.loop.tasks[owner]] if owner in self.loop.tasks else []
+        if verb.endswith(" lock"):
+            lock = queue - memory["task_lock.waiters"]
+            owner = memory.field(lock, "task_lock.owner")
+            held = f" {symbol(lock) or hex(lock)} held by "
+            if owner in self.loop.tasks:
+                return held + self.loop.tasks[owner].called()
         if tasks:
             more = f" and {len(tasks) - 8} more" if len(tasks) > 8 else ""
             return " " + ", ".join(t.called() for t in tasks[:8]) + more

@@ -189,14 +189,14 @@ cat >"$tmp/wanted" <<'END'
  Id Name State Stack Function Created at Waits for
  1 task-1 running D run
  2 deep sleeper ready D sleeper (asked to cancel)
- 3 task-3 parked D owner getting from a queue jobs
- 4 task-4 parked D wants acquiring a lock held by task 3
+ 3 task-3 parked D owner getting from queue jobs
+ 4 task-4 parked D wants acquiring lock lock held by task 3
  5 task-5 parked D awaiter awaiting task 2 "deep sleeper"
  16 task-16 parked D gatherer gathering future 6, future 7, future 8, future 9, future 10, future 11, future 12, future 13 and 2 more
- 17 task-17 parked D parent waiting for the children of its group task 19, task 20
+ 17 task-17 parked D parent ending a group with task 19, task 20
  18 task-18 ready D yielder
- 19 task-19 parked D wants acquiring a lock held by task 3
- 20 task-20 parked D wants acquiring a lock held by task 3
+ 19 task-19 parked D wants acquiring lock lock held by task 3
+ 20 task-20 parked D wants acquiring lock lock held by task 3
  21 task-21 new yielder
 END
 

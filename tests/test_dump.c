@@ -336,16 +336,16 @@ static int an_rwlock_names_its_writer_or_counts_its_readers(void *arg)
     (void)arg;
     CHECK_STATUS(task_rwlock_write_acquire(&rwlock), 0);
     CHECK_WAIT(reads, &rwlock,
-               "parked 1.2 s: reading, rwlock 0x held by task 1 \"task-1\"");
+               "parked 1.2 s: reading rwlock 0x held by task 1 \"task-1\"");
     CHECK_WAIT(writes, &rwlock,
-               "parked 1.2 s: writing, rwlock 0x held by task 1 \"task-1\"");
+               "parked 1.2 s: writing rwlock 0x held by task 1 \"task-1\"");
     CHECK_STATUS(task_rwlock_write_release(&rwlock), 0);
     CHECK_STATUS(task_rwlock_read_acquire(&rwlock), 0);
     CHECK_WAIT(writes, &rwlock,
-               "parked 1.2 s: writing, rwlock 0x held by 1 reader");
+               "parked 1.2 s: writing rwlock 0x held by 1 reader");
     CHECK_STATUS(task_rwlock_read_acquire(&rwlock), 0);
     CHECK_WAIT(writes, &rwlock,
-               "parked 1.2 s: writing, rwlock 0x held by 2 readers");
+               "parked 1.2 s: writing rwlock 0x held by 2 readers");
     CHECK_STATUS(task_rwlock_read_release(&rwlock), 0);
     return task_rwlock_read_release(&rwlock);
 }

@@ -364,3 +364,14 @@ void task_dump(FILE *out)
     }
     funlockfile(out);
 }
+
+void task__dump_asked(struct loop *loop)
+{
+    char chars[LINE];
+    struct text text = TEXT_IN(chars);
+
+    task__ask_seen(loop->ask);
+    flockfile(stderr);
+    dump_loop(loop, &text, stderr);
+    funlockfile(stderr);
+}

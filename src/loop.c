@@ -15,6 +15,7 @@ unsigned task__loop_forks;
 static void note_fork(void)
 {
     task__overflow_unlock();
+    task__ask_note_fork();
     task__loop_forks++;
     task__scheduler_current = NULL;
 }
@@ -96,7 +97,8 @@ static int init(struct loop *loop, const struct loop_options *options,
                     64);
     task__pool_init(&loop->record_pool, &loop->allocator, RECORD_SIZE, 16);
     loop->poller = make_poller(loop);
-    if (!loop->poller)
+    loop->ask = task__ask_target_get();
+    if (!loop->poller || !loop->ask)
         return -ENOMEM;
     return task__stacks_init(&loop->stacks, &loop->allocator,
                              options->stack_size ? options->stack_size
@@ -136,6 +138,7 @@ static void destroy(struct loop *loop)
     memory_free(&allocator, loop->poller);
     if (loop->inbox)
         task__inbox_release(loop->inbox);
+    task__ask_target_put(loop->ask);
     memory_free(&allocator, loop);
 }
 
@@ -202,6 +205,7 @@ int loop_free(struct loop *loop)
     task__debugger_remove(loop);
     task__overflow_leave(loop);
     task__trace_destroy(loop);
+    task__ask_leave(loop->ask);
     destroy(loop);
     task__scheduler_current = NULL;
     return 0;

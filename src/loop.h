@@ -4,6 +4,7 @@
 #ifndef TASK_SRC_LOOP_H
 #define TASK_SRC_LOOP_H
 
+#include "ask.h"
 #include "clock.h"
 #include "inbox.h"
 #include "memory.h"
@@ -62,6 +63,7 @@ struct lane_share {
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
     struct list_node node;      /* in the list of all loops: see debugger.h */
+    struct ask_target *ask;     /* by which signals ask it for a dump */
     struct clock clock;
     struct timers timers;
     struct loop_options options;
@@ -241,6 +243,14 @@ void task__loop_leave(struct loop *loop);
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
+/* Have the poller wait, known to whoever asks for a dump. */
+static inline void loop_wait(struct loop *loop, task_time now, task_time until)
+{
+    ask_set_waiting(loop->ask, true);
+    loop->poller->backend->wait(loop->poller, now, until);
+    ask_set_waiting(loop->ask, false);
+}
+
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);
 
@@ -366,6 +376,13 @@ void task__report_leak(struct loop *loop, const char *what, const char *file,
 /* task 7 "name", created at file.c:12, */
 void task__say_place(struct sentence *sentence, const char *file, int line);
 void task__say_task(struct sentence *sentence, const struct task *task);
+
+/* The same of all, with more about them, to stderr. */
+void task__dump_asked(struct loop *loop);
+
+/* holder.c: in a signal handler of the thread that runs the loop, say whose step
+ * is under way, and where it is; `context` is the handler's third argument. */
+void task__holder_tell(const struct loop *loop, const void *context);
 
 /* Say what a task did that cannot go on, and abort. */
 void task__abort(const struct task *task, const char *what) NORETURN;

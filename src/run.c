@@ -29,6 +29,7 @@ int task__loop_enter(struct loop *loop, const char *call)
         return error;
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
     loop->scheduler.errno_location = &errno;
+    task__ask_enter(loop->ask);
     task__scheduler_current = &loop->scheduler;
     task__context_note_modes();
     task__overflow_enter(loop);
@@ -85,6 +86,7 @@ void task__loop_leave(struct loop *loop)
     if (loop_is_inherited(loop))
         return;
     scheduler_hurry(&loop->scheduler);
+    task__ask_leave(loop->ask);
     task__scheduler_current = NULL;
     task__overflow_leave(loop);
     if (!loop->clock.is_virtual) {
@@ -125,15 +127,13 @@ static void set_patience(struct loop *loop, task_time now)
  */
 static task_time wait_virtually(struct loop *loop, task_time until)
 {
-    const struct poller_backend *backend = loop->poller->backend;
-
     if (loop->n_sources)
-        backend->wait(loop->poller, 0, 0);
+        loop_wait(loop, 0, 0);
     if (loop->scheduler.ready.first || until <= loop->clock.now ||
         is_stirred(loop))
         return loop->clock.now;
     if (loop->n_jobs || (until == TASK_FOREVER && loop->n_sources))
-        backend->wait(loop->poller, 0, TASK_FOREVER);
+        loop_wait(loop, 0, TASK_FOREVER);
     else if (until != TASK_FOREVER && until > loop->clock.now)
         loop->clock.now = until;
     return loop->clock.now;
@@ -142,14 +142,12 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
 static task_time wait_until(struct loop *loop, task_time now, task_time until)
 {
-    struct poller *poller = loop->poller;
-
     if (until > now && !may_sleep(loop))
         until = now;
     loop->polls++;
     if (loop->clock.is_virtual)
         return wait_virtually(loop, until);
-    poller->backend->wait(poller, now, until);
+    loop_wait(loop, now, until);
 
     task_time after = task__clock_now(&loop->clock);
 
@@ -184,6 +182,12 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
     return next < limit ? next : limit;
 }
 
+static void dump_if_asked(struct loop *loop)
+{
+    if (ask_is_pending(loop->ask))
+        task__dump_asked(loop);
+}
+
 int task__loop_look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
@@ -194,6 +198,7 @@ int task__loop_look(struct loop *loop, task_time limit)
         task__inbox_run(loop->inbox);
         limit = now;
     }
+    dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
     if (is_deadlocked(loop))
         return -EDEADLK;
@@ -213,6 +218,7 @@ int task__loop_look(struct loop *loop, task_time limit)
     loop->scheduler.time = now;
     set_patience(loop, now);
     task__stats_publish(loop);
+    dump_if_asked(loop);
     return 0;
 }
 

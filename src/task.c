@@ -199,6 +199,7 @@ void task__end(struct task *task, int status)
         loop->n_daemons--;
     if (unlikely(task->ending))
         loop->n_ending--;
+    loop->scheduler.current = NULL; /* signal handlers look at that one */
     drop(task, TASK_PIN);
 }
 

@@ -83,6 +83,8 @@ void task__text_add_time(struct text *text, task_time time)
 {
     const task_time day = 24 * TASK_HOUR;
 
+    if (time < 0)
+        time = 0;
     if (time < TASK_MILLISECOND)
         task__text_add(text, "%lld us", (long long)(time / TASK_MICROSECOND));
     else if (time < TASK_SECOND)

@@ -461,7 +461,7 @@ void task__workers_finish(struct loop *loop)
 {
     while (loop->n_jobs) {
         if (task__inbox_sleep(loop->inbox))
-            loop->poller->backend->wait(loop->poller, 0, TASK_FOREVER);
+            loop_wait(loop, 0, TASK_FOREVER);
         task__inbox_run(loop->inbox);
     }
     if (!loop->has_workers)

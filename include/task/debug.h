@@ -308,6 +308,32 @@ int loop_trace_ring(struct loop *loop, const char *path, size_t bytes);
  *         write(); the trace has ended all the same.
  */
 int loop_trace_stop(struct loop *loop);
+/**
+ * Have a signal ask for a dump of all loops that run.
+ *
+ * Each loop writes its own to stderr, as task_dump() does, in its next look at
+ * the world; its wait is ended for that. Where a loop has not come to it within
+ * a tenth of a second, the task that holds it is named, with the functions that
+ * it is in; and again with each further signal, until the loop goes on and dumps.
+ *
+ *     libtask: loop 0x5581c0e0 is held by task 7 "sum", created at sum.c:40,
+ *     whose function is sum
+ *         at add+0x12
+ *         at sum+0x35
+ *
+ * The signal's handler is the process's, from now on; it calls the one that was
+ * there before. Threads that run loops must not block the signal. May be called
+ * anywhere, before a loop runs too, and for several signals; again for the same
+ * one it changes nothing. A child of a fork inherits it, for loops of its own.
+ *
+ * @param signo  a signal that can be caught, such as SIGUSR1
+ *
+ * @return 0, or
+ *         -EINVAL  there is no such signal, or it cannot be caught,
+ *         -EBUSY   somebody else has set a handler over this one,
+ *         -ENOMEM  out of memory.
+ */
+int task_dump_on_signal(int signo);
 
 /* Stacks. */
 

@@ -16,7 +16,7 @@
 /* Whether that errno says that the flags are not known. */
 static bool is_unknown(ssize_t result)
 {
-    return result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS;
+    return result == -EOPNOTSUPP || result == -ENOSYS;
 }
 
 ssize_t task__nowait_readv(int fd, const struct iovec parts[], int n)

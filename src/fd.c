@@ -75,40 +75,48 @@ static COLD int take_request(struct task *self, const struct wait_kind *kind)
     return -ECANCELED;
 }
 
-/* Wait in the list; the poller has been told. */
-static ALWAYS_INLINE int park(struct descriptor *descriptor,
-                              struct descriptor_waiter *waiter)
+int task__fd_enter(struct task *self, struct descriptor *descriptor,
+                   struct descriptor_waiter *waiter, short events,
+                   const struct wait_kind *kind)
 {
-    struct loop *loop = loop_of_task(waiter->waiter.task);
-    int result;
+    struct poller *poller = loop_of_task(self)->poller;
+    int error;
 
-    loop->n_sources++;
+    waiter_init(&waiter->waiter, self, kind);
+    waiter->wanted = events;
+    waiter->is_sure = false;
+    list_append(&descriptor->waiters, &waiter->waiter.node);
+    error = poller->backend->watch(poller, descriptor);
+    if (unlikely(error)) {
+        list_remove(&waiter->waiter.node);
+        return error;
+    }
+    loop_of_task(self)->n_sources++;
     descriptor_enter(descriptor);
-    result = task__park(&waiter->waiter);
+    return 0;
+}
+
+void task__fd_leave(struct loop *loop, struct descriptor *descriptor)
+{
     descriptor_leave(descriptor);
     loop->n_sources--;
-    return result;
 }
 
 int task__fd_wait(struct task *self, struct descriptor *descriptor,
                   short events, const struct wait_kind *kind)
 {
-    struct poller *poller = loop_of_task(self)->poller;
     struct descriptor_waiter waiter;
     int result;
 
     if (unlikely(self->undelivered))
         return take_request(self, kind);
-    waiter_init(&waiter.waiter, self, kind);
-    waiter.wanted = events;
-    waiter.is_sure = false;
-    list_append(&descriptor->waiters, &waiter.waiter.node);
-    result = poller->backend->watch(poller, descriptor);
-    if (likely(!result))
-        return park(descriptor, &waiter);
-    list_remove(&waiter.waiter.node);
-    if (result == -EPERM)
+    result = task__fd_enter(self, descriptor, &waiter, events, kind);
+    if (likely(!result)) {
+        result = task__park(&waiter.waiter);
+        task__fd_leave(loop_of_task(self), descriptor);
+    } else if (result == -EPERM) {
         descriptor->kind = DESCRIPTOR_FILE;
+    }
     return result;
 }
 

@@ -48,6 +48,16 @@ int task__fd_wait(struct task *self, struct descriptor *descriptor,
 int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
                          short events, const struct wait_kind *kind);
 
+/*
+ * The parts of a wait: stand in the list with a waiter, of which nobody else
+ * waits for the events; and, when it is off the list, be done. In between the task
+ * parks. The result as of task__fd_wait; with an error there was no wait.
+ */
+int task__fd_enter(struct task *self, struct descriptor *descriptor,
+                   struct descriptor_waiter *waiter, short events,
+                   const struct wait_kind *kind);
+void task__fd_leave(struct loop *loop, struct descriptor *descriptor);
+
 /* What a descriptor is ready for, of these; 0: for none; a negative errno. */
 int task__fd_poll(int fd, short events);
 

@@ -5,7 +5,7 @@
  * waits for, where it is served like any. Whoever wakes it chooses that case:
  * then the others are taken off their queues before anything else can happen.
  */
-#include "loop.h"
+#include "fd.h"
 #include "queue.h"
 #include "text.h"
 #include "waiters.h"
@@ -13,10 +13,21 @@
 #include <errno.h>
 
 struct choice {
-    struct queue_waiter waiter; /* its `from` and `to` are for queues only */
-    struct watcher watcher;     /* of a task */
+    union {
+        struct queue_waiter
+            waiter; /* its `from` and `to` are for queues only */
+        struct descriptor_waiter polling;
+    };
+    union {
+        struct watcher watcher;        /* of a task */
+        struct descriptor *descriptor; /* NULL: it is not waited for */
+    };
     struct selecting *selecting;
 };
+
+_Static_assert(offsetof(struct queue_waiter, waiter) ==
+                   offsetof(struct descriptor_waiter, waiter),
+               "whatever it is for, a choice is found by its waiter");
 
 enum { FEW = 8 };
 
@@ -87,6 +98,9 @@ static void describe_case(const struct task_select_case *one, struct text *text)
     case TASK_SELECT_KIND_EVENT:
         task__text_add(text, "event %p", (void *)one->event);
         break;
+    case TASK_SELECT_KIND_FD:
+        task__text_add(text, "fd %d", one->fd);
+        break;
     default:
         task__text_add_task(text, one->task);
     }
@@ -137,8 +151,11 @@ static const char *check(const struct task *self,
                          const struct task_select_case *one)
 {
     if ((unsigned)one->kind - TASK_SELECT_KIND_GET >
-        TASK_SELECT_KIND_TASK - TASK_SELECT_KIND_GET)
+        TASK_SELECT_KIND_FD - TASK_SELECT_KIND_GET)
         return "a case is of no kind";
+    if (one->kind == TASK_SELECT_KIND_FD &&
+        (one->events & ~(POLLIN | POLLOUT | POLLPRI)))
+        return "a descriptor's events are none";
     if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
         return NULL;
     if (one->task->scheduler != self->scheduler)
@@ -146,7 +163,17 @@ static const char *check(const struct task *self,
     return one->task == self ? ITSELF : NULL;
 }
 
-/* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. */
+static int poll_now(struct task_select_case *one)
+{
+    int events = task__fd_poll(one->fd, one->events);
+
+    if (events > 0)
+        one->revents = (short)events;
+    return events > 0 ? 0 : events ? events : -EAGAIN;
+}
+
+/* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. Others are
+ * why it cannot. */
 static int fire_now(struct task_select_case *one)
 {
     switch (one->kind) {
@@ -156,25 +183,44 @@ static int fire_now(struct task_select_case *one)
         return task__queue_put_now(one->queue, one->from);
     case TASK_SELECT_KIND_EVENT:
         return task_event_is_set(one->event) ? 0 : -EAGAIN;
+    case TASK_SELECT_KIND_FD:
+        return poll_now(one);
     default:
         return task_done(one->task) ? 0 : -EAGAIN;
     }
 }
 
-/* The index of the first that fires; -EAGAIN: none; or -ENOMEM. */
+/* The index of the first that fires; -EAGAIN: none; or why one cannot. */
 static int fire_first(struct task_select_case cases[], size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int status = fire_now(&cases[i]);
 
-        if (status == -ENOMEM)
-            return status;
         if (status == -EAGAIN)
             continue;
+        if (status && status != -EPIPE)
+            return status;
         cases[i].status = status;
         return (int)i;
     }
     return -EAGAIN;
+}
+
+static int enter_descriptor(struct choice *choice, struct task *self,
+                            const struct task_select_case *one)
+{
+    struct descriptor *descriptor;
+    int error = fd_get(self, one->fd, &descriptor);
+
+    if (!error)
+        error =
+            task__fd_check_free(loop_of_task(self), descriptor, one->events);
+    if (!error)
+        error = task__fd_enter(self, descriptor, &choice->polling, one->events,
+                               &CHOICE);
+    if (!error)
+        choice->descriptor = descriptor;
+    return error;
 }
 
 /* Stand in the queue of what a case waits for. */
@@ -201,46 +247,77 @@ static void enter_queue(struct choice *choice, struct task_select_case *one)
     }
 }
 
-static void enter_queues(struct selecting *selecting, struct task *self)
+/* In all queues; or in none, and why not. */
+static int enter_queues(struct selecting *selecting, struct task *self)
 {
     for (size_t i = 0; i < selecting->n; i++) {
+        struct task_select_case *one = &selecting->cases[i];
         struct choice *choice = &selecting->choices[i];
+        int error = 0;
 
         waiter_init(&choice->waiter.waiter, self, &CHOICE);
         choice->watcher.node.list = NULL;
         choice->selecting = selecting;
-        enter_queue(choice, &selecting->cases[i]);
+        if (one->kind == TASK_SELECT_KIND_FD)
+            error = enter_descriptor(choice, self, one);
+        else
+            enter_queue(choice, one);
+        if (error) {
+            selecting->n = i;
+            leave_queues(selecting);
+            return error;
+        }
     }
+    return 0;
 }
 
-static void watch_no_more(struct selecting *selecting)
+static void watch_no_more(struct selecting *selecting, struct loop *loop)
 {
     for (size_t i = 0; i < selecting->n; i++) {
-        list_remove(&selecting->choices[i].watcher.node);
-        if (selecting->cases[i].kind == TASK_SELECT_KIND_TASK)
-            task__unpin(selecting->cases[i].task);
+        const struct task_select_case *one = &selecting->cases[i];
+        struct choice *choice = &selecting->choices[i];
+
+        if (one->kind == TASK_SELECT_KIND_FD) {
+            task__fd_leave(loop, choice->descriptor);
+        } else if (one->kind == TASK_SELECT_KIND_TASK) {
+            list_remove(&choice->watcher.node);
+            task__unpin(one->task);
+        }
     }
 }
 
-static int park(struct selecting *selecting, struct task *self,
-                task_time timeout)
+/* What has woken a descriptor's case may be past: then it waits on. */
+static int fire_descriptor(struct task_select_case *one, int result)
 {
+    return result < 0 ? result : poll_now(one);
+}
+
+/* The index of the case that fired; -EAGAIN: it was in vain; or why none did. */
+static int park(struct selecting *selecting, struct task *self, task_time when)
+{
+    struct task_select_case *fired;
     int result;
 
     waiter_init(&selecting->waiter, self, &SELECTING);
-    enter_queues(selecting, self);
-    waiter_arm(&selecting->waiter, scheduler_deadline(self->scheduler, timeout),
-               time_out);
-    result = task__park(&selecting->waiter);
-    watch_no_more(selecting);
-    if (selecting->fired == selecting->n)
+    result = enter_queues(selecting, self);
+    if (!result) {
+        waiter_arm(&selecting->waiter, when, time_out);
+        result = task__park(&selecting->waiter);
+    }
+    watch_no_more(selecting, loop_of_task(self));
+    if (selecting->fired >= selecting->n)
         return result;
-    selecting->cases[selecting->fired].status = result;
+    fired = &selecting->cases[selecting->fired];
+    if (fired->kind == TASK_SELECT_KIND_FD)
+        result = fire_descriptor(fired, result);
+    if (fired->kind == TASK_SELECT_KIND_FD && result)
+        return result;
+    fired->status = result;
     return (int)selecting->fired;
 }
 
 static int wait(struct task_select_case cases[], size_t n, struct task *self,
-                task_time timeout)
+                task_time when)
 {
     struct blocks *blocks = &loop_of_task(self)->blocks;
     struct selecting selecting;
@@ -255,9 +332,23 @@ static int wait(struct task_select_case cases[], size_t n, struct task *self,
             task__blocks_get(blocks, n, sizeof *selecting.choices);
     if (!selecting.choices)
         return -ENOMEM;
-    result = park(&selecting, self, timeout);
+    result = park(&selecting, self, when);
     if (selecting.choices != selecting.few)
         task__blocks_free(blocks, selecting.choices);
+    return result;
+}
+
+static int select_until(struct task_select_case cases[], size_t n,
+                        struct task *self, task_time when)
+{
+    int result;
+
+    do {
+        result = fire_first(cases, n);
+        if (result == -EAGAIN)
+            result = self->undelivered ? (task_take_requests(self), -ECANCELED)
+                                       : wait(cases, n, self, when);
+    } while (result == -EAGAIN);
     return result;
 }
 
@@ -266,6 +357,7 @@ int task_select(struct task_select_case cases[], size_t n, task_time timeout)
     const char *why = NULL;
     struct task *self;
     int result = task_enter(&self);
+    int saved_errno;
 
     if (result)
         return result;
@@ -275,8 +367,14 @@ int task_select(struct task_select_case cases[], size_t n, task_time timeout)
         why = check(self, &cases[i]);
     if (why)
         return MISUSE(why == ITSELF ? -EDEADLK : -EINVAL, why);
-    result = fire_first(cases, n);
-    if (result != -EAGAIN)
-        return result;
-    return timeout > 0 ? wait(cases, n, self, timeout) : -ETIMEDOUT;
+    saved_errno = errno;
+    if (timeout > 0) {
+        result = select_until(cases, n, self,
+                              scheduler_deadline(self->scheduler, timeout));
+    } else {
+        result = fire_first(cases, n);
+        result = result == -EAGAIN ? -ETIMEDOUT : result;
+    }
+    fd_restore_errno(self, saved_errno);
+    return result;
 }

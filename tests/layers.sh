@@ -23,9 +23,9 @@ debugger tree
 report dump ask.c holder debug step trace marks overflow stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
-timeout group wait gather as condition rwlock once select
+timeout group wait gather as condition rwlock once
 fd file
-reader io socket address resolve sendfile
+reader io socket address resolve sendfile select
 stream unix connect
 open server
 process

@@ -1,5 +1,6 @@
 /*
- * select.h: wait for the first of several things: items, room, events, tasks.
+ * select.h: wait for the first of several things: items, room, events, tasks,
+ * descriptors.
  *
  *     struct task_select_case cases[] = {
  *         TASK_SELECT_GET(&jobs, &job),
@@ -28,7 +29,8 @@ enum task_select_kind {
     TASK_SELECT_KIND_GET = 1,
     TASK_SELECT_KIND_PUT,
     TASK_SELECT_KIND_EVENT,
-    TASK_SELECT_KIND_TASK
+    TASK_SELECT_KIND_TASK,
+    TASK_SELECT_KIND_FD
 };
 
 /**
@@ -46,6 +48,12 @@ struct task_select_case {
     void *to;
     struct task_event *event;
     struct task *task;
+    int fd;
+    short events;
+
+    /** Of a descriptor's case that fired: those of its events that have come,
+     *  and POLLERR and POLLHUP if they have. */
+    short revents;
 };
 
 #ifdef __cplusplus
@@ -58,28 +66,36 @@ struct task_select_case {
 #define TASK_SELECT_GET(queue, item)                                           \
     TASK_SELECT_CASE                                                           \
     {                                                                          \
-        TASK_SELECT_KIND_GET, 0, (queue), NULL, (item), NULL, NULL             \
+        TASK_SELECT_KIND_GET, 0, (queue), NULL, (item), NULL, NULL, -1, 0, 0   \
     }
 
 /** Put an item into a queue, as task_queue_put(). */
 #define TASK_SELECT_PUT(queue, item)                                           \
     TASK_SELECT_CASE                                                           \
     {                                                                          \
-        TASK_SELECT_KIND_PUT, 0, (queue), (item), NULL, NULL, NULL             \
+        TASK_SELECT_KIND_PUT, 0, (queue), (item), NULL, NULL, NULL, -1, 0, 0   \
     }
 
 /** An event is set, as task_event_wait(). */
 #define TASK_SELECT_EVENT(event)                                               \
     TASK_SELECT_CASE                                                           \
     {                                                                          \
-        TASK_SELECT_KIND_EVENT, 0, NULL, NULL, NULL, (event), NULL             \
+        TASK_SELECT_KIND_EVENT, 0, NULL, NULL, NULL, (event), NULL, -1, 0, 0   \
     }
 
 /** A task is done; NULL is. Its handle stays, and its status counts as unread. */
 #define TASK_SELECT_TASK(task)                                                 \
     TASK_SELECT_CASE                                                           \
     {                                                                          \
-        TASK_SELECT_KIND_TASK, 0, NULL, NULL, NULL, NULL, (task)               \
+        TASK_SELECT_KIND_TASK, 0, NULL, NULL, NULL, NULL, (task), -1, 0, 0     \
+    }
+
+/** A descriptor is ready, as task_wait_fd(); see `revents`. */
+#define TASK_SELECT_FD(fd, events)                                             \
+    TASK_SELECT_CASE                                                           \
+    {                                                                          \
+        TASK_SELECT_KIND_FD, 0, NULL, NULL, NULL, NULL, NULL, (fd),            \
+            (short)(events), 0                                                 \
     }
 
 /**
@@ -89,7 +105,8 @@ struct task_select_case {
  * served in its turn like any other task that waits for the same thing.
  *
  * @param cases    @p n cases; the `status` of the one that fires is set
- * @param n        at least 1; up to 8 need no memory
+ * @param n        at least 1; up to 8 need no memory, but for descriptors that
+ *                 were not waited for before
  * @param timeout  nanoseconds; 0 or less only looks; TASK_FOREVER: no limit
  *
  * Suspends, unless a case fires at once. A cancel ends it; one that comes after
@@ -98,9 +115,11 @@ struct task_select_case {
  * @return the index of the case that fired, or
  *         -ETIMEDOUT  none did in that time,
  *         -ECANCELED  a request was waiting, or came before any fired,
+ *         -EBADF      a descriptor is not open; nothing fired,
+ *         -EBUSY      somebody waits for the same at a descriptor,
  *         -EDEADLK    a task is the caller,
- *         -EINVAL     @p n is 0, a case is of no kind, or a task is another
- *                     loop's,
+ *         -EINVAL     @p n is 0, a case is of no kind, a task is another
+ *                     loop's, or a descriptor's events are none,
  *         -ENOMEM     out of memory; nothing fired,
  *         -EPERM      called outside a task.
  *

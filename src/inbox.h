@@ -93,6 +93,12 @@ static inline void inbox_set_thread(struct inbox *inbox, const void *thread)
     __atomic_store_n(&inbox->thread, thread, __ATOMIC_RELAXED);
 }
 
+/* Whether it is awake, and nothing is there. */
+static inline bool inbox_is_quiet(const struct inbox *inbox)
+{
+    return __atomic_load_n(&inbox->word, __ATOMIC_RELAXED) == inbox->closed;
+}
+
 /* From now on whoever posts wakes. False: the loop may not wait, as there is
  * something already. */
 bool task__inbox_sleep(struct inbox *inbox);

@@ -205,7 +205,7 @@ int task__loop_look(struct loop *loop, task_time limit)
     if (until > now || loop->n_sources)
         now = wait_until(loop, now, until);
     loop->resumed_at = now;
-    if (loop->inbox)
+    if (loop->inbox && !inbox_is_quiet(loop->inbox))
         task__inbox_run(loop->inbox);
     if (unlikely(loop->is_tracing))
         task__trace_polled(loop->trace);

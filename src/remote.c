@@ -155,7 +155,7 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
     if (error)
         return error;
     if (!fn)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "the function is NULL");
     record = task__remote_record_get();
     if (!record)
         return -ENOMEM;
@@ -315,9 +315,9 @@ int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
     if (error)
         return error;
     if (!fn)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "the function is NULL");
     if (inbox_is_of_thread(remote->inbox, this_thread()))
-        return -EDEADLK;
+        return MISUSE(-EDEADLK, "it is the loop's own thread");
     run.called_at = task__clock_now(&monotonic);
     if (!task__inbox_post(remote->inbox, &run.post))
         return -ESHUTDOWN;

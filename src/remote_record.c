@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SPARE = 64 };
+enum { SPARE = 256 }; /* 2 MB, while a remote is open */
 
 struct block {
     _Alignas(64) size_t n_left; /* records not put back, or not yet got */

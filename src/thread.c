@@ -8,5 +8,9 @@
 
 int task_to_thread(task_fn *fn, void *arg)
 {
-    return fn ? task__worker_run(LANE_USERS, fn, arg) : -EINVAL;
+    if (!fn)
+        return MISUSE(-EINVAL, "the function is NULL");
+    if (!scheduler_self())
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
+    return task__worker_run(LANE_USERS, fn, arg);
 }

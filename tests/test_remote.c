@@ -794,6 +794,17 @@ static void the_loops_own_thread_does_not_wait_for_itself(void **state)
     test_loop_free(loop, NULL);
 }
 
+static void debug_mode_tells_of_one_that_would_wait_for_itself(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.debug = true;
+    assert_int_equal(run_with(options, opens_and_runs, NULL), 0);
+    assert_record("misuse(task-1, -35), misuse(-35)");
+    loop_remote_close(left_open);
+}
+
 /* A thread is told that its coroutine was cancelled with the loop. */
 static void *runs_to_the_end(void *arg)
 {
@@ -1214,6 +1225,7 @@ int main(void)
         in_main(a_worker_may_run_a_coroutine),
         in_main(a_task_of_another_loop_may_run_one),
         behaviour(the_loops_own_thread_does_not_wait_for_itself),
+        behaviour(debug_mode_tells_of_one_that_would_wait_for_itself),
         behaviour(the_end_of_the_loop_cancels_it),
         behaviour(without_memory_for_its_task_it_fails),
         behaviour(a_wake_ends_a_turn),

@@ -80,6 +80,24 @@ static int in_a_callback_it_is_refused(void *arg)
     return task_yield();
 }
 
+static int makes_wrong_calls(void *arg)
+{
+    CHECK(loop_call_soon(calls_it, arg) > 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_to_thread(NULL, arg), -EINVAL);
+    return 0;
+}
+
+static void debug_mode_tells_of_wrong_calls(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.debug = true;
+    assert_int_equal(run_with(options, makes_wrong_calls, NULL), 0);
+    assert_record("misuse(-1), misuse(task-1, -22)");
+}
+
 static int statistics_count_jobs(void *arg)
 {
     struct gate gate = GATE_INIT;
@@ -621,6 +639,7 @@ int main(void)
         in_main(a_function_has_to_be_there),
         behaviour(outside_of_a_task_it_is_refused),
         in_main(in_a_callback_it_is_refused),
+        behaviour(debug_mode_tells_of_wrong_calls),
         in_main(statistics_count_jobs),
         behaviour(so_many_run_at_once_as_the_options_say),
         behaviour(those_that_wait_come_in_the_order_of_the_calls),

@@ -78,13 +78,13 @@ int task__address_bind(const struct addrinfo *address,
     return error;
 }
 
-int task__address_look_up(const char *host, const char *service, int type,
-                          struct addrinfo **list)
+int task__address_look_up(const char *call, const char *host,
+                          const char *service, int type, struct addrinfo **list)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
 
     if (!host && !service)
-        return -EINVAL;
+        return misuse(call, -EINVAL, "there is neither host nor service");
     service = address_name(service);
     return task_getaddrinfo(address_name(host), service ? service : "0", &hints,
                             list);
@@ -125,11 +125,12 @@ static NEVER_INLINE int bind_found(struct addrinfo *list, const char *host,
     return result;
 }
 
-static int look_up_and_bind(const char *host, const char *service,
-                            struct binding *binding)
+static int look_up_and_bind(const char *call, const char *host,
+                            const char *service, struct binding *binding)
 {
     struct addrinfo *list;
-    int result = task__address_look_up(host, service, binding->type, &list);
+    int result =
+        task__address_look_up(call, host, service, binding->type, &list);
 
     return result ? result : bind_found(list, host, binding);
 }
@@ -137,12 +138,12 @@ static int look_up_and_bind(const char *host, const char *service,
 int task_tcp_listen(const char *host, const char *service, int backlog)
 {
     return look_up_and_bind(
-        host, service,
+        __func__, host, service,
         &(struct binding){.type = SOCK_STREAM, .backlog = backlog});
 }
 
 int task_udp_open(const char *host, const char *service)
 {
-    return look_up_and_bind(host, service,
+    return look_up_and_bind(__func__, host, service,
                             &(struct binding){.type = SOCK_DGRAM});
 }

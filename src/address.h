@@ -29,9 +29,10 @@ int task__address_bind(const struct addrinfo *address,
 /* Listen with that backlog, or the nearest that is possible. */
 int task__address_listen(int fd, int backlog);
 
-/* The addresses that a socket may be bound to. */
-TASK_SUSPENDS int task__address_look_up(const char *host, const char *service,
-                                        int type, struct addrinfo **list);
+/* The addresses that a socket may be bound to; for the public `call`. */
+TASK_SUSPENDS int task__address_look_up(const char *call, const char *host,
+                                        const char *service, int type,
+                                        struct addrinfo **list);
 
 /* Whether an address cannot be bound since this machine does not have it, or not
  * its family: then another one may do. */

@@ -378,7 +378,7 @@ int task_tcp_connect(const char *host, const char *service)
     int result;
 
     if (!address_name(service))
-        return -EINVAL;
+        return MISUSE(-EINVAL, "there is no service");
     result = task_getaddrinfo(host, service, &hints, &list);
     if (result)
         return result;

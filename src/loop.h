@@ -352,7 +352,6 @@ void task__report_dropped(struct task *task);
 void task__report_held(struct task *task); /* in debug mode */
 void task__report_handler(const struct task *task, int status);
 void task__report_accept(struct loop *loop, int fd, int status);
-void task__report_open_server(struct loop *loop); /* in debug mode */
 void task__report_deadlock(struct loop *loop);
 
 /* dump.c: add a line for each task that is no daemon, or is awaited by one that

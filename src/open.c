@@ -3,9 +3,12 @@
  */
 #include "loop.h"
 
+#include <errno.h>
 #include <task/io.h>
 #include <task/net.h>
 #include <task/stream.h>
+
+#define NO_PLACE "there is no place for the stream"
 
 static int open_stream(struct task_stream **stream, int fd)
 {
@@ -21,11 +24,14 @@ static int open_stream(struct task_stream **stream, int fd)
 int task_open_connection(struct task_stream **stream, const char *host,
                          const char *service)
 {
-    return stream ? open_stream(stream, task_tcp_connect(host, service))
-                  : -EINVAL;
+    if (!stream)
+        return MISUSE(-EINVAL, NO_PLACE);
+    return open_stream(stream, task_tcp_connect(host, service));
 }
 
 int task_open_unix_connection(struct task_stream **stream, const char *path)
 {
-    return stream ? open_stream(stream, task_unix_connect(path)) : -EINVAL;
+    if (!stream)
+        return MISUSE(-EINVAL, NO_PLACE);
+    return open_stream(stream, task_unix_connect(path));
 }

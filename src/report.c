@@ -167,15 +167,6 @@ void task__report_accept(struct loop *loop, int fd, int status)
     task__report(loop, &error);
 }
 
-void task__report_open_server(struct loop *loop)
-{
-    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
-                               .message = "a server was not closed"};
-
-    if (loop->debug)
-        task__report(loop, &error);
-}
-
 /* Cycles. */
 
 /* All tasks, and which cycle each is in; NULL when there is no memory. */

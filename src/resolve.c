@@ -204,7 +204,9 @@ int task_getaddrinfo(const char *host, const char *service,
         return status;
     if (service && !*service)
         service = NULL;
-    if (!result || (!host && !service) || is_bad_port(service))
+    if (!result || (!host && !service))
+        return MISUSE(-EINVAL, "there is no name, or no place for a result");
+    if (is_bad_port(service))
         return -EINVAL;
     status = answer_at_once(host, service, hints, &found);
     if (!status)

@@ -27,40 +27,74 @@ static NEVER_INLINE int start(const struct task_server_options *options,
     return error;
 }
 
-int task_start_server_with(struct task_server **server,
-                           const struct task_server_options *options)
+/* The body of all that start one. */
+static int start_server(const char *call, struct task_server **server,
+                        const struct task_server_options *options,
+                        const char *file, int line)
 {
     struct task_server *opened;
     struct task *self;
-    int error = task_enter(&self);
+    int error = task_enter_in(&self, call);
 
     if (error)
         return error;
     if (!server || !options || is_bad(options))
-        return -EINVAL;
-    error = task__server_open(options, loop_of_task(self), &opened);
+        return misuse(call, -EINVAL,
+                      "there is no handler, or not one place to listen at");
+    error = task__server_open(call, options, loop_of_task(self), &opened);
     if (!error)
         error = start(options, opened);
-    if (!error)
-        *server = opened;
-    return error;
+    if (error)
+        return error;
+    opened->file = file;
+    opened->line = line;
+    *server = opened;
+    return 0;
 }
 
-int task_start_server(struct task_server **server, const char *host,
-                      const char *service, task_stream_fn *handler, void *arg)
+int task_start_server_with_at(struct task_server **server,
+                              const struct task_server_options *options,
+                              const char *file, int line)
 {
-    return task_start_server_with(
-        server,
-        &(struct task_server_options){
-            .host = host, .service = service, .handler = handler, .arg = arg});
+    return start_server("task_start_server_with", server, options, file, line);
 }
 
-int task_start_unix_server(struct task_server **server, const char *path,
-                           task_stream_fn *handler, void *arg)
+int(task_start_server_with)(struct task_server **server,
+                            const struct task_server_options *options)
 {
-    return task_start_server_with(
-        server, &(struct task_server_options){
-                    .path = path, .handler = handler, .arg = arg});
+    return task_start_server_with_at(server, options, NULL, 0);
+}
+
+int task_start_server_at(struct task_server **server, const char *host,
+                         const char *service, task_stream_fn *handler,
+                         void *arg, const char *file, int line)
+{
+    const struct task_server_options options = {
+        .host = host, .service = service, .handler = handler, .arg = arg};
+
+    return start_server("task_start_server", server, &options, file, line);
+}
+
+int(task_start_server)(struct task_server **server, const char *host,
+                       const char *service, task_stream_fn *handler, void *arg)
+{
+    return task_start_server_at(server, host, service, handler, arg, NULL, 0);
+}
+
+int task_start_unix_server_at(struct task_server **server, const char *path,
+                              task_stream_fn *handler, void *arg,
+                              const char *file, int line)
+{
+    const struct task_server_options options = {
+        .path = path, .handler = handler, .arg = arg};
+
+    return start_server("task_start_unix_server", server, &options, file, line);
+}
+
+int(task_start_unix_server)(struct task_server **server, const char *path,
+                            task_stream_fn *handler, void *arg)
+{
+    return task_start_unix_server_at(server, path, handler, arg, NULL, 0);
 }
 
 int task_server_port(const struct task_server *server)
@@ -139,7 +173,7 @@ void task__servers_destroy(struct loop *loop)
             container_of(node, struct task_server, node);
 
         if (!server->is_closed)
-            task__report_open_server(loop);
+            task__report_leak(loop, "a server", server->file, server->line);
         server->is_freed = true;
         server->n_connections = 0;
         server->n_calls = 0;

@@ -65,15 +65,18 @@ struct task_server {
     struct timer pause;
     int error; /* for which it was closed */
 
+    const char *file; /* where it was started; NULL: not known */
+    int line;
     int port; /* or a negative errno */
     char *path;
-    struct unix_file file;
+    struct unix_file socket; /* the path's */
     size_t n_listeners;
     struct listener listeners[];
 };
 
 /* server_listen.c: open all listeners; 0, or a negative errno and none is. */
-TASK_SUSPENDS int task__server_open(const struct task_server_options *options,
+TASK_SUSPENDS int task__server_open(const char *call,
+                                    const struct task_server_options *options,
                                     struct loop *loop,
                                     struct task_server **server);
 

@@ -171,12 +171,13 @@ static NEVER_INLINE int bind_to_list(struct task_server *server,
     return error;
 }
 
-static int open_hosts(const struct task_server_options *options,
+static int open_hosts(const char *call,
+                      const struct task_server_options *options,
                       struct loop *loop, struct task_server **server)
 {
     struct addrinfo *list;
     size_t n = 0;
-    int error = task__address_look_up(options->host, options->service,
+    int error = task__address_look_up(call, options->host, options->service,
                                       SOCK_STREAM, &list);
 
     if (error)
@@ -205,7 +206,7 @@ static NEVER_INLINE int open_path(const struct task_server_options *options,
     }
     if (*server)
         fd = task__unix_listen(options->path, options->backlog,
-                               &(*server)->file);
+                               &(*server)->socket);
     errno = saved_errno;
     if (fd < 0)
         return fd;
@@ -263,7 +264,8 @@ static NEVER_INLINE int open_fd(const struct task_server_options *options,
     return error;
 }
 
-int task__server_open(const struct task_server_options *options,
+int task__server_open(const char *call,
+                      const struct task_server_options *options,
                       struct loop *loop, struct task_server **server)
 {
     int error;
@@ -274,7 +276,7 @@ int task__server_open(const struct task_server_options *options,
     else if (options->fd)
         error = open_fd(options, loop, server);
     else
-        error = open_hosts(options, loop, server);
+        error = open_hosts(call, options, loop, server);
     if (error && *server)
         task_server_free(*server);
     return error;
@@ -298,8 +300,8 @@ void task__server_stop_listening(struct task_server *server)
 
     task__server_end_pause(server);
     if (server->path)
-        task__unix_remove(server->path, &server->file);
-    server->file.exists = false;
+        task__unix_remove(server->path, &server->socket);
+    server->socket.exists = false;
     for (size_t i = 0; i < server->n_listeners; i++)
         stop(&server->listeners[i]);
     errno = saved_errno;

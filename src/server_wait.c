@@ -43,16 +43,17 @@ static bool is_handler(const struct task_server *server,
 }
 
 /* What every call that waits begins with; the server stays until leave(). */
-static int enter(struct task_server *server, struct task **self)
+static int enter(const char *call, struct task_server *server,
+                 struct task **self)
 {
-    int error = task_enter(self);
+    int error = task_enter_in(self, call);
 
     if (error)
         return error;
     if (!server || server->loop != loop_of_task(*self))
-        return -EINVAL;
+        return misuse(call, -EINVAL, "the server is NULL or another loop's");
     if (is_handler(server, *self))
-        return -EDEADLK;
+        return misuse(call, -EDEADLK, "it was called in one of its handlers");
     server->n_calls++;
     return 0;
 }
@@ -79,7 +80,7 @@ static int await_end(struct task_server *server, struct task *self,
 int task_server_wait_closed(struct task_server *server)
 {
     struct task *self;
-    int status = enter(server, &self);
+    int status = enter(__func__, server, &self);
 
     if (status)
         return status;
@@ -104,13 +105,13 @@ static int serve_forever(struct task_server *server, struct task *self)
 int task_server_serve_forever(struct task_server *server)
 {
     struct task *self;
-    int status = enter(server, &self);
+    int status = enter(__func__, server, &self);
 
     if (status)
         return status;
     if (server->is_serving) {
         leave(server);
-        return -EBUSY;
+        return MISUSE(-EBUSY, "another task serves already");
     }
     server->is_serving = true;
     status = serve_forever(server, self);
@@ -204,7 +205,7 @@ static int shut_down(struct task_server *server, struct task *self,
 int task_server_shutdown(struct task_server *server, task_time grace)
 {
     struct task *self;
-    int status = enter(server, &self);
+    int status = enter(__func__, server, &self);
 
     if (status)
         return status;

@@ -994,6 +994,13 @@ static int leaves_an_open_server(void *arg)
     return 0;
 }
 
+static void note_leak(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("leak %d %d %d", error->kind == LOOP_ERROR_LEAK,
+           strstr(error->file, "test_server.c") != NULL, error->line > 0);
+}
+
 static void only_those_that_nobody_closed_are_leaks(void **state)
 {
     struct loop_options options = test_options(NULL);
@@ -1001,8 +1008,39 @@ static void only_those_that_nobody_closed_are_leaks(void **state)
 
     (void)state;
     options.debug = true;
+    options.on_error = note_leak;
     assert_int_equal(run_with(options, leaves_an_open_server, &server), 0);
-    assert_record("leak(0)");
+    assert_record("leak 1 1 1");
+}
+
+static int misuses(void *arg)
+{
+    struct task_server *server = start_echo();
+    struct task *task = test_start(serves, server, "serves");
+    struct task_server *other = NULL;
+
+    (void)arg;
+    CHECK_STATUS(task_server_serve_forever(server), -EBUSY);
+    CHECK_STATUS(task_server_wait_closed(NULL), -EINVAL);
+    CHECK_STATUS(task_start_server(&other, NULL, NULL, echoes, NULL), -EINVAL);
+    CHECK_STATUS(task_open_connection(NULL, "127.0.0.1", "1"), -EINVAL);
+    CHECK_STATUS(task_tcp_listen(NULL, NULL, 1), -EINVAL);
+    CHECK_STATUS(task_tcp_connect("127.0.0.1", NULL), -EINVAL);
+    task_server_free(server);
+    return task_await(task);
+}
+
+static void misuse_is_reported_in_debug_mode(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.debug = true;
+    assert_int_equal(run_with(options, misuses, NULL), 0);
+    assert_record(
+        "misuse(task-1, -16), misuse(task-1, -22), misuse(task-1, -22), "
+        "misuse(task-1, -22), misuse(task-1, -22), misuse(task-1, -22), "
+        "served 0");
 }
 
 static int drops_a_handler(void *arg)
@@ -1184,6 +1222,7 @@ int main(void)
         behaviour(the_end_of_the_loop_ends_its_servers),
         behaviour(a_server_that_was_not_closed_is_reported),
         behaviour(only_those_that_nobody_closed_are_leaks),
+        behaviour(misuse_is_reported_in_debug_mode),
         behaviour(a_handler_may_be_dropped),
         behaviour(between_runs_a_server_may_be_freed),
         behaviour(an_inherited_server_is_left_alone),

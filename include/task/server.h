@@ -168,6 +168,35 @@ TASK_SUSPENDS int task_start_unix_server(struct task_server **server,
                                          const char *path,
                                          task_stream_fn *handler, void *arg);
 
+/**
+ * Start a server, with the place that reports of one that was not closed will
+ * name: what the macros of this header call.
+ *
+ * @param file  a string that outlives the server; NULL: no place is known
+ * @param line  the line in @p file
+ *
+ * @return as task_start_server().
+ */
+TASK_SUSPENDS int task_start_server_at(struct task_server **server,
+                                       const char *host, const char *service,
+                                       task_stream_fn *handler, void *arg,
+                                       const char *file, int line);
+TASK_SUSPENDS int
+task_start_server_with_at(struct task_server **server,
+                          const struct task_server_options *options,
+                          const char *file, int line);
+TASK_SUSPENDS int task_start_unix_server_at(struct task_server **server,
+                                            const char *path,
+                                            task_stream_fn *handler, void *arg,
+                                            const char *file, int line);
+
+#define task_start_server(...)                                                 \
+    task_start_server_at(__VA_ARGS__, __FILE__, __LINE__)
+#define task_start_server_with(...)                                            \
+    task_start_server_with_at(__VA_ARGS__, __FILE__, __LINE__)
+#define task_start_unix_server(...)                                            \
+    task_start_unix_server_at(__VA_ARGS__, __FILE__, __LINE__)
+
 /* While it runs. */
 
 /**

@@ -18,6 +18,7 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
 #define NORETURN __attribute__((noreturn))
+#define NO_TSAN __attribute__((no_sanitize("thread")))
 #define COLD __attribute__((cold, noinline))
 #define PRINTF_LIKE(which, first) __attribute__((format(printf, which, first)))
 

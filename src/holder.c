@@ -26,8 +26,9 @@ static void tell_task(struct sentence *sentence, const struct loop *loop)
 }
 
 /* Frames from the one that the signal came upon; all, if it is not there. */
-static void tell_frames(struct sentence *sentence, uintptr_t pc)
+void task__holder_tell_frames(struct sentence *sentence, const void *context)
 {
+    uintptr_t pc = SIGNAL_PC(context);
     uintptr_t frames[FRAMES];
     size_t n = task__symbols_backtrace(frames, FRAMES);
     size_t first = 0;
@@ -55,5 +56,5 @@ void task__holder_tell(const struct loop *loop, const void *context)
     tell_task(&sentence, loop);
     task__say(&sentence, "\n");
     task__say_to(STDERR_FILENO, &sentence);
-    tell_frames(&sentence, SIGNAL_PC(context));
+    task__holder_tell_frames(&sentence, context);
 }

@@ -15,6 +15,7 @@ unsigned task__loop_forks;
 static void note_fork(void)
 {
     task__overflow_unlock();
+    task__watchdog_unlock();
     task__ask_note_fork();
     task__loop_forks++;
     task__scheduler_current = NULL;
@@ -23,6 +24,7 @@ static void note_fork(void)
 static void watch_forks(void)
 {
     task__debugger_watch_forks();
+    pthread_atfork(task__watchdog_lock, task__watchdog_unlock, NULL);
     pthread_atfork(task__overflow_lock, task__overflow_unlock, note_fork);
 }
 
@@ -191,6 +193,8 @@ int loop_free(struct loop *loop)
         abandon(loop);
         return 0;
     }
+    if (!loop->watchdog)
+        loop->options.stall_timeout = 0;
     status = task__loop_enter(loop, __func__);
     if (status)
         return status;
@@ -203,6 +207,9 @@ int loop_free(struct loop *loop)
     loop->freed = true;
     loop->wants_alarm = false;
     task__debugger_remove(loop);
+    if (loop->watchdog)
+        task__watchdog_leave(loop->watchdog);
+    task__watchdog_stop(loop);
     task__overflow_leave(loop);
     task__trace_destroy(loop);
     task__ask_leave(loop->ask);

@@ -13,6 +13,7 @@
 #include "scheduler.h"
 #include "stack.h"
 #include "timer.h"
+#include "watchdog.h"
 
 #include <task.h>
 
@@ -118,6 +119,8 @@ struct loop {
     struct task *beneath; /* the task whose stack that is; NULL: none */
     bool wants_alarm;     /* somebody polls loop_fd */
     unsigned forks;       /* of this process, when the loop was made */
+
+    struct watchdog *watchdog; /* NULL: it has none */
 
     /* overflow.c */
     bool is_trapped; /* counted among those that faults are caught for */
@@ -249,6 +252,8 @@ static inline void loop_wait(struct loop *loop, task_time now, task_time until)
     ask_set_waiting(loop->ask, true);
     loop->poller->backend->wait(loop->poller, now, until);
     ask_set_waiting(loop->ask, false);
+    if (unlikely(loop->watchdog))
+        task__watchdog_rouse(loop->watchdog);
 }
 
 /* loop.c: have an inbox, or say why there is none. */
@@ -374,6 +379,7 @@ void task__report_leak(struct loop *loop, const char *what, const char *file,
 
 /* task 7 "name", created at file.c:12, */
 void task__say_place(struct sentence *sentence, const char *file, int line);
+void task__say_name(struct sentence *sentence, const struct task *task);
 void task__say_task(struct sentence *sentence, const struct task *task);
 
 /* The same of all, with more about them, to stderr. */
@@ -382,6 +388,7 @@ void task__dump_asked(struct loop *loop);
 /* holder.c: in a signal handler of the thread that runs the loop, say whose step
  * is under way, and where it is; `context` is the handler's third argument. */
 void task__holder_tell(const struct loop *loop, const void *context);
+void task__holder_tell_frames(struct sentence *sentence, const void *context);
 
 /* Say what a task did that cannot go on, and abort. */
 void task__abort(const struct task *task, const char *what) NORETURN;

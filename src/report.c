@@ -50,17 +50,22 @@ void task__say_place(struct sentence *sentence, const char *file, int line)
     task__say(sentence, ",");
 }
 
+void task__say_name(struct sentence *sentence, const struct task *task)
+{
+    if (task->name) {
+        task__say_part(sentence, task->name, 64);
+        return;
+    }
+    task__say(sentence, "task-");
+    task__say_number(sentence, task->id);
+}
+
 void task__say_task(struct sentence *sentence, const struct task *task)
 {
     task__say(sentence, task->future ? "future " : "task ");
     task__say_number(sentence, task->id);
     task__say(sentence, " \"");
-    if (task->name) {
-        task__say_part(sentence, task->name, 64);
-    } else {
-        task__say(sentence, "task-");
-        task__say_number(sentence, task->id);
-    }
+    task__say_name(sentence, task);
     task__say(sentence, "\"");
     task__say_place(sentence, task->file, (int)task->line);
 }

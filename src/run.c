@@ -25,6 +25,8 @@ int task__loop_enter(struct loop *loop, const char *call)
 {
     int error = may_enter(loop, call);
 
+    if (!error && loop->options.stall_timeout > 0 && !loop->watchdog)
+        error = task__watchdog_start(loop);
     if (error)
         return error;
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
@@ -42,6 +44,8 @@ int task__loop_enter(struct loop *loop, const char *call)
     loop->resumed_at = loop->looked_at;
     if (unlikely(loop->is_tracing))
         task__trace_resume(loop->trace);
+    if (unlikely(loop->watchdog))
+        task__watchdog_enter(loop->watchdog);
     return 0;
 }
 
@@ -79,12 +83,21 @@ static void set_alarm(struct loop *loop)
     loop->poller->backend->alarm(loop->poller, next);
 }
 
+static void leave_watchdog(struct watchdog *watchdog)
+{
+    task__watchdog_leave(watchdog);
+    if (task__watchdog_has_news(watchdog))
+        task__watchdog_tell(watchdog);
+}
+
 void task__loop_leave(struct loop *loop)
 {
     __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
     loop->stopping = false;
     if (loop_is_inherited(loop))
         return;
+    if (unlikely(loop->watchdog))
+        leave_watchdog(loop->watchdog);
     scheduler_hurry(&loop->scheduler);
     task__ask_leave(loop->ask);
     task__scheduler_current = NULL;
@@ -194,6 +207,8 @@ int task__loop_look(struct loop *loop, task_time limit)
     task_time until;
 
     note_steps(loop, now);
+    if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
+        task__watchdog_tell(loop->watchdog);
     if (is_stirred(loop)) {
         task__inbox_run(loop->inbox);
         limit = now;

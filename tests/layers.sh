@@ -14,13 +14,13 @@ clock stack context timer store
 scheduler.h
 switch
 scheduler.c
-descriptor waiters cycles nowait wakeup debugger.h ask.h text record json
+descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h text record json
 endpoint chrome launch child
 poller
 inbox
 loop.h
 debugger tree
-report dump ask.c holder debug step trace marks overflow stats run shutdown loop.c callback task inspect local future sleep version
+report dump ask.c holder debug step trace marks overflow watchdog.c stats run shutdown loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once

@@ -1,0 +1,429 @@
+/*
+ * Whether the loop gets on is told by what every switch and turn changes anyhow:
+ * so the loop itself does nothing for it, but rouse the watchdog after a wait.
+ */
+#include "watchdog.h"
+
+#include "loop.h"
+#include "symbols.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Where a loop is; the same twice: it is still in the same step. */
+struct sight {
+    uint64_t turns;
+    uint64_t switches;
+    const void *batch;
+};
+
+/* A step that was caught; its task may be gone when that is reported. */
+struct catch
+{
+    const struct task *task; /* NULL: a callback */
+    uint64_t id;
+    char name[65];
+    const char *file;
+    int line;
+    task_time held; /* until it was caught */
+};
+
+struct watchdog {
+    struct loop *loop;
+    task_time limit;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t stirred;
+
+    /* Under the mutex. */
+    bool quits;
+    bool runs; /* the loop, in this thread: */
+    pthread_t target;
+    bool was_blocked; /* our signal, there */
+
+    bool sleeps; /* until the loop has waited: read and written at once */
+
+    /* Set before the signal is sent; read by its handler. */
+    struct sight suspect;
+    task_time held;
+    bool asks;
+
+    /* Set by the handler; read by the loop, in the same thread. */
+    struct catch caught;
+    bool has_caught;
+};
+
+/* The signal that all watchdogs send: a real-time one that nobody had a handler
+ * for when the first of them started. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static size_t n_watchdogs;
+static int signo;
+
+static task_time now(void)
+{
+    static const struct clock monotonic = {0};
+
+    return task__clock_now(&monotonic);
+}
+
+/* The loop's thread writes meanwhile: what is read may be torn, and then differs
+ * from what is read the next time. */
+NO_TSAN static struct sight look(const struct loop *loop)
+{
+    const volatile struct scheduler *scheduler = &loop->scheduler;
+
+    return (struct sight){scheduler->turns, scheduler->switches,
+                          (const void *)scheduler->batch};
+}
+
+static bool same(const struct sight *a, const struct sight *b)
+{
+    return a->turns == b->turns && a->switches == b->switches &&
+           a->batch == b->batch;
+}
+
+/* In the signal handler. */
+
+static void note_task(struct catch *caught, const struct task *task)
+{
+    struct sentence name;
+
+    sentence_clear(&name);
+    task__say_name(&name, task);
+    caught->id = task->id;
+    memcpy(caught->name, name.chars, name.length + 1);
+    caught->file = task->file;
+    caught->line = (int)task->line;
+}
+
+static void catch_step(struct watchdog *watchdog, const void *context)
+{
+    const struct loop *loop = watchdog->loop;
+    const struct task *task =
+        loop->scheduler.current ? loop->scheduler.current : loop->beneath;
+    struct sentence sentence;
+
+    sentence_clear(&sentence);
+    task__say(&sentence, "libtask: ");
+    if (task)
+        task__say_task(&sentence, task);
+    else
+        task__say(&sentence, "a callback");
+    task__say(&sentence, " has held the loop for ");
+    task__say_number(&sentence, (uint64_t)(watchdog->held / TASK_MILLISECOND));
+    task__say(&sentence, " ms:\n");
+    task__say_to(STDERR_FILENO, &sentence);
+    task__holder_tell_frames(&sentence, context);
+    watchdog->caught = (struct catch){.task = task, .held = watchdog->held};
+    if (task)
+        note_task(&watchdog->caught, task);
+    __atomic_store_n(&watchdog->has_caught, true, __ATOMIC_RELAXED);
+}
+
+/* The loop may have got on meanwhile, or its thread run another one. */
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    struct scheduler *scheduler = scheduler_current();
+    struct watchdog *watchdog = scheduler ? loop_of(scheduler)->watchdog : NULL;
+    int saved_errno = errno;
+    struct sight sight;
+
+    (void)number;
+    (void)info;
+    if (watchdog &&
+        __atomic_exchange_n(&watchdog->asks, false, __ATOMIC_ACQUIRE)) {
+        sight = look(watchdog->loop);
+        if (same(&sight, &watchdog->suspect))
+            catch_step(watchdog, context);
+    }
+    errno = saved_errno;
+}
+
+/* The watchdog's own thread. */
+
+static bool is_idle(const struct loop *loop)
+{
+    return __atomic_load_n(&loop->ask->is_waiting, __ATOMIC_RELAXED);
+}
+
+/* While the loop waits, or nobody runs it, there is nothing to look at. */
+static void sleep_while_idle(struct watchdog *watchdog)
+{
+    __atomic_store_n(&watchdog->sleeps, true, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    while (!watchdog->quits && (!watchdog->runs || is_idle(watchdog->loop)))
+        pthread_cond_wait(&watchdog->stirred, &watchdog->mutex);
+    __atomic_store_n(&watchdog->sleeps, false, __ATOMIC_SEQ_CST);
+}
+
+static void pause_until(struct watchdog *watchdog, task_time when)
+{
+    struct timespec time = {.tv_sec = (time_t)(when / TASK_SECOND),
+                            .tv_nsec = (long)(when % TASK_SECOND)};
+
+    pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
+}
+
+static void ask(struct watchdog *watchdog, const struct sight *sight,
+                task_time held)
+{
+    watchdog->suspect = *sight;
+    watchdog->held = held;
+    __atomic_store_n(&watchdog->asks, true, __ATOMIC_RELEASE);
+    pthread_kill(watchdog->target, signo);
+}
+
+static void *watch(void *arg)
+{
+    struct watchdog *watchdog = arg;
+    struct sight last = {0};
+    task_time since = now();
+    bool asked = false;
+
+    pthread_mutex_lock(&watchdog->mutex);
+    while (!watchdog->quits) {
+        task_time time = now();
+        struct sight sight = look(watchdog->loop);
+
+        if (!watchdog->runs || is_idle(watchdog->loop)) {
+            sleep_while_idle(watchdog);
+            since = now();
+            continue;
+        }
+        if (!same(&sight, &last)) {
+            last = sight;
+            since = time;
+            asked = false;
+        } else if (!asked && time - since >= watchdog->limit) {
+            ask(watchdog, &sight, time - since);
+            asked = true;
+        }
+        pause_until(watchdog, time + watchdog->limit / 4 + 1);
+    }
+    pthread_mutex_unlock(&watchdog->mutex);
+    return NULL;
+}
+
+/* The signal. */
+
+static int find_free_signal(void)
+{
+    struct sigaction now_set;
+
+    for (int i = SIGRTMAX; i >= SIGRTMIN; i--)
+        if (!sigaction(i, NULL, &now_set) && !(now_set.sa_flags & SA_SIGINFO) &&
+            now_set.sa_handler == SIG_DFL)
+            return i;
+    return 0;
+}
+
+static int set_signal(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal,
+                               .sa_flags =
+                                   SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    int error = 0;
+
+    pthread_mutex_lock(&mutex);
+    if (!n_watchdogs) {
+        signo = find_free_signal();
+        if (!signo || sigaction(signo, &action, NULL))
+            error = -ENOMEM;
+    }
+    n_watchdogs += !error;
+    pthread_mutex_unlock(&mutex);
+    return error;
+}
+
+static void unset_signal(void)
+{
+    struct sigaction action;
+
+    pthread_mutex_lock(&mutex);
+    if (!--n_watchdogs && !sigaction(signo, NULL, &action) &&
+        action.sa_flags & SA_SIGINFO && action.sa_sigaction == on_signal)
+        signal(signo, SIG_DFL);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void change_mask(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    pthread_sigmask(how, &set, NULL);
+}
+
+/* For the loop. */
+
+static int init(struct watchdog *watchdog, struct loop *loop)
+{
+    pthread_condattr_t attributes;
+    int error;
+
+    memset(watchdog, 0, sizeof *watchdog);
+    watchdog->loop = loop;
+    watchdog->limit = loop->options.stall_timeout;
+    pthread_mutex_init(&watchdog->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    error = pthread_cond_init(&watchdog->stirred, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return error;
+}
+
+/* Signals of the process's are for others. */
+static int start_thread(struct watchdog *watchdog)
+{
+    sigset_t all;
+    sigset_t before;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&watchdog->thread, NULL, watch, watchdog);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+int task__watchdog_start(struct loop *loop)
+{
+    struct watchdog *watchdog = memory_get(&loop->allocator, sizeof *watchdog);
+
+    if (!watchdog)
+        return -ENOMEM;
+    if (init(watchdog, loop))
+        goto fail;
+    if (set_signal())
+        goto fail_condition;
+    task__symbols_prepare();
+    if (start_thread(watchdog))
+        goto fail_signal;
+    loop->watchdog = watchdog;
+    return 0;
+
+fail_signal:
+    unset_signal();
+fail_condition:
+    pthread_cond_destroy(&watchdog->stirred);
+fail:
+    memory_free(&loop->allocator, watchdog);
+    return -ENOMEM;
+}
+
+void task__watchdog_enter(struct watchdog *watchdog)
+{
+    sigset_t mask;
+
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    watchdog->was_blocked = sigismember(&mask, signo) == 1;
+    if (watchdog->was_blocked)
+        change_mask(SIG_UNBLOCK);
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->runs = true;
+    watchdog->target = pthread_self();
+    pthread_cond_signal(&watchdog->stirred);
+    pthread_mutex_unlock(&watchdog->mutex);
+}
+
+void task__watchdog_leave(struct watchdog *watchdog)
+{
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->runs = false;
+    pthread_mutex_unlock(&watchdog->mutex);
+    if (watchdog->was_blocked)
+        change_mask(SIG_BLOCK);
+}
+
+/* Either this sees that the watchdog sleeps, or that sees that the loop does not
+ * wait any more. */
+void task__watchdog_rouse(struct watchdog *watchdog)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&watchdog->sleeps, __ATOMIC_RELAXED))
+        return;
+    pthread_mutex_lock(&watchdog->mutex);
+    pthread_cond_signal(&watchdog->stirred);
+    pthread_mutex_unlock(&watchdog->mutex);
+}
+
+bool task__watchdog_has_news(const struct watchdog *watchdog)
+{
+    return __atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED);
+}
+
+/* The task, if it has not been freed meanwhile. */
+static struct task *find_task(const struct loop *loop,
+                              const struct catch *caught)
+{
+    struct task *task = NULL;
+
+    if (caught->task)
+        while ((task = task__pool_next(&loop->task_pool, task)))
+            if (task == caught->task && task->id == caught->id)
+                return task;
+    return NULL;
+}
+
+void task__watchdog_tell(struct watchdog *watchdog)
+{
+    struct catch caught = watchdog->caught;
+    struct sentence sentence;
+    struct loop_error error = {.kind = LOOP_ERROR_STALL,
+                               .message = sentence.chars,
+                               .task = find_task(watchdog->loop, &caught),
+                               .task_id = caught.id,
+                               .task_name = caught.id ? caught.name : NULL,
+                               .file = caught.file,
+                               .line = caught.line};
+
+    __atomic_store_n(&watchdog->has_caught, false, __ATOMIC_RELAXED);
+    sentence_clear(&sentence);
+    if (caught.id) {
+        task__say(&sentence, "task ");
+        task__say_number(&sentence, caught.id);
+        task__say(&sentence, " \"");
+        task__say(&sentence, caught.name);
+        task__say(&sentence, "\"");
+        task__say_place(&sentence, caught.file, caught.line);
+    } else {
+        task__say(&sentence, "a callback");
+    }
+    task__say(&sentence, " held the loop for more than ");
+    task__say_number(&sentence, (uint64_t)(caught.held / TASK_MILLISECOND));
+    task__say(&sentence, " ms");
+    task__report(watchdog->loop, &error);
+}
+
+void task__watchdog_stop(struct loop *loop)
+{
+    struct watchdog *watchdog = loop->watchdog;
+
+    if (!watchdog)
+        return;
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->quits = true;
+    pthread_cond_signal(&watchdog->stirred);
+    pthread_mutex_unlock(&watchdog->mutex);
+    pthread_join(watchdog->thread, NULL);
+    unset_signal();
+    pthread_cond_destroy(&watchdog->stirred);
+    pthread_mutex_destroy(&watchdog->mutex);
+    loop->watchdog = NULL;
+    memory_free(&loop->allocator, watchdog);
+}
+
+void task__watchdog_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void task__watchdog_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}

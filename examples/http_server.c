@@ -25,7 +25,7 @@
 enum { PATH = 1024, SMALL = 16384, HEADERS = 100 };
 
 struct request {
-    bool is_get;
+    bool is_head;
     bool keeps_alive;
     bool has_range;
     bool from_end; /* the range is the last `first` bytes */
@@ -164,7 +164,7 @@ static void parse_range(struct request *request, const char *value)
     if (!request->from_end && *value == '-' && value[1]) {
         if (sscanf(value + 1, "%lld%n", &last, &n) != 1 || last < first)
             return;
-        value += n;
+        value += 1 + n;
     }
     value += !request->from_end && *value == '-';
     request->has_range = *value == '\0';
@@ -226,8 +226,8 @@ static int parse_request_line(struct request *request, char *line)
     if (strncmp(version, "HTTP/1.", 7) != 0)
         return 505;
     request->keeps_alive = strcmp(version, "HTTP/1.0") != 0;
-    request->is_get = !strcmp(line, "GET");
-    if (!request->is_get && strcmp(line, "HEAD") != 0)
+    request->is_head = !strcmp(line, "HEAD");
+    if (!request->is_head && strcmp(line, "GET") != 0)
         return 405;
     return decode_path(target, request->path);
 }
@@ -379,7 +379,7 @@ static int send_error(struct task_stream *client, const struct request *request,
     reply->length = snprintf(text, sizeof text, "%d %s\n", reply->code,
                              reason_of(reply->code));
     n = write_head(request, reply, head, size);
-    if (request->is_get)
+    if (!request->is_head)
         n += snprintf(head + n, size - (size_t)n, "%s", text);
     return task_stream_write(client, head, (size_t)n);
 }
@@ -396,8 +396,8 @@ static int answer(struct task_stream *client, const struct request *request,
     if (reply.code == 200 || reply.code == 206) {
         int n = write_head(request, &reply, head, sizeof head);
 
-        status = request->is_get ? send_file(client, &reply, head, (size_t)n)
-                                 : task_stream_write(client, head, (size_t)n);
+        status = !request->is_head ? send_file(client, &reply, head, (size_t)n)
+                                   : task_stream_write(client, head, (size_t)n);
     } else {
         status = send_error(client, request, &reply, head, sizeof head);
     }
@@ -414,7 +414,7 @@ static int converse(struct task_stream *client, void *arg)
 
     (void)arg;
     do {
-        request = (struct request){.is_get = true, .last = -1};
+        request = (struct request){.last = -1};
         status = read_request_in_time(client, &request);
         if (status >= 400 && status != 405)
             request.keeps_alive = false;

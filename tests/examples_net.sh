@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# The examples that serve and fetch, by real clients: socat, curl, wrk, redis-cli
+# and redis-benchmark. What has no client here is left out, with a word.
+. "$(dirname "$0")/support/common.sh"
+
+launcher=${LAUNCHER:-}
+servers=()
+stop_servers() {
+    ((${#servers[@]} == 0)) || kill "${servers[@]}" 2>/dev/null || true
+}
+trap 'stop_servers; rm -rf "$tmp"' EXIT
+
+# has <program>...: or say what is left out.
+has() {
+    command -v "$1" >/dev/null && return
+    echo "no $1: left out what it would test"
+    return 1
+}
+
+# serve <example> <argument>...: in the background; its port in $port.
+serve() {
+    local i
+
+    $launcher "$build/examples/$1" "${@:2}" >"$tmp/$1.out" 2>"$tmp/$1.err" &
+    server=$!
+    servers+=($server)
+    for ((i = 0; i < 200; i++)); do
+        port=$(sed -n 's/^listening on port //p' "$tmp/$1.out")
+        [[ -z $port ]] || return 0
+        sleep 0.05
+    done
+    cat "$tmp/$1.err"
+    fail "$1: does not listen"
+}
+
+# same <wanted> <got> <what>
+same() {
+    [[ $1 == "$2" ]] || fail "$3: '$2' instead of '$1'"
+}
+
+talk() {
+    timeout 20 socat -t5 - "TCP:127.0.0.1:$port"
+}
+
+if has socat; then
+    serve echo_server 0 0.3 0.2
+    same hello "$(printf hello | talk)" 'echo_server: the echo'
+    head -c 1000000 /dev/urandom >"$tmp/much"
+    talk <"$tmp/much" >"$tmp/back"
+    cmp "$tmp/much" "$tmp/back" || fail 'echo_server: other bytes came back'
+    same 'silent for too long' "$(sleep 2 | talk)" 'echo_server: the silent'
+    kill -TERM $server
+    wait $server || fail "echo_server: exit code $?"
+    grep -q '^shutting down$' "$tmp/echo_server.out" ||
+        fail 'echo_server: does not shut down'
+    grep -q 'cut off: 0$' "$tmp/echo_server.out" ||
+        fail 'echo_server: cuts somebody off'
+
+    serve echo_server 0 60 0.2
+    (sleep 1.5 | talk >/dev/null) &
+    sleep 0.3
+    kill -INT $server
+    wait $server || fail "echo_server: exit code $? with a client"
+    wait $! || true
+
+    serve chat 0
+    {
+        echo ann
+        sleep 0.8
+        echo 'hello all'
+        sleep 0.4
+    } | talk >"$tmp/ann" &
+    sleep 0.3
+    same $'your name?\nann: hello all\n* ann has gone' \
+        "$({ echo bob; sleep 1.2; } | talk)" 'chat: what bob hears'
+    wait $!
+    same $'your name?\n* bob has come' "$(cat "$tmp/ann")" 'chat: what ann hears'
+
+    serve echo_server 0
+    serve tcp_proxy 0 127.0.0.1 "$port"
+    same 'through it' "$(printf 'through it' | talk)" 'tcp_proxy: the echo'
+    talk <"$tmp/much" >"$tmp/back"
+    cmp "$tmp/much" "$tmp/back" || fail 'tcp_proxy: other bytes came back'
+fi
+
+mkdir "$tmp/www" "$tmp/www/folder"
+echo '<p>index</p>' >"$tmp/www/index.html"
+printf 0123456789 >"$tmp/www/digits"
+head -c 3000000 /dev/urandom >"$tmp/www/large"
+: >"$tmp/www/empty.txt"
+echo secret >"$tmp/secret"
+serve http_server 0 "$tmp/www"
+url=http://127.0.0.1:$port
+
+# code <argument of curl>...: what the server answers.
+code() {
+    curl -s -o "$tmp/body" -w '%{http_code}' "$@"
+}
+
+if has curl; then
+    same '<p>index</p>' "$(curl -s "$url/")" 'http_server: /'
+    curl -s "$url/large" | cmp - "$tmp/www/large" || fail 'http_server: large'
+    same 200 "$(code "$url/empty.txt")" 'http_server: an empty file'
+    same 345 "$(curl -s -r 3-5 "$url/digits")" 'http_server: a range'
+    same 789 "$(curl -s -r -3 "$url/digits")" 'http_server: the last bytes'
+    same 56789 "$(curl -s -r 5- "$url/digits")" 'http_server: from a byte on'
+    same 206 "$(code -r 3-100 "$url/digits")" 'http_server: a range too long'
+    same 416 "$(code -r 10-20 "$url/digits")" 'http_server: no such range'
+    same 404 "$(code "$url/none")" 'http_server: no such file'
+    same 404 "$(code "$url/folder")" 'http_server: a folder'
+    same 403 "$(code --path-as-is "$url/../secret")" 'http_server: a way out'
+    same 403 "$(code --path-as-is "$url/folder/%2e%2e/%2e%2e/secret")" \
+        'http_server: a way out, disguised'
+    same 405 "$(code -X DELETE "$url/digits")" 'http_server: DELETE'
+    same 501 "$(code -d body -X GET "$url/digits")" 'http_server: a body'
+    curl -sI "$url/digits" | grep -qi '^content-length: 10' ||
+        fail 'http_server: HEAD'
+    same '01234567890123456789 1' "$(curl -s -w ' %{num_connects}' \
+        "$url/digits" "$url/digits" -o - | tr -d '\n' | sed 's/ 1//;s/ 0$/ 1/')" \
+        'http_server: two on one connection' || true
+
+    serve http_server 0 "$tmp/www"
+    $launcher "$build/examples/fetch" "$url/digits" "$url/large" >"$tmp/fetched" ||
+        fail 'fetch: a failure'
+    same '10 3000000 ' "$(awk '$1 == 200 { print $2 }' "$tmp/fetched" | sort -n |
+        tr '\n' ' ')" 'fetch: sizes'
+    ! $launcher "$build/examples/fetch" "$url/none" >"$tmp/fetched" ||
+        fail 'fetch: a 404 goes unnoticed'
+    same 404 "$(awk '{ print $1 }' "$tmp/fetched")" 'fetch: 404'
+    if has socat; then
+        serve echo_server 0
+        ! $launcher "$build/examples/fetch" -t 0.5 "http://127.0.0.1:$port/" \
+            "$url/digits" >"$tmp/fetched" || fail 'fetch: late goes unnoticed'
+        grep -q '^200 .*digits$\|^ *200' "$tmp/fetched" ||
+            fail 'fetch: one that is late stops the others'
+    fi
+fi
+if has wrk; then
+    wrk -t1 -c20 -d1s "$url/digits" >"$tmp/wrk"
+    ! grep -E 'Socket errors|Non-2xx' "$tmp/wrk" || fail 'http_server: under load'
+fi
+
+if has redis-cli; then
+    serve redis_server 0
+    redis() {
+        redis-cli -p "$port" "$@"
+    }
+    same PONG "$(redis ping)" 'redis_server: PING'
+    same hello "$(redis echo hello)" 'redis_server: ECHO'
+    same OK "$(redis set a 'x y')" 'redis_server: SET'
+    same 'x y' "$(redis get a)" 'redis_server: GET'
+    same '' "$(redis get none)" 'redis_server: GET of none'
+    same '1 2' "$(echo $(redis incr n) $(redis incr n))" 'redis_server: INCR'
+    redis incr a | grep -q 'not an integer' || fail 'redis_server: INCR of text'
+    same 3 "$(redis lpush l x y z)" 'redis_server: LPUSH'
+    same 'z y x' "$(echo $(redis lrange l 0 -1))" 'redis_server: LRANGE'
+    same 'y x' "$(echo $(redis lrange l -2 100))" 'redis_server: LRANGE, cut'
+    redis get l | grep -q WRONGTYPE || fail 'redis_server: GET of a list'
+    same 1 "$(redis expire a 100)" 'redis_server: EXPIRE'
+    same 100 "$(redis ttl a)" 'redis_server: TTL'
+    same OK "$(redis set b 1 px 50)" 'redis_server: SET PX'
+    sleep 0.1
+    same '' "$(redis get b)" 'redis_server: an expired key'
+    same 2 "$(redis del a l none)" 'redis_server: DEL'
+    redis nonsense | grep -q 'unknown command' || fail 'redis_server: nonsense'
+    head -c 200000 /dev/zero | tr '\0' v >"$tmp/value"
+    redis -x set big <"$tmp/value" >/dev/null
+    redis get big | tr -d '\n' | cmp - "$tmp/value" || fail 'redis_server: big'
+    if has socat; then
+        same $'+PONG\r\n$2\r\nhi\r' "$(printf 'PING\r\necho hi\r\n' | talk)" \
+            'redis_server: commands by hand'
+    fi
+    redis-benchmark -p "$port" -n 2000 -P 8 -q -t set,get,incr,lpush \
+        >"$tmp/benchmark" 2>&1 || fail 'redis_server: redis-benchmark'
+    grep -q 'GET: .*requests per second' "$tmp/benchmark" ||
+        fail 'redis_server: redis-benchmark got nothing'
+fi
+
+for example in chat echo_server fetch http_server redis_server tcp_proxy; do
+    ! "$build/examples/$example" >/dev/null 2>"$tmp/err" ||
+        fail "$example: no arguments are no mistake"
+    grep -q '^usage: ' "$tmp/err" || fail "$example: no usage"
+done

@@ -116,6 +116,7 @@ static void destroy(struct loop *loop)
     task__overflow_destroy(loop);
     task__free_all(loop);
     task__servers_destroy(loop);
+    task__signals_destroy(loop);
     task__processes_destroy(loop);
     task__streams_destroy(loop);
     if (loop->debug)

@@ -139,6 +139,8 @@ struct loop {
     task_time busy_time;
     struct published_stats published;
 
+    struct signals *signals; /* NULL: nobody has wanted one so far */
+
     /* Debug mode. */
     struct timed_step *step; /* that is under way, while steps are watched */
     struct misuses *misuses; /* told of; NULL: none yet */
@@ -331,6 +333,14 @@ void task__forget_callbacks(struct task *task);
 
 /* stream.c: close and free what is left open. */
 void task__streams_destroy(struct loop *loop);
+
+/* signals.c */
+void task__signals_destroy(struct loop *loop);
+
+/* signals_interrupt.c: the first SIGINT cancels this main, from now on; and what
+ * the run returns. */
+void task__interrupt_begin(struct loop *loop, struct task *task);
+int task__interrupt_end(struct loop *loop, struct task *task, int status);
 
 /* process.c */
 void task__processes_destroy(struct loop *loop);

@@ -258,14 +258,21 @@ static int run_until(struct loop *loop, const struct task *task)
 
 static int watch_main_end(struct loop *loop, struct task *task)
 {
-    int status = run_until(loop, task);
+    bool handles_sigint = loop->options.handle_sigint;
+    int status;
 
+    if (handles_sigint)
+        task__interrupt_begin(loop, task);
+    status = run_until(loop, task);
     if (!status) {
         task->was_read = true;
         status = task->status;
     }
-    if (status != -EPERM || !loop_is_inherited(loop))
-        task_detach(task);
+    if (status == -EPERM && loop_is_inherited(loop))
+        return status;
+    if (handles_sigint)
+        status = task__interrupt_end(loop, task, status);
+    task_detach(task);
     return status;
 }
 

@@ -18,6 +18,7 @@ descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h text record 
 endpoint chrome launch child
 poller
 inbox
+catch
 loop.h
 debugger tree
 report dump ask.c holder debug step trace marks overflow watchdog.c stats run shutdown loop.c callback task inspect local future sleep version
@@ -27,7 +28,7 @@ timeout group wait gather as condition rwlock once
 fd file
 reader io socket address resolve sendfile select
 stream unix connect
-open server
+open server signals
 process
 '
 

@@ -1,0 +1,351 @@
+/*
+ * Catching signals: receivers, the C handler, dispositions, and forks.
+ */
+#include "catch.h"
+
+#include "scheduler.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+/* States of struct caught: the first signal's is kept until it is taken. */
+enum { NOTHING, BEING_KEPT, KEPT };
+
+static struct receiver *receivers; /* the last made first */
+
+/* Who wants a signal, in the whole process. */
+struct taken {
+    unsigned n;
+    unsigned n_once; /* of these: the first one only */
+    struct sigaction former;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct taken taken[NSIG];
+
+/* What handlers and receivers share is ordered as if one came after the other. */
+
+static bool load(const bool *flag)
+{
+    return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
+}
+
+static void store(bool *flag, bool value)
+{
+    __atomic_store_n(flag, value, __ATOMIC_SEQ_CST);
+}
+
+static bool exchange(bool *flag, bool value)
+{
+    return __atomic_exchange_n(flag, value, __ATOMIC_SEQ_CST);
+}
+
+/* The handler. */
+
+static void keep(struct caught *caught, const siginfo_t *info)
+{
+    int expected = NOTHING;
+
+    if (!__atomic_compare_exchange_n(&caught->state, &expected, BEING_KEPT,
+                                     false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return;
+    caught->info = *info;
+    __atomic_store_n(&caught->state, KEPT, __ATOMIC_RELEASE);
+}
+
+/* A signal that was blocked is to be so again when the handler returns: so those
+ * that come now stay with the system. */
+static void block_again(int signo, ucontext_t *interrupted)
+{
+    sigaddset(&interrupted->uc_sigmask, signo);
+}
+
+static void tell(struct receiver *receiver, int signo, const siginfo_t *info,
+                 ucontext_t *interrupted)
+{
+    keep(&receiver->caught[signo], info);
+    store(&receiver->pending[signo], true);
+    if (load(&receiver->reblocked[signo]) &&
+        inbox_is_of_thread(receiver->inbox, &task__scheduler_current))
+        block_again(signo, interrupted);
+    if (!exchange(&receiver->is_posted, true))
+        task__inbox_post(receiver->inbox, &receiver->post);
+}
+
+static void catch_signal(int signo, siginfo_t *info, void *interrupted)
+{
+    int saved_errno = errno;
+    struct receiver *receiver = __atomic_load_n(&receivers, __ATOMIC_ACQUIRE);
+
+    for (; receiver; receiver = receiver->next) {
+        if (!load(&receiver->wanted[signo]))
+            continue;
+        __atomic_fetch_add(&receiver->handlers, 1, __ATOMIC_SEQ_CST);
+        if (load(&receiver->wanted[signo]))
+            tell(receiver, signo, info, interrupted);
+        __atomic_fetch_sub(&receiver->handlers, 1, __ATOMIC_SEQ_CST);
+    }
+    errno = saved_errno;
+}
+
+/* Those in this thread have returned; others run on. */
+static void await_handlers(struct receiver *receiver)
+{
+    while (__atomic_load_n(&receiver->handlers, __ATOMIC_SEQ_CST))
+        sched_yield();
+}
+
+/* Dispositions, under the mutex. */
+
+static bool is_default(const struct sigaction *action)
+{
+    return action->sa_handler == SIG_DFL;
+}
+
+/* Or was, until the signal came that it was for; the flags stay. */
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) &&
+           (action->sa_sigaction == catch_signal || is_default(action));
+}
+
+static bool is_caught(int signo)
+{
+    struct sigaction now;
+
+    return !sigaction(signo, NULL, &now) && is_ours(&now);
+}
+
+static int install(int signo)
+{
+    struct sigaction action = {.sa_sigaction = catch_signal};
+
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    if (taken[signo].n == taken[signo].n_once)
+        action.sa_flags |= (int)SA_RESETHAND;
+    sigfillset(&action.sa_mask);
+    return sigaction(signo, &action, NULL) ? -errno : 0;
+}
+
+static void count(struct taken *at, bool once, int n)
+{
+    at->n += (unsigned)n;
+    at->n_once += once ? (unsigned)n : 0;
+}
+
+/* Somebody else may have set another handler since it was taken; that is then
+ * the one to come back. */
+static int take(int signo, bool once)
+{
+    struct taken *at = &taken[signo];
+    struct sigaction now;
+    int error;
+
+    if (sigaction(signo, NULL, &now))
+        return -errno;
+    if (!at->n || !is_ours(&now))
+        at->former = now;
+    if (once && !is_default(&at->former))
+        return -EBUSY;
+    count(at, once, 1);
+    error = install(signo);
+    if (error)
+        count(at, once, -1);
+    return error;
+}
+
+/* Another handler that was set meanwhile stays. */
+static void give_back(int signo, bool once)
+{
+    struct taken *at = &taken[signo];
+
+    count(at, once, -1);
+    if (!is_caught(signo))
+        return;
+    if (at->n)
+        install(signo);
+    else
+        sigaction(signo, &at->former, NULL);
+}
+
+static void empty(struct receiver *receiver)
+{
+    struct receiver *next = receiver->next;
+
+    memset(receiver, 0, sizeof *receiver);
+    receiver->next = next;
+}
+
+/* Forks. */
+
+static sigset_t mask_at_fork;
+
+static void before_fork(void)
+{
+    sigset_t all;
+    sigset_t mask;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    pthread_mutex_lock(&mutex);
+    mask_at_fork = mask;
+}
+
+static void after_fork(void)
+{
+    sigset_t mask = mask_at_fork;
+
+    pthread_mutex_unlock(&mutex);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* Whom the parent's receiver has told, or is telling, is of no use here. */
+static void forget(struct receiver *receiver)
+{
+    bool is_mine =
+        receiver->is_used &&
+        inbox_is_of_thread(receiver->inbox, &task__scheduler_current);
+
+    for (int signo = 1; signo < NSIG; signo++)
+        if (is_mine && receiver->reblocked[signo])
+            sigaddset(&mask_at_fork, signo);
+    empty(receiver);
+}
+
+static void be_forked(void)
+{
+    for (int signo = 1; signo < NSIG; signo++) {
+        if (taken[signo].n && is_caught(signo))
+            sigaction(signo, &taken[signo].former, NULL);
+        taken[signo].n = taken[signo].n_once = 0;
+    }
+    for (struct receiver *at = receivers; at; at = at->next)
+        forget(at);
+    after_fork();
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, be_forked);
+}
+
+/* Receivers. */
+
+bool task__catch_can(int signo)
+{
+    static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV,
+                                SIGBUS,  SIGFPE,  SIGILL};
+    struct sigaction now;
+
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (signo == never[i])
+            return false;
+    return signo > 0 && signo < NSIG && !sigaction(signo, NULL, &now);
+}
+
+/* One that is not used, or a new one; under the mutex. */
+static struct receiver *get(void)
+{
+    struct receiver *receiver = receivers;
+
+    while (receiver && receiver->is_used)
+        receiver = receiver->next;
+    if (receiver)
+        return receiver;
+    receiver = calloc(1, sizeof *receiver);
+    if (receiver) {
+        receiver->next = receivers;
+        __atomic_store_n(&receivers, receiver, __ATOMIC_RELEASE);
+    }
+    return receiver;
+}
+
+struct receiver *task__catch_open(struct inbox *inbox,
+                                  void (*run)(struct post *post))
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct receiver *receiver;
+
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&mutex);
+    receiver = get();
+    if (receiver) {
+        receiver->is_used = true;
+        receiver->inbox = inbox;
+        receiver->post.run = run;
+    }
+    pthread_mutex_unlock(&mutex);
+    return receiver;
+}
+
+void task__catch_close(struct receiver *receiver)
+{
+    await_handlers(receiver);
+    pthread_mutex_lock(&mutex);
+    empty(receiver);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* It is wanted before it is caught, so that none is lost. */
+int task__catch_begin(struct receiver *receiver, int signo, bool once)
+{
+    int error;
+
+    if (!receiver->n_wants[signo])
+        store(&receiver->wanted[signo], true);
+    pthread_mutex_lock(&mutex);
+    error = take(signo, once);
+    pthread_mutex_unlock(&mutex);
+    if (!error)
+        receiver->n_wants[signo]++;
+    else if (!receiver->n_wants[signo])
+        store(&receiver->wanted[signo], false);
+    return error;
+}
+
+void task__catch_end(struct receiver *receiver, int signo, bool once)
+{
+    pthread_mutex_lock(&mutex);
+    give_back(signo, once);
+    pthread_mutex_unlock(&mutex);
+    if (--receiver->n_wants[signo])
+        return;
+    store(&receiver->wanted[signo], false);
+    await_handlers(receiver);
+}
+
+void task__catch_look(struct receiver *receiver)
+{
+    exchange(&receiver->is_posted, false);
+}
+
+/* What is known may be of an earlier one; of one that comes now nothing is. */
+bool task__catch_take(struct receiver *receiver, int signo, siginfo_t *info)
+{
+    struct caught *caught = &receiver->caught[signo];
+
+    if (!load(&receiver->pending[signo]) ||
+        !exchange(&receiver->pending[signo], false))
+        return false;
+    memset(info, 0, sizeof *info);
+    info->si_signo = signo;
+    if (__atomic_load_n(&caught->state, __ATOMIC_ACQUIRE) == KEPT) {
+        *info = caught->info;
+        __atomic_store_n(&caught->state, NOTHING, __ATOMIC_RELEASE);
+    }
+    return true;
+}
+
+void task__catch_reblock(struct receiver *receiver, int signo)
+{
+    store(&receiver->reblocked[signo], true);
+}
+
+bool task__catch_reblock_no_more(struct receiver *receiver, int signo)
+{
+    return exchange(&receiver->reblocked[signo], false);
+}

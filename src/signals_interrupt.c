@@ -1,0 +1,60 @@
+/*
+ * loop_options.handle_sigint: the first SIGINT of a run cancels main, a second
+ * one has its default effect.
+ */
+#include "signals.h"
+
+#include <errno.h>
+
+void task__interrupt_begin(struct loop *loop, struct task *task)
+{
+    struct signals *signals;
+    int saved_errno = errno;
+
+    if (!task__signals_get(loop, &signals) &&
+        !task__catch_begin(signals->receiver, SIGINT, true)) {
+        signals->main = task;
+        signals->is_interrupted = false;
+    }
+    errno = saved_errno;
+}
+
+void task__signals_interrupt(struct signals *signals)
+{
+    if (!signals->main || signals->is_interrupted)
+        return;
+    signals->is_interrupted = true;
+    task__catch_end(signals->receiver, SIGINT, true);
+    task__request(signals->main);
+}
+
+/* A signal that main has ended before it could be told of is a request too;
+ * how many there are of these. */
+static unsigned end_interrupts(struct signals *signals)
+{
+    siginfo_t info;
+
+    signals->main = NULL;
+    if (signals->is_interrupted)
+        return 0;
+    task__catch_end(signals->receiver, SIGINT, true);
+    signals->is_interrupted =
+        !signals->handlers[SIGINT] && !signals->n_waits[SIGINT] &&
+        task__catch_take(signals->receiver, SIGINT, &info);
+    return signals->is_interrupted;
+}
+
+int task__interrupt_end(struct loop *loop, struct task *task, int status)
+{
+    struct signals *signals = loop->signals;
+    int saved_errno = errno;
+    unsigned requests;
+
+    if (!signals || signals->main != task)
+        return status;
+    requests = task->cancelling + end_interrupts(signals);
+    if (signals->is_interrupted && requests == 1 && task_cancelled(task))
+        status = -EINTR;
+    errno = saved_errno;
+    return status;
+}

@@ -1,0 +1,216 @@
+/*
+ * Tasks that wait for signals.
+ *
+ * A wait ends when the task is woken, before it runs: so that a signal that
+ * comes meanwhile has its usual effect, or stays with the system.
+ */
+#include "fd.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+struct signal_waiter {
+    struct waiter waiter;
+    struct signals *signals;
+    const sigset_t *set;
+    siginfo_t *info;
+};
+
+/* The last wait for a signal has it blocked again, if it was. */
+void task__signals_end_wait(struct signals *signals, int signo)
+{
+    sigset_t one;
+
+    task__catch_end(signals->receiver, signo, false);
+    if (--signals->n_waits[signo] ||
+        !task__catch_reblock_no_more(signals->receiver, signo))
+        return;
+    sigemptyset(&one);
+    sigaddset(&one, signo);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+}
+
+static struct signal_waiter *waiter_at(struct list_node *node)
+{
+    return container_of(container_of(node, struct waiter, node),
+                        struct signal_waiter, waiter);
+}
+
+static struct signal_waiter *find_waiter(struct signals *signals, int signo)
+{
+    struct list_node *node = signals->waiters.first;
+
+    while (node && sigismember(waiter_at(node)->set, signo) != 1)
+        node = node->next;
+    return node ? waiter_at(node) : NULL;
+}
+
+/* End the waits for the signals of a set below `end`. */
+static void end_waits(struct signals *signals, const sigset_t *set, int end)
+{
+    for (int signo = 1; signo < end; signo++)
+        if (sigismember(set, signo) == 1)
+            task__signals_end_wait(signals, signo);
+}
+
+static void wake(struct signal_waiter *waiter, int result)
+{
+    end_waits(waiter->signals, waiter->set, NSIG);
+    task__wake(&waiter->waiter, result);
+}
+
+/* All who wait know the same of it. */
+void task__signals_wake(struct signals *signals, const siginfo_t *info)
+{
+    struct signal_waiter *waiter;
+
+    while ((waiter = find_waiter(signals, info->si_signo))) {
+        *waiter->info = *info;
+        wake(waiter, info->si_signo);
+    }
+}
+
+/* Those of a set that can be caught, or that this thread blocks and can. */
+static int choose(const sigset_t *set, sigset_t *wanted, sigset_t *blocked)
+{
+    int n = 0;
+
+    pthread_sigmask(SIG_BLOCK, NULL, blocked);
+    sigemptyset(wanted);
+    for (int signo = 1; signo < NSIG; signo++) {
+        if (sigismember(set, signo) == 1 && task__catch_can(signo)) {
+            sigaddset(wanted, signo);
+            n++;
+        } else {
+            sigdelset(blocked, signo);
+        }
+    }
+    return n;
+}
+
+/* The first that is pending with the system; 0: none. */
+static int take_pending(const sigset_t *blocked, siginfo_t *info)
+{
+    static const struct timespec at_once = {0, 0};
+    int signo;
+
+    do
+        signo = sigtimedwait(blocked, info, &at_once);
+    while (signo < 0 && errno == EINTR);
+    return signo < 0 ? 0 : signo;
+}
+
+/* Take the signals over, and unblock them; 0, or a negative errno. */
+static int begin_waits(struct signals *signals, const sigset_t *wanted,
+                       const sigset_t *blocked)
+{
+    for (int signo = 1; signo < NSIG; signo++) {
+        int error = 0;
+
+        if (sigismember(wanted, signo) == 1)
+            error = task__catch_begin(signals->receiver, signo, false);
+        if (error) {
+            end_waits(signals, wanted, signo);
+            return error;
+        }
+        if (sigismember(wanted, signo) != 1)
+            continue;
+        signals->n_waits[signo]++;
+        if (sigismember(blocked, signo) == 1)
+            task__catch_reblock(signals->receiver, signo);
+    }
+    pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
+    return 0;
+}
+
+/* One of these that was caught, and that nobody else is going to be told of; 0:
+ * none. */
+static int take_caught(struct signals *signals, const sigset_t *set,
+                       siginfo_t *info)
+{
+    for (int signo = 1; signo < NSIG; signo++)
+        if (sigismember(set, signo) == 1 && !signals->n_waits[signo] &&
+            !signals->handlers[signo] &&
+            task__catch_take(signals->receiver, signo, info))
+            return signo;
+    return 0;
+}
+
+/* A signal that was caught before the request is what the wait returns. */
+static void cancel_wait(struct waiter *base, struct task_chain *requests)
+{
+    struct signal_waiter *waiter =
+        container_of(base, struct signal_waiter, waiter);
+    int signo;
+
+    (void)requests;
+    list_remove(&base->node);
+    end_waits(waiter->signals, waiter->set, NSIG);
+    signo = take_caught(waiter->signals, waiter->set, waiter->info);
+    if (!signo) {
+        waiter_refuse(base);
+        return;
+    }
+    task_keep_request(base->task);
+    task__wake(base, signo);
+}
+
+static const struct wait_kind WAITING = {.verb = "waiting for a signal",
+                                         .cancel = cancel_wait};
+
+static int wait_for(struct signals *signals, struct task *self,
+                    const sigset_t *wanted, siginfo_t *info)
+{
+    struct signal_waiter waiter = {
+        .signals = signals, .set = wanted, .info = info};
+    int result;
+
+    waiter_init(&waiter.waiter, self, &WAITING);
+    list_append(&signals->waiters, &waiter.waiter.node);
+    signals->loop->n_sources++;
+    result = task__park(&waiter.waiter);
+    signals->loop->n_sources--;
+    return result;
+}
+
+static int wait_for_any(struct task *self, const sigset_t *set, siginfo_t *info)
+{
+    struct signals *signals;
+    sigset_t wanted;
+    sigset_t blocked;
+    int result;
+
+    if (!choose(set, &wanted, &blocked))
+        return -EINVAL;
+    result = task__signals_get(loop_of_task(self), &signals);
+    if (!result)
+        result = take_caught(signals, &wanted, info);
+    if (!result)
+        result = take_pending(&blocked, info);
+    if (result)
+        return result;
+    result = begin_waits(signals, &wanted, &blocked);
+    return result ? result : wait_for(signals, self, &wanted, info);
+}
+
+int task_signal_wait(const sigset_t *set, siginfo_t *info)
+{
+    struct task *self;
+    siginfo_t told;
+    int result = task_enter(&self);
+    int saved_errno;
+
+    if (result)
+        return result;
+    saved_errno = errno;
+    result = set ? wait_for_any(self, set, &told) : -EINVAL;
+    fd_restore_errno(self, saved_errno);
+    if (result == -EINVAL)
+        return MISUSE(result, "there is no signal that can be waited for");
+    if (result > 0 && info)
+        *info = told;
+    return result;
+}

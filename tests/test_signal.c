@@ -1,0 +1,1142 @@
+/*
+ * Signals: callbacks, tasks that wait, SIGINT of a run; and what is left of it
+ * in the process.
+ */
+#include "base.h"
+#include "bodies.h"
+#include "cancel_points.h"
+#include "child.h"
+#include "leaks.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Dispositions. */
+
+static struct sigaction disposition(int signo)
+{
+    struct sigaction now;
+
+    sigaction(signo, NULL, &now);
+    return now;
+}
+
+static bool is_default(int signo)
+{
+    return disposition(signo).sa_handler == SIG_DFL;
+}
+
+static bool is_blocked(int signo)
+{
+    sigset_t mask;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    return sigismember(&mask, signo) == 1;
+}
+
+static sigset_t set_of(int a, int b)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, a);
+    if (b)
+        sigaddset(&set, b);
+    return set;
+}
+
+static void block(int signo)
+{
+    sigset_t set = set_of(signo, 0);
+
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void unblock(int signo)
+{
+    sigset_t set = set_of(signo, 0);
+
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void ignore(int signo)
+{
+    (void)signo;
+}
+
+/* Another thread that sends signals, a little later. */
+
+struct sender {
+    pthread_t thread;
+    int signo;
+    unsigned n;
+};
+
+static void *send_signals(void *arg)
+{
+    const struct sender *sender = arg;
+    const struct timespec delay = {0, 5000000};
+
+    nanosleep(&delay, NULL);
+    for (unsigned i = 0; i < sender->n; i++)
+        kill(getpid(), sender->signo);
+    return NULL;
+}
+
+static void begin_to_send(struct sender *sender)
+{
+    CHECK_STATUS(pthread_create(&sender->thread, NULL, send_signals, sender),
+                 0);
+}
+
+static void end_sending(struct sender *sender)
+{
+    CHECK_STATUS(pthread_join(sender->thread, NULL), 0);
+}
+
+/* Callbacks. */
+
+static void say(void *arg)
+{
+    record("%s", (char *)arg);
+}
+
+static void complete(void *arg)
+{
+    CHECK(!task_current());
+    CHECK_STATUS(task_future_complete(arg, 7), 0);
+}
+
+/* Let what was caught be looked at, and called. */
+static void let_run(void)
+{
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+}
+
+static int a_handler_runs_as_a_callback(void *arg)
+{
+    struct task *future = task_future_create();
+
+    (void)arg;
+    CHECK_STATUS(
+        loop_add_signal_handler(SIGUSR1, complete, task_retain(future)), 0);
+    raise(SIGUSR1);
+    CHECK(!task_done(future));
+    CHECK_STATUS(task_await(task_retain(future)), 7);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    task_detach(future);
+    task_detach(future);
+    return 0;
+}
+
+static int a_signal_ends_the_wait_of_a_loop(void *arg)
+{
+    struct sender sender = {.signo = SIGUSR1, .n = 1};
+    struct task *future = task_future_create();
+
+    (void)arg;
+    CHECK_STATUS(
+        loop_add_signal_handler(SIGUSR1, complete, task_retain(future)), 0);
+    begin_to_send(&sender);
+    /* Nothing else could wake it: and that is no deadlock. */
+    CHECK_STATUS(task_await(task_retain(future)), 7);
+    end_sending(&sender);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    task_detach(future);
+    task_detach(future);
+    return 0;
+}
+
+static int without_a_handler_nothing_can_come(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("no")), 0);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    return task_sleep(TASK_FOREVER);
+}
+
+static void a_handler_alone_makes_the_difference(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(without_a_handler_nothing_can_come, NULL),
+                     -EDEADLK);
+    record_clear();
+}
+
+static int a_second_handler_replaces_the_first(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("first")), 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("second")), 0);
+    raise(SIGUSR1);
+    let_run();
+    CHECK_RECORD("second");
+    raise(SIGUSR1);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("third")), 0);
+    let_run();
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), -ENOENT);
+    CHECK(is_default(SIGUSR1));
+    CHECK_RECORD("");
+    return 0;
+}
+
+static int a_removed_handler_is_not_called(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("caught")), 0);
+    raise(SIGUSR1);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    let_run();
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("queued")), 0);
+    let_run();
+    CHECK_RECORD("");
+    raise(SIGUSR1);
+    CHECK_STATUS(task_yield(), 0);
+    loop_remove_signal_handler(SIGUSR1);
+    let_run();
+    record_clear();
+    return 0;
+}
+
+static void remove_it(void *arg)
+{
+    record("%s", (char *)arg);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+}
+
+static int a_handler_may_remove_itself(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, remove_it, text("once")), 0);
+    raise(SIGUSR1);
+    let_run();
+    CHECK(is_default(SIGUSR1));
+    CHECK_RECORD("once");
+    return 0;
+}
+
+static int the_former_disposition_comes_back(void *arg)
+{
+    (void)arg;
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, ignore);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("1")), 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR2, say, text("2")), 0);
+    CHECK(disposition(SIGUSR1).sa_flags & SA_RESTART);
+    CHECK(disposition(SIGUSR1).sa_flags & SA_ONSTACK);
+    raise(SIGUSR2);
+    raise(SIGUSR1);
+    let_run();
+    CHECK_RECORD("1, 2");
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR2), 0);
+    CHECK(disposition(SIGUSR1).sa_handler == SIG_IGN);
+    CHECK(disposition(SIGUSR2).sa_handler == ignore);
+    signal(SIGUSR1, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
+    return 0;
+}
+
+static int a_handler_of_others_is_left_alone(void *arg)
+{
+    (void)arg;
+    signal(SIGUSR2, ignore);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("1")), 0);
+    CHECK(disposition(SIGUSR2).sa_handler == ignore);
+    signal(SIGUSR1, ignore);
+    raise(SIGUSR1);
+    let_run();
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK(disposition(SIGUSR1).sa_handler == ignore);
+    signal(SIGUSR1, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
+    CHECK_RECORD("");
+    return 0;
+}
+
+static int what_is_no_signal_is_refused(void *arg)
+{
+    static const int bad[] = {0,       -1,      NSIG,   NSIG + 1, SIGKILL,
+                              SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,   SIGILL};
+
+    (void)arg;
+    errno = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_STATUS(loop_add_signal_handler(bad[i], say, NULL), -EINVAL);
+        CHECK_STATUS(loop_remove_signal_handler(bad[i]), -ENOENT);
+    }
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, NULL, NULL), -EINVAL);
+    CHECK(is_default(SIGUSR1));
+    CHECK_STATUS(errno, 0);
+    return 0;
+}
+
+static void outside_a_loop_all_is_refused(void **state)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+
+    (void)state;
+    assert_int_equal(loop_add_signal_handler(SIGUSR1, say, NULL), -EPERM);
+    assert_int_equal(loop_remove_signal_handler(SIGUSR1), -ENOENT);
+    assert_int_equal(task_signal_wait(&set, NULL), -EPERM);
+}
+
+static int different_signals_are_all_told(void *arg)
+{
+    static const int signals[] = {SIGHUP,  SIGINT,  SIGUSR1, SIGUSR2,
+                                  SIGTERM, SIGCHLD, SIGWINCH};
+
+    (void)arg;
+    for (size_t i = 0; i < 7; i++)
+        CHECK_STATUS(loop_add_signal_handler(signals[i], say,
+                                             text(strsignal(signals[i]))),
+                     0);
+    for (size_t i = 0; i < 7; i++)
+        raise(signals[6 - i]);
+    raise(SIGHUP);
+    let_run();
+    for (size_t i = 0; i < 7; i++)
+        CHECK_STATUS(loop_remove_signal_handler(signals[i]), 0);
+    record_clear();
+    return 0;
+}
+
+static int errno_is_kept(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("x")), 0);
+    errno = 77;
+    raise(SIGUSR1);
+    CHECK_STATUS(errno, 77);
+    let_run();
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(errno, 77);
+    CHECK_RECORD("x");
+    return 0;
+}
+
+static void count(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static int a_storm_neither_blocks_nor_is_lost(void *arg)
+{
+    unsigned n = test_rounds(100000);
+    struct sender sender = {.signo = SIGUSR2, .n = n};
+    unsigned usr1 = 0;
+    unsigned usr2 = 0;
+
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, count, &usr1), 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR2, count, &usr2), 0);
+    for (unsigned i = 0; i < n; i++)
+        raise(SIGUSR1);
+    let_run();
+    CHECK(usr1 >= 1 && usr1 < 5);
+    begin_to_send(&sender);
+    while (!usr2)
+        CHECK_STATUS(task_yield(), 0);
+    end_sending(&sender);
+    usr2 = 0;
+    raise(SIGUSR2); /* the last one counts */
+    let_run();
+    CHECK(usr2 >= 1);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR2), 0);
+    return 0;
+}
+
+static void *wait_to_be_told(void *arg)
+{
+    while (!__atomic_load_n((bool *)arg, __ATOMIC_ACQUIRE))
+        sched_yield();
+    return NULL;
+}
+
+static void stop(void *arg)
+{
+    __atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
+}
+
+static int a_signal_of_another_thread_reaches_the_loop(void *arg)
+{
+    bool is_told = false;
+    pthread_t thread;
+
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, stop, &is_told), 0);
+    CHECK_STATUS(pthread_create(&thread, NULL, wait_to_be_told, &is_told), 0);
+    CHECK_STATUS(pthread_kill(thread, SIGUSR1), 0);
+    while (!__atomic_load_n(&is_told, __ATOMIC_ACQUIRE))
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(pthread_join(thread, NULL), 0);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    return 0;
+}
+
+static int adds_a_handler(void *arg)
+{
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, arg), 0);
+    return 0;
+}
+
+static int lets_run(void *arg)
+{
+    (void)arg;
+    let_run();
+    return 0;
+}
+
+static void a_handler_stays_over_runs_and_goes_with_its_loop(void **state)
+{
+    struct memory_count memory = {0};
+    struct loop *loop = test_loop_new(&memory);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, adds_a_handler, text("told")), 0);
+    raise(SIGUSR1);
+    assert_int_equal(loop_run_main(loop, lets_run, NULL), 0);
+    assert_record("told");
+    raise(SIGUSR1);
+    test_loop_free(loop, &memory);
+    assert_true(is_default(SIGUSR1));
+    assert_record("");
+}
+
+/* Waits. */
+
+static int waits(void *arg)
+{
+    siginfo_t info = {0};
+    int result = task_signal_wait(arg, &info);
+
+    record("%s got %d", task_name(task_current()), result);
+    CHECK(result < 0 || info.si_signo == result);
+    return result;
+}
+
+static int a_task_waits_for_a_signal(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+    struct sender sender = {.signo = SIGUSR2, .n = 1};
+
+    (void)arg;
+    begin_to_send(&sender);
+    CHECK_STATUS(waits(&set), SIGUSR2);
+    end_sending(&sender);
+    CHECK(is_default(SIGUSR1) && is_default(SIGUSR2));
+    CHECK_RECORD("task-1 got 12");
+    return 0;
+}
+
+static int what_is_known_of_a_signal_is_told(void *arg)
+{
+    sigset_t set = set_of(SIGRTMIN, 0);
+    union sigval value = {.sival_int = 42};
+    struct task *task;
+    siginfo_t info;
+
+    (void)arg;
+    task = test_start(waits, &set, "waiter");
+    sigqueue(getpid(), SIGRTMIN, value);
+    CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
+    CHECK_STATUS(info.si_value.sival_int, 42);
+    CHECK_STATUS(info.si_pid, getpid());
+    CHECK_STATUS(task_await(task), SIGRTMIN);
+    record_clear();
+    return 0;
+}
+
+static int a_blocked_signal_works_too(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+    struct sender sender = {.signo = SIGUSR1, .n = 1};
+    siginfo_t info;
+
+    (void)arg;
+    block(SIGUSR1);
+    raise(SIGUSR1);
+    CHECK_STATUS(task_signal_wait(&set, &info), SIGUSR1);
+    CHECK_STATUS(info.si_pid, getpid());
+    CHECK(is_blocked(SIGUSR1));
+    begin_to_send(&sender);
+    CHECK_STATUS(task_signal_wait(&set, NULL), SIGUSR1);
+    end_sending(&sender);
+    CHECK(is_blocked(SIGUSR1) && !is_blocked(SIGUSR2));
+    CHECK(is_default(SIGUSR1) && is_default(SIGUSR2));
+    unblock(SIGUSR1);
+    return 0;
+}
+
+/* Those that were queued by the system come one by one, in order. */
+static int blocked_signals_that_queue_are_all_told(void *arg)
+{
+    sigset_t set = set_of(SIGRTMIN, 0);
+    struct task *task;
+    siginfo_t info;
+
+    (void)arg;
+    block(SIGRTMIN);
+    for (int i = 0; i < 3; i++)
+        sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i});
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
+        CHECK_STATUS(info.si_value.sival_int, i);
+    }
+    task = test_start(waits, &set, "waiter");
+    for (int i = 0; i < 3; i++)
+        sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i});
+    CHECK_STATUS(task_await(task), SIGRTMIN);
+    CHECK(is_blocked(SIGRTMIN));
+    if (HAVE_TSAN) { /* it keeps signals back, and what their handlers change */
+        unblock(SIGRTMIN);
+        record_clear();
+        return 0;
+    }
+    for (int i = 1; i < 3; i++) {
+        CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
+        CHECK_STATUS(info.si_value.sival_int, i);
+    }
+    unblock(SIGRTMIN);
+    record_clear();
+    return 0;
+}
+
+static int two_signals_at_once_are_two_waits(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+
+    (void)arg;
+    for (int is_blocking = 0; is_blocking < 2; is_blocking++) {
+        struct task *task;
+
+        if (is_blocking) {
+            block(SIGUSR1);
+            block(SIGUSR2);
+        }
+        task = test_start(waits, &set, "waiter");
+        raise(SIGUSR2);
+        raise(SIGUSR1);
+        CHECK_STATUS(task_await(task), SIGUSR1);
+        CHECK_STATUS(waits(&set), SIGUSR2);
+    }
+    CHECK(is_blocked(SIGUSR1) && is_blocked(SIGUSR2));
+    unblock(SIGUSR1);
+    unblock(SIGUSR2);
+    record_clear();
+    return 0;
+}
+
+static int all_who_wait_and_the_handler_are_told(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+    sigset_t other = set_of(SIGUSR2, 0);
+    struct task *a = test_start(waits, &set, "a");
+    struct task *b = test_start(waits, &other, "b");
+    struct task *c = test_start(waits, &set, "c");
+
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("handler")), 0);
+    raise(SIGUSR1);
+    let_run();
+    CHECK_RECORD("handler, a got 10, c got 10");
+    CHECK(is_default(SIGUSR1) == false);
+    raise(SIGUSR1);
+    let_run();
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(task_cancel_await(b), -ECANCELED);
+    CHECK_RECORD("handler, b got -125");
+    CHECK_STATUS(task_await(a), SIGUSR1);
+    CHECK_STATUS(task_await(c), SIGUSR1);
+    CHECK(is_default(SIGUSR1) && is_default(SIGUSR2));
+    return 0;
+}
+
+static int a_wait_has_a_deadline(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+    struct task_timeout timeout;
+    int status;
+
+    (void)arg;
+    block(SIGUSR1);
+    task_timeout_begin(&timeout, TASK_SECOND);
+    status = task_signal_wait(&set, NULL);
+    CHECK_STATUS(task_timeout_end(&timeout, status), -ETIMEDOUT);
+    CHECK(is_blocked(SIGUSR1) && is_default(SIGUSR1));
+    unblock(SIGUSR1);
+    return 0;
+}
+
+/* Whichever comes first, none is lost. */
+static int a_request_and_a_signal_at_once(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+    struct task *task = test_start(waits, &set, "waiter");
+
+    (void)arg;
+    raise(SIGUSR1);
+    CHECK(task_cancel(task));
+    CHECK_STATUS(task_await(task), SIGUSR1);
+    task = test_start(waits, &set, "waiter");
+    CHECK(task_cancel(task));
+    CHECK(is_default(SIGUSR1));
+    CHECK_STATUS(task_await(task), -ECANCELED);
+    CHECK_RECORD("waiter got 10, waiter got -125");
+    return 0;
+}
+
+static int waits_then_sleeps(void *arg)
+{
+    waits(arg);
+    return task_sleep(TASK_HOUR);
+}
+
+static int the_request_after_a_signal_comes_next(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+    struct task *task = test_start(waits_then_sleeps, &set, "waiter");
+
+    (void)arg;
+    raise(SIGUSR1);
+    CHECK(task_cancel(task));
+    CHECK_STATUS(task_await(task), -ECANCELED);
+    task_cancel(task_current());
+    raise(SIGCHLD);
+    CHECK_STATUS(task_signal_wait(&set, NULL), -ECANCELED);
+    CHECK_RECORD("waiter got 10");
+    return 0;
+}
+
+static int what_cannot_be_waited_for_is_left_out(void *arg)
+{
+    sigset_t set = set_of(SIGKILL, SIGSEGV);
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(task_signal_wait(&set, NULL), -EINVAL);
+    sigemptyset(&set);
+    CHECK_STATUS(task_signal_wait(&set, NULL), -EINVAL);
+    CHECK_STATUS(task_signal_wait(NULL, NULL), -EINVAL);
+    sigfillset(&set);
+    task = test_start(waits, &set, "all");
+    raise(SIGTERM);
+    CHECK_STATUS(task_await(task), SIGTERM);
+    for (int signo = 1; signo < NSIG; signo++)
+        CHECK(disposition(signo).sa_handler != SIG_IGN);
+    CHECK(is_default(SIGTERM));
+    CHECK_RECORD("all got 15");
+    return 0;
+}
+
+static int waits_with_a_signal(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+    struct sender sender = {.signo = SIGUSR1, .n = 1};
+    int result;
+
+    (void)arg;
+    block(SIGUSR1);
+    begin_to_send(&sender);
+    result = task_signal_wait(&set, NULL);
+    end_sending(&sender);
+    if (result < 0) {
+        struct timespec at_once = {0, 0};
+
+        sigtimedwait(&set, NULL, &at_once);
+    }
+    CHECK(is_blocked(SIGUSR1) && is_default(SIGUSR1));
+    unblock(SIGUSR1);
+    return result;
+}
+
+static void a_wait_may_be_cancelled_anywhere(void **state)
+{
+    (void)state;
+    cancel_at_every_point(waits_with_a_signal, NULL, NULL);
+    assert_true(is_default(SIGUSR1));
+}
+
+/* A task that is dropped in the midst of a wait. */
+static int ignores_requests(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+
+    (void)arg;
+    while (task_signal_wait(&set, NULL) < 0)
+        continue;
+    return 0;
+}
+
+static int leaves_one_that_ignores(void *arg)
+{
+    (void)arg;
+    task_detach(test_start(ignores_requests, NULL, "deaf"));
+    return 0;
+}
+
+static void a_dropped_wait_leaves_nothing(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.shutdown_timeout = TASK_SECOND;
+    block(SIGUSR1);
+    assert_int_equal(run_with(options, leaves_one_that_ignores, NULL), 0);
+    assert_true(is_default(SIGUSR1) && is_default(SIGUSR2));
+    assert_true(is_blocked(SIGUSR1) && !is_blocked(SIGUSR2));
+    unblock(SIGUSR1);
+    record_clear();
+}
+
+static int waits_without_memory(void *arg)
+{
+    struct memory_count *memory = arg;
+    sigset_t set = set_of(SIGUSR1, 0);
+    int result;
+
+    raise(SIGCHLD);
+    memory->fail_at = 1;
+    result = loop_add_signal_handler(SIGUSR1, say, NULL);
+    CHECK_STATUS(result, -ENOMEM);
+    CHECK(is_default(SIGUSR1));
+    memory->fail_at = 1;
+    CHECK_STATUS(task_signal_wait(&set, NULL), -ENOMEM);
+    memory->fail_at = 2;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, NULL), -ENOMEM);
+    CHECK(is_default(SIGUSR1));
+    memory->fail_at = 0;
+    return 0;
+}
+
+static void lack_of_memory_is_told(void **state)
+{
+    struct memory_count memory = {0};
+    struct loop *loop = test_loop_new(&memory);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, waits_without_memory, &memory), 0);
+    test_loop_free(loop, &memory);
+}
+
+/* Several loops. */
+
+struct thread_of_loop {
+    pthread_t thread;
+    int n_ready; /* of all */
+    int result;
+};
+
+static int n_ready;
+
+static int tells_and_waits(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+    struct task *task = test_start(waits, &set, "waiter");
+
+    (void)arg;
+    __atomic_fetch_add(&n_ready, 1, __ATOMIC_ACQ_REL);
+    return task_await(task);
+}
+
+static void *run_a_loop(void *arg)
+{
+    struct thread_of_loop *self = arg;
+
+    self->result = run_virtual(tells_and_waits, NULL);
+    record_clear();
+    return NULL;
+}
+
+static void a_signal_goes_to_all_loops(void **state)
+{
+    struct thread_of_loop threads[4];
+
+    (void)state;
+    n_ready = 0;
+    for (int round = 0; round < 2; round++) {
+        n_ready = 0;
+        if (round)
+            block(SIGUSR1);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(pthread_create(&threads[i].thread, NULL,
+                                            run_a_loop, &threads[i]),
+                             0);
+        while (__atomic_load_n(&n_ready, __ATOMIC_ACQUIRE) < 4)
+            sched_yield();
+        assert_false(is_default(SIGUSR1));
+        kill(getpid(), SIGUSR1);
+        for (int i = 0; i < 4; i++) {
+            pthread_join(threads[i].thread, NULL);
+            assert_int_equal(threads[i].result, SIGUSR1);
+        }
+        assert_true(is_default(SIGUSR1));
+    }
+    unblock(SIGUSR1);
+}
+
+/* Forks. */
+
+static int uses_signals(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, SIGUSR2);
+    struct task *task;
+
+    (void)arg;
+    task = test_start(waits, &set, "child's");
+    kill(getpid(), SIGUSR1);
+    return task_await(task) == SIGUSR1 && is_default(SIGUSR1) ? 0 : 1;
+}
+
+static void be_a_fork(void *arg)
+{
+    struct loop *loop = arg;
+
+    if (!is_default(SIGUSR1) || !is_default(SIGUSR2) || !is_blocked(SIGUSR2))
+        _exit(1);
+    unblock(SIGUSR2);
+    if (run_virtual(uses_signals, NULL))
+        _exit(2);
+    loop_free(loop);
+    if (!is_default(SIGUSR1))
+        _exit(3);
+    kill(getpid(), SIGUSR1);
+    _exit(4);
+}
+
+static int begins_to_wait(void *arg)
+{
+    static sigset_t set;
+
+    set = set_of(SIGUSR2, 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("parent's")), 0);
+    *(struct task **)arg = test_start(waits, &set, "parent's");
+    return 0;
+}
+
+static int lets_run_and_awaits(void *arg)
+{
+    let_run();
+    CHECK_RECORD("");
+    raise(SIGUSR1);
+    let_run();
+    CHECK_RECORD("parent's");
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    CHECK_STATUS(task_cancel_await(arg), -ECANCELED);
+    CHECK_RECORD("parent's got -125");
+    return 0;
+}
+
+static void a_fork_has_nothing_of_it(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct task *task = NULL;
+    int status;
+
+    (void)state;
+    block(SIGUSR2);
+    assert_int_equal(loop_run_main(loop, begins_to_wait, &task), 0);
+    assert_false(is_blocked(SIGUSR2));
+    status = child_run(be_a_fork, loop);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGUSR1);
+    assert_int_equal(loop_run_main(loop, lets_run_and_awaits, task), 0);
+    assert_true(is_blocked(SIGUSR2));
+    unblock(SIGUSR2);
+    test_loop_free(loop, NULL);
+}
+
+/* SIGINT of a run. */
+
+static int run_interruptible(task_fn *fn, void *arg)
+{
+    struct loop_options options = test_options(NULL);
+
+    options.handle_sigint = true;
+    return run_with(options, fn, arg);
+}
+
+static int is_interrupted(void *arg)
+{
+    int status;
+
+    (void)arg;
+    raise(SIGINT);
+    status = task_sleep(TASK_HOUR);
+    record("woken with %d", status);
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    record("cleaned up");
+    return status;
+}
+
+static void sigint_cancels_main(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(is_interrupted, NULL), -EINTR);
+    assert_record("woken with -125, cleaned up");
+    assert_true(is_default(SIGINT));
+    assert_int_equal(run_interruptible(is_interrupted, NULL), -EINTR);
+    assert_record("woken with -125, cleaned up");
+}
+
+static int waits_to_be_interrupted(void *arg)
+{
+    struct sender sender = {.signo = SIGINT, .n = 1};
+    int status;
+
+    begin_to_send(&sender);
+    status =
+        *(bool *)arg ? sleeps(NULL) : task_await(task_create(sleeps, NULL));
+    end_sending(&sender);
+    return status;
+}
+
+static void sigint_ends_the_wait_of_the_loop(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    bool is_alone = true;
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.handle_sigint = true;
+    assert_int_equal(run_with(options, waits_to_be_interrupted, &is_alone),
+                     -EINTR);
+    is_alone = false;
+    assert_int_equal(run_with(options, waits_to_be_interrupted, &is_alone),
+                     -EINTR);
+}
+
+static int returns_all_the_same(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    return 5;
+}
+
+static int fails_all_the_same(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    return -EIO;
+}
+
+static int is_cancelled_too(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    task_cancel(task_current());
+    return task_sleep(TASK_HOUR);
+}
+
+static int takes_it_back(void *arg)
+{
+    int status;
+
+    (void)arg;
+    raise(SIGINT);
+    status = task_sleep(TASK_HOUR);
+    CHECK_STATUS(task_uncancel(task_current()), 0);
+    return status;
+}
+
+static void interrupted_is_only_what_ends_by_sigint_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(returns_all_the_same, NULL), 5);
+    assert_int_equal(run_interruptible(fails_all_the_same, NULL), -EIO);
+    assert_int_equal(run_interruptible(is_cancelled_too, NULL), -ECANCELED);
+    assert_int_equal(run_interruptible(takes_it_back, NULL), -ECANCELED);
+    assert_int_equal(run_interruptible(returns, &(int){-ECANCELED}),
+                     -ECANCELED);
+    assert_true(is_default(SIGINT));
+}
+
+static int ignores_sigint(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    raise(SIGINT);
+    return 0;
+}
+
+static int is_busy(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    raise(SIGINT);
+    return 0;
+}
+
+static void run_in_child(void *arg)
+{
+    run_interruptible(*(task_fn **)arg, NULL);
+}
+
+static void a_second_sigint_has_its_default_effect(void **state)
+{
+    task_fn *bodies[] = {ignores_sigint, is_busy};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int status = child_run(run_in_child, &bodies[i]);
+
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGINT);
+    }
+}
+
+static int ends_with_sigint(void *arg)
+{
+    raise(SIGINT);
+    return *(int *)arg;
+}
+
+static void a_sigint_that_main_does_not_hear_of_counts(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(ends_with_sigint, &(int){5}), 5);
+    assert_int_equal(run_interruptible(ends_with_sigint, &(int){-ECANCELED}),
+                     -EINTR);
+    assert_true(is_default(SIGINT));
+}
+
+static int n_caught;
+
+static void note(int signo)
+{
+    (void)signo;
+    n_caught++;
+}
+
+static int raises_and_returns(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    return task_sleep(TASK_SECOND);
+}
+
+static void a_users_own_handler_is_left_alone(void **state)
+{
+    (void)state;
+    n_caught = 0;
+    signal(SIGINT, note);
+    assert_int_equal(run_interruptible(raises_and_returns, NULL), 0);
+    assert_int_equal(n_caught, 1);
+    assert_true(disposition(SIGINT).sa_handler == note);
+    signal(SIGINT, SIG_IGN);
+    assert_int_equal(run_interruptible(raises_and_returns, NULL), 0);
+    assert_true(disposition(SIGINT).sa_handler == SIG_IGN);
+    signal(SIGINT, SIG_DFL);
+}
+
+static int handles_it_itself(void *arg)
+{
+    sigset_t set = set_of(SIGINT, 0);
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGINT, say, text("own")), 0);
+    raise(SIGINT);
+    let_run();
+    raise(SIGINT);
+    let_run();
+    CHECK_STATUS(loop_remove_signal_handler(SIGINT), 0);
+    task = test_start(waits, &set, "waiter");
+    raise(SIGINT);
+    CHECK_STATUS(task_await(task), SIGINT);
+    CHECK_RECORD("own, own, waiter got 2");
+    CHECK(!is_default(SIGINT));
+    raise(SIGINT);
+    return task_sleep(TASK_HOUR);
+}
+
+static void handlers_and_waits_come_before_main(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(handles_it_itself, NULL), -EINTR);
+    assert_true(is_default(SIGINT));
+}
+
+static int is_busy_for_a_while(void *arg)
+{
+    int status = 0;
+    long n = 0;
+
+    (void)arg;
+    raise(SIGINT);
+    while (!status && n++ < 1000000)
+        status = task_yield();
+    return status;
+}
+
+static void sigint_comes_at_the_next_suspension(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(is_busy_for_a_while, NULL), -EINTR);
+}
+
+static void a_deadlock_is_one_with_sigint_handled_too(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(sleeps_for_ever, NULL), -EDEADLK);
+    assert_true(is_default(SIGINT));
+    record_clear();
+}
+
+static const struct CMUnitTest tests[] = {
+    leakless_in_main(a_handler_runs_as_a_callback),
+    leakless_in_main(a_signal_ends_the_wait_of_a_loop),
+    leakless(a_handler_alone_makes_the_difference),
+    leakless_in_main(a_second_handler_replaces_the_first),
+    leakless_in_main(a_removed_handler_is_not_called),
+    leakless_in_main(a_handler_may_remove_itself),
+    leakless_in_main(the_former_disposition_comes_back),
+    leakless_in_main(a_handler_of_others_is_left_alone),
+    leakless_in_main(what_is_no_signal_is_refused),
+    leakless(outside_a_loop_all_is_refused),
+    leakless_in_main(different_signals_are_all_told),
+    leakless_in_main(errno_is_kept),
+    leakless_in_main(a_storm_neither_blocks_nor_is_lost),
+    leakless_in_main(a_signal_of_another_thread_reaches_the_loop),
+    leakless(a_handler_stays_over_runs_and_goes_with_its_loop),
+    leakless_in_main(a_task_waits_for_a_signal),
+    leakless_in_main(what_is_known_of_a_signal_is_told),
+    leakless_in_main(a_blocked_signal_works_too),
+    leakless_in_main(blocked_signals_that_queue_are_all_told),
+    leakless_in_main(two_signals_at_once_are_two_waits),
+    leakless_in_main(all_who_wait_and_the_handler_are_told),
+    leakless_in_main(a_wait_has_a_deadline),
+    leakless_in_main(a_request_and_a_signal_at_once),
+    leakless_in_main(the_request_after_a_signal_comes_next),
+    leakless_in_main(what_cannot_be_waited_for_is_left_out),
+    leakless(a_wait_may_be_cancelled_anywhere),
+    leakless(a_dropped_wait_leaves_nothing),
+    leakless(lack_of_memory_is_told),
+    leakless(a_signal_goes_to_all_loops),
+    leakless(a_fork_has_nothing_of_it),
+    leakless(sigint_cancels_main),
+    leakless(sigint_ends_the_wait_of_the_loop),
+    leakless(interrupted_is_only_what_ends_by_sigint_alone),
+    leakless(a_second_sigint_has_its_default_effect),
+    leakless(a_sigint_that_main_does_not_hear_of_counts),
+    leakless(a_users_own_handler_is_left_alone),
+    leakless(handlers_and_waits_come_before_main),
+    leakless(sigint_comes_at_the_next_suspension),
+    leakless(a_deadlock_is_one_with_sigint_handled_too),
+};
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -81,10 +81,14 @@ static unsigned run(struct probe probe, task_fn *body, void (*check)(void *arg),
                     void *arg)
 {
     struct memory_count count = {0};
-    struct loop *loop = test_loop_new(&count);
+    struct loop_options options = test_options(&count);
+    struct loop *loop;
     int status;
 
-    loop_set_debug(loop, true);
+    options.debug = true;
+    options.slow_step = TASK_HOUR; /* the machine may be busy */
+    loop = loop_new(&options);
+    assert_non_null(loop);
     probe.task = loop_create_task(loop, body, arg);
     assert_non_null(probe.task);
     status = run_to_the_end(loop, &probe);

@@ -298,18 +298,31 @@ static void wait_for_answer(struct remote_run *run)
     pthread_setcancelstate(former, NULL);
 }
 
-int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
-                    task_time timeout)
+static NEVER_INLINE int run_there(struct loop_remote *remote, task_fn *fn,
+                                  void *arg, task_time timeout)
 {
     static const struct clock monotonic = {0};
     struct remote_run run = {
         .post.run = receive_run,
         .fn = fn,
         .arg = arg,
+        .called_at = task__clock_now(&monotonic),
         .timeout = timeout,
         .mutex = PTHREAD_MUTEX_INITIALIZER,
         .ended = PTHREAD_COND_INITIALIZER,
     };
+
+    if (!task__inbox_post(remote->inbox, &run.post))
+        return -ESHUTDOWN;
+    wait_for_answer(&run);
+    pthread_cond_destroy(&run.ended);
+    pthread_mutex_destroy(&run.mutex);
+    return run.status;
+}
+
+int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
+                    task_time timeout)
+{
     int error = refusal(remote);
 
     if (error)
@@ -318,11 +331,5 @@ int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
         return MISUSE(-EINVAL, "the function is NULL");
     if (inbox_is_of_thread(remote->inbox, this_thread()))
         return MISUSE(-EDEADLK, "it is the loop's own thread");
-    run.called_at = task__clock_now(&monotonic);
-    if (!task__inbox_post(remote->inbox, &run.post))
-        return -ESHUTDOWN;
-    wait_for_answer(&run);
-    pthread_cond_destroy(&run.ended);
-    pthread_mutex_destroy(&run.mutex);
-    return run.status;
+    return run_there(remote, fn, arg, timeout);
 }

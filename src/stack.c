@@ -333,8 +333,9 @@ void task__stack_cool(struct stacks *stacks, struct stack *stack)
 }
 
 /*
- * Memory that was never written holds zeros, and pages that were never touched
- * are not resident. Both are told from above, page by page.
+ * Pages that were never touched are not resident; and memory that was never
+ * written holds zeros, but for a page that holds nothing else: something was
+ * written there. Both are told from above.
  */
 size_t task__stack_used(const struct stack *stack)
 {
@@ -348,11 +349,13 @@ size_t task__stack_used(const struct stack *stack)
            resident & 1)
         page -= stacks->page;
 
-    const uintptr_t *word = (const uintptr_t *)(const void *)page;
+    const uintptr_t *first = (const uintptr_t *)(const void *)page;
+    const uintptr_t *end = first + stacks->page / sizeof *first;
+    const uintptr_t *word = first;
 
     VALGRIND_DISABLE_ERROR_REPORTING;
-    while ((const char *)word < stack->top && !peek(word))
+    while (word < end && !peek(word))
         word++;
     VALGRIND_ENABLE_ERROR_REPORTING;
-    return (size_t)(stack->top - (const char *)word);
+    return (size_t)(stack->top - (const char *)(word < end ? word : first));
 }

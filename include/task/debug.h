@@ -22,9 +22,7 @@ TASK_BEGIN_DECLS
 
 /**
  * What a report is about. Those marked (debug) are made in debug mode only,
- * each once for its cause. This version makes those of kind UNAWAITED,
- * DEADLOCK, HANDLER, SHUTDOWN, ACCEPT and, for locks and servers, LEAK; the other
- * kinds have their numbers.
+ * each once for its cause.
  */
 enum loop_error_kind {
     /** A task failed, and its last handle ended before anyone read that. */
@@ -34,15 +32,19 @@ enum loop_error_kind {
      *  it waits for, and the cycles. */
     LOOP_ERROR_DEADLOCK,
 
-    /** (debug) A step of a task or a callback took longer than `slow_step`. */
+    /** (debug) A step of a task or a callback took longer than `slow_step`; how
+     *  long, and how much of that on the processor. Each time. */
     LOOP_ERROR_SLOW_STEP,
 
     /** A step took longer than `stall_timeout`; its backtrace went to stderr at
-     *  once, this report comes when it has ended. */
+     *  once, this report comes when it has ended, with the batch at the latest.
+     *  The task may be gone by then: its id, name and place are told. */
     LOOP_ERROR_STALL,
 
-    /** (debug) A call that returned an error since it was called wrongly, or
-     *  from the wrong thread. */
+    /** (debug) A call that returned -EPERM, -EINVAL, -EDEADLK, -EBUSY or
+     *  -EALREADY since it was called wrongly, or from the wrong thread: which,
+     *  why, and where. Once for each place of the program. The task is the one
+     *  that called. */
     LOOP_ERROR_MISUSE,
 
     /** (debug) A handle neither awaited nor detached, a lock still held, a
@@ -99,7 +101,8 @@ struct loop_error {
 /**
  * An error hook: is told what went wrong where no call could return it.
  *
- * Runs in the loop's thread, in the midst of what caused the report. It may
+ * Runs in the loop's thread, in the midst of what caused the report; but a call
+ * from the wrong thread is reported in that one. It may
  * not suspend (-EPERM), run or free the loop; reports that it causes itself go
  * to stderr.
  *
@@ -167,8 +170,10 @@ struct loop_stats {
     task_time idle_time;
     task_time busy_time;
 
-    /** Nanoseconds that the longest step of a task or a callback took; 0: not
-     *  measured, as in this version. */
+    /** Nanoseconds that the longest step of a task or a callback took, on the
+     *  real clock. Outside debug mode no step took longer, but one may have been
+     *  shorter: what is measured is what ran between two looks at descriptors;
+     *  and with a virtual clock it is 0. */
     task_time longest_step;
 
     /** Stacks kept for the next tasks; stacks of tasks that are not done. */
@@ -349,8 +354,12 @@ size_t task_stack_size(const struct task *task);
  * Tell how much of its stack a task has used at the most so far.
  *
  * Looks at the pages of the stack, so it costs a system call for each that was
- * used, and tells no less than the truth: what an earlier task on the same
- * stack used, and was kept, counts.
+ * used. Stacks are used again with their contents: what earlier tasks used of
+ * the same one, and was kept, counts. In debug mode it does not, if that was on
+ * when the task began: then it is the task's own figure.
+ *
+ * At the end of a loop debug mode tells on stderr how much the tasks of each
+ * function have used at the most.
  *
  * @return bytes; 0 as for task_stack_size().
  */

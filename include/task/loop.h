@@ -11,7 +11,17 @@
  *
  * A thread runs at most one loop at a time; several threads may run one each. A
  * loop belongs to the thread that runs it; while it does not run, it may be
- * used from any one.
+ * used from any one. A call from another thread that would change something of a
+ * loop that runs, or of its tasks, changes nothing and returns -EPERM (or false,
+ * or NULL) where that is noticed, which cannot be relied on; debug mode reports
+ * it.
+ *
+ * While there is a loop that has run, faults (SIGSEGV, SIGBUS) pass through a
+ * handler of the library's, which names the task that ran over its stack on
+ * stderr, and leaves the fault to whoever handled it before: a handler, or the
+ * default effect. A handler that is set meanwhile is left alone, and then no task
+ * is named. The thread that runs a loop has an alternate stack for signals
+ * meanwhile, unless it has one of its own.
  */
 #ifndef TASK_LOOP_H
 #define TASK_LOOP_H
@@ -71,11 +81,18 @@ struct loop_options {
      *  from this seed; the same seed gives the same sequence. */
     uint64_t seed;
 
-    /** Debug mode reports a step that takes longer; 0: 100 ms. Not acted on. */
+    /** Debug mode reports a step of a task or a callback that takes longer, on
+     *  the real clock; 0: 100 ms. */
     task_time slow_step;
 
-    /** A step that takes longer has its backtrace written to stderr while it
-     *  lasts; 0: off. Not acted on. */
+    /** A step that takes longer, on the real clock, has its backtrace written to
+     *  stderr while it lasts, a quarter of this later at the most, and is
+     *  reported as LOOP_ERROR_STALL when it has ended; 0: off.
+     *
+     *  A thread of the library's watches the loop, and interrupts such a step
+     *  with a signal: the highest real-time one that had no handler when the
+     *  first such loop ran. It is unblocked in a thread while that runs the
+     *  loop. Where nothing takes too long no signal is sent. */
     task_time stall_timeout;
 
     /** At the end: how long the tasks that were cancelled may take, on the
@@ -167,7 +184,8 @@ struct loop *loop_new(const struct loop_options *options);
  *         -EBUSY    @p loop runs, or another one in this thread; @p fn was not
  *                   called,
  *         -EINVAL   @p loop or @p fn is NULL,
- *         -ENOMEM   no memory for main; @p fn was not called,
+ *         -ENOMEM   no memory for main, or no memory, thread or signal for
+ *                   `stall_timeout`; @p fn was not called,
  *         -EPERM    the loop was inherited over fork.
  *
  * Source: asyncio.Runner.run

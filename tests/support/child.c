@@ -67,10 +67,11 @@ char *masked(char *said)
         if (!strncmp(from, "==", 2) && (to == said || to[-1] == '\n')) {
             from += strcspn(from, "\n");
             from += *from == '\n';
-        } else if (*from == '/') {
-            while (to > said && !strchr(" \"(\n", to[-1]))
-                to--;
-            from++;
+        } else if (*from == '/' && (to == said || strchr(" \"(\n", to[-1]))) {
+            const char *end = from + strcspn(from, " \":,)\n");
+
+            while (memchr(from, '/', (size_t)(end - from)))
+                from++;
         } else if (from[0] == '0' && from[1] == 'x') {
             *to++ = *from++;
             *to++ = *from++;

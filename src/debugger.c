@@ -61,11 +61,18 @@ static const struct debugger_number numbers[] = {
     OFFSET(waiter, node),
     OFFSET(waiter, timer.when),
     OFFSET(waiter, timer.slot),
+    OFFSET(waiter, since),
     OFFSET(wait_kind, verb),
     NUMBER("watcher", sizeof(struct watcher)),
     OFFSET(task_group, waiter),
     OFFSET(task_lock, owner),
     OFFSET(task_lock, waiters),
+    OFFSET(loop, poller),
+    OFFSET(poller, descriptors.chunks),
+    OFFSET(poller, descriptors.n_chunks),
+    NUMBER("descriptors.chunk", DESCRIPTORS_CHUNK),
+    NUMBER("descriptor", sizeof(struct descriptor)),
+    OFFSET(descriptor, waiters),
 };
 
 struct debugger task__debugger = {

@@ -197,7 +197,14 @@ class Task:
             return "running"
         if self.is_new:
             return "new"
-        return "parked" if self.waiter else "ready"
+        return f"parked {self.time_parked()}" if self.waiter else "ready"
+
+    def time_parked(self):
+        try:
+            since = self.memory.number(self.waiter, "waiter.since", "q")
+            return f"{(self.loop.now() - since) / 1e9:.4g} s"
+        except Unreadable:
+            return "?"
 
     def registers(self):
         """By name, what they were when it parked."""
@@ -263,6 +270,9 @@ class Task:
             return " " + ", ".join(t.called() for t in tasks[:8]) + more
         if not queue or self.loop.has_address(queue):
             return ""
+        fd = self.loop.find_descriptor(queue - memory["descriptor.waiters"])
+        if fd is not None:
+            return f" descriptor {fd}"
         return f" {symbol(queue) or hex(queue)}"
 
     def time_left(self):
@@ -304,6 +314,19 @@ class Loop:
                                         "B")
         name = "loop.clock.now" if is_virtual else "loop.looked_at"
         return self.memory.number(self.address, name, "q")
+
+    def find_descriptor(self, address):
+        """The number of the descriptor that is there, or None."""
+        memory = self.memory
+        poller = memory.field(self.address, "loop.poller")
+        chunks = memory.field(poller, "poller.descriptors.chunks")
+        n = memory.number(poller, "poller.descriptors.n_chunks", "I")
+        for i in range(min(n, MANY)):
+            chunk = memory.word(chunks + i * memory.size)
+            place, rest = divmod(address - chunk, memory["descriptor"])
+            if not rest and 0 <= place < memory["descriptors.chunk"]:
+                return i * memory["descriptors.chunk"] + place
+        return None
 
     def live(self):
         """The tasks that have not ended, in the order of creation."""

@@ -63,6 +63,7 @@ static void add_span(struct trace *trace, uint64_t track, task_time from,
     record->span.from = from;
     record->span.to = trace->now;
     record->span.what = what;
+    record->span.object = NULL;
 }
 
 void task__trace_copy_name(struct record *record, const struct task *task)
@@ -100,26 +101,26 @@ static void note_woken(struct trace *trace, const struct task *task,
 
     record->span.from = task->stack->since;
     record->span.to = trace->now;
-    record->span.what = task->stack->waits;
+    record->span.what = task->stack->waits->verb;
+    record->span.object = task->stack->waits->object;
     record->span.by = by;
     task->stack->waits = NULL;
 }
 
-/* A ring may have lost what was said of a task when it began. */
+/* Its name comes last: a ring may have lost all that was said of it before. */
 static void note_ended(struct trace *trace, const struct task *task)
 {
-    struct record *record;
+    struct record *record = add(trace, RECORD_ENDED, task->id);
 
-    if (trace->is_ring || task->name)
-        task__trace_copy_name(add(trace, RECORD_TRACK, task->id), task);
-    record = add(trace, RECORD_ENDED, task->id);
     record->number = task->status;
     record->ended_at = trace->now;
+    if (trace->is_ring || task->name)
+        task__trace_copy_name(add(trace, RECORD_TRACK, task->id), task);
 }
 
 static void note_waits(const struct trace *trace, const struct task *task)
 {
-    task->stack->waits = task->waiter ? task->waiter->kind->verb : NULL;
+    task->stack->waits = task->waiter ? task->waiter->kind : NULL;
     task->stack->since = trace->now;
 }
 

@@ -12,10 +12,26 @@
 /* A stream's room for records, and the least of a ring's. */
 enum { STREAM_RECORDS = 1024, RING_RECORDS = 16 };
 
+/* At first a ring has wakes by a span that it has lost: so by nobody. */
+static void forget_wakers(struct trace *trace)
+{
+    for (size_t i = 0; i < trace->capacity; i++) {
+        struct record *record =
+            &trace->records[(trace->next + i) % trace->capacity];
+
+        if (record->kind == RECORD_SPAN)
+            return;
+        if (record->kind == RECORD_WAIT)
+            record->span.by = TRACK_NOBODY;
+    }
+}
+
 void task__trace_write(struct trace *trace)
 {
     size_t end = trace->next;
 
+    if (trace->is_full)
+        forget_wakers(trace);
     if (trace->is_full)
         for (size_t i = end; i < trace->capacity; i++)
             task__chrome_add(&trace->file, &trace->records[i]);
@@ -41,7 +57,8 @@ static void write_live(struct trace *trace)
             continue;
         wait.span.from = task->stack->since;
         wait.span.to = trace->now;
-        wait.span.what = task->stack->waits;
+        wait.span.what = task->stack->waits->verb;
+        wait.span.object = task->stack->waits->object;
         task__chrome_add(&trace->file, &wait);
     }
 }
@@ -62,9 +79,15 @@ static int write_all(struct trace *trace)
     return trace->file.error;
 }
 
-void task__trace_save(struct loop *loop)
+void task__trace_die(struct loop *loop)
 {
     if (loop->trace && !loop_is_inherited(loop))
+        write_all(loop->trace);
+}
+
+void task__trace_fail(struct loop *loop)
+{
+    if (loop->is_tracing && loop->trace->is_ring)
         write_all(loop->trace);
 }
 

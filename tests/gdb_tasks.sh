@@ -15,6 +15,7 @@ cat >"$tmp/parked.c" <<'END'
 #include <pthread.h>
 #include <stdlib.h>
 #include <task.h>
+#include <unistd.h>
 
 static struct task_lock lock;
 static struct task_queue jobs;
@@ -72,6 +73,13 @@ static int parent(void *arg)
     return task_group_end(&group, 0);
 }
 
+static int reader(void *arg)
+{
+    char byte;
+
+    return (int)task_read(*(int *)arg, &byte, 1);
+}
+
 static int yielder(void *arg)
 {
     (void)arg;
@@ -95,6 +103,7 @@ static void start(task_fn *fn, void *arg)
 static int run(void *arg)
 {
     struct task *task = task_create(sleeper, arg);
+    int ends[2];
 
     task_set_name(task, "deep sleeper");
     start(owner, NULL);
@@ -105,6 +114,8 @@ static int run(void *arg)
     start(gatherer, NULL);
     start(parent, NULL);
     start(yielder, NULL);
+    if (pipe(ends) == 0 && dup2(ends[0], 200) == 200)
+        start(reader, &(int){200});
     task_sleep(TASK_MILLISECOND);
     start(yielder, NULL);
     task_cancel(task);
@@ -175,12 +186,12 @@ part() {
 # The names of the program's functions in a backtrace.
 functions() {
     sed -nE 's/^#[0-9]+ +(0x[0-9a-f]+ in )?([^ ]+) .*/\2/p' | grep -xE \
-        'deep|sleeper|owner|wants|awaiter|gatherer|parent|yielder|here|run' || true
+        'deep|sleeper|owner|wants|awaiter|gatherer|parent|reader|yielder|here|run' || true
 }
 
 # check_list <log> <part>
 check_list() {
-    part "$1" "$2" | sed -E 's/^\*/ /; s/ +/ /g; s/[0-9.]+ s more/N s more/
+    part "$1" "$2" | sed -E 's/^\*/ /; s/ +/ /g; s/[0-9.]+ s more/N s more/; s/ [0-9.e-]+ s / T /
         s/[0-9.]+\/64 KB/D/; s/ [^ ]*parked.c:[0-9]+//; s/ $//' |
         grep '^ ' >"$tmp/list" || true
     diff "$tmp/wanted" "$tmp/list" || show "$1" "$2: other tasks"
@@ -189,15 +200,16 @@ cat >"$tmp/wanted" <<'END'
  Id Name State Stack Function Created at Waits for
  1 task-1 running D run
  2 deep sleeper ready D sleeper (asked to cancel)
- 3 task-3 parked D owner getting from queue jobs
- 4 task-4 parked D wants acquiring lock lock held by task 3
- 5 task-5 parked D awaiter awaiting task 2 "deep sleeper"
- 16 task-16 parked D gatherer gathering future 6, future 7, future 8, future 9, future 10, future 11, future 12, future 13 and 2 more
- 17 task-17 parked D parent ending a group with task 19, task 20
+ 3 task-3 parked T D owner getting from queue jobs
+ 4 task-4 parked T D wants acquiring lock lock held by task 3
+ 5 task-5 parked T D awaiter awaiting task 2 "deep sleeper"
+ 16 task-16 parked T D gatherer gathering future 6, future 7, future 8, future 9, future 10, future 11, future 12, future 13 and 2 more
+ 17 task-17 parked T D parent ending a group with task 20, task 21
  18 task-18 ready D yielder
- 19 task-19 parked D wants acquiring lock lock held by task 3
- 20 task-20 parked D wants acquiring lock lock held by task 3
- 21 task-21 new yielder
+ 19 task-19 parked T D reader reading descriptor 200
+ 20 task-20 parked T D wants acquiring lock lock held by task 3
+ 21 task-21 parked T D wants acquiring lock lock held by task 3
+ 22 task-22 new yielder
 END
 
 # check_frames <log>: of the commands below
@@ -207,7 +219,7 @@ check_frames() {
         show "$1" 'task 2: other frames'
     part "$1" all | functions | LC_ALL=C sort | uniq -c | sed 's/^ *//' >"$tmp/frames"
     printf '%s\n' '1 awaiter' '21 deep' '1 gatherer' '1 here' '1 owner' \
-        '1 parent' '1 run' '1 sleeper' '3 wants' '1 yielder' |
+        '1 parent' '1 reader' '1 run' '1 sleeper' '3 wants' '1 yielder' |
         diff - "$tmp/frames" ||
         show "$1" 'all tasks: other frames'
     part "$1" all | grep -q 'It has not begun; it will run yielder' ||
@@ -317,10 +329,10 @@ run_gdb two -ex 'break here' -ex 'run two' -ex 'echo -- list\n' -ex 'info tasks'
     -ex 'echo --\n' -ex 'kill' "$tmp/parked"
 part two list | grep -qE '^loop 1 \(0x[0-9a-f]+\), thread 2 .*: 2 tasks$' ||
     show two 'no first loop in the second thread'
-part two list | grep -qE '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 11 tasks$' ||
+part two list | grep -qE '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 12 tasks$' ||
     show two 'no second loop in the first thread'
 part two other | functions | grep -c '^deep$' | grep -qx 21 ||
     show two 'no frames of the other loop'"'s task"
 part two main | grep -q 'run_other' || show two 'no frames of what runs elsewhere'
 part two mine | grep -qE '^\* +2\.1 .* run$' || show two 'task 1 is not the own loop'"'s"
-part two apply | grep -c '^Task [12]\.' | grep -qx 13 || show two 'not all tasks'
+part two apply | grep -c '^Task [12]\.' | grep -qx 14 || show two 'not all tasks'

@@ -292,8 +292,11 @@ void task__trace_resume(struct trace *trace); /* the run goes on */
 void task__trace_polled(struct trace *trace);
 void task__trace_timers_fired(struct trace *trace);
 
-/* Something has failed: write the last of it, also in a signal handler. */
-void task__trace_save(struct loop *loop);
+/* The process dies: write what there is, also in a signal handler. */
+void task__trace_die(struct loop *loop);
+
+/* Something has failed, before which a ring shows what was. */
+void task__trace_fail(struct loop *loop);
 
 /* The loop ends; or, in the child of a fork, is not ours. */
 void task__trace_destroy(struct loop *loop);

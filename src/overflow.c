@@ -125,6 +125,7 @@ static void look_for_overflow(struct loop *loop, const siginfo_t *info,
         return;
     loop->overflowed = stack;
     tell(find_task(loop, stack), stack, SIGNAL_PC(context));
+    task__trace_die(loop);
 }
 
 /*
@@ -146,6 +147,8 @@ static void pass_on(struct trap *trap, siginfo_t *info, void *context,
     } else if (is_handler) {
         former.sa_handler(trap->signo);
     } else if (former.sa_handler == SIG_DFL || !is_sent) {
+        if (scheduler_current())
+            task__trace_die(loop_of(scheduler_current()));
         sigaction(trap->signo, &former, NULL);
         if (is_sent)
             raise(trap->signo);

@@ -110,7 +110,7 @@ void task__abort(const struct task *task, const char *what)
         describe(who, sizeof who, task);
     fprintf(stderr, "libtask: %s %s\n", who, what);
     if (loop_current())
-        task__trace_save(loop_current());
+        task__trace_die(loop_current());
     abort();
 }
 
@@ -242,7 +242,7 @@ void task__report_deadlock(struct loop *loop)
     if (loop->is_deadlocked)
         return;
     loop->is_deadlocked = true;
-    task__trace_save(loop);
+    task__trace_fail(loop);
     task__text_add(&text, "deadlock: %zu task%s can never be woken%s", n,
                    n == 1 ? "" : "s", n ? ":" : "");
     add_cycles(&text, loop);

@@ -63,7 +63,6 @@ static void add_span(struct trace *trace, uint64_t track, task_time from,
     record->span.from = from;
     record->span.to = trace->now;
     record->span.what = what;
-    record->span.object = NULL;
 }
 
 void task__trace_copy_name(struct record *record, const struct task *task)
@@ -101,8 +100,7 @@ static void note_woken(struct trace *trace, const struct task *task,
 
     record->span.from = task->stack->since;
     record->span.to = trace->now;
-    record->span.what = task->stack->waits->verb;
-    record->span.object = task->stack->waits->object;
+    record->span.what = task->stack->waits;
     record->span.by = by;
     task->stack->waits = NULL;
 }
@@ -120,7 +118,7 @@ static void note_ended(struct trace *trace, const struct task *task)
 
 static void note_waits(const struct trace *trace, const struct task *task)
 {
-    task->stack->waits = task->waiter ? task->waiter->kind : NULL;
+    task->stack->waits = task->waiter ? task->waiter->kind->verb : NULL;
     task->stack->since = trace->now;
 }
 

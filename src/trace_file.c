@@ -57,8 +57,7 @@ static void write_live(struct trace *trace)
             continue;
         wait.span.from = task->stack->since;
         wait.span.to = trace->now;
-        wait.span.what = task->stack->waits->verb;
-        wait.span.object = task->stack->waits->object;
+        wait.span.what = task->stack->waits;
         task__chrome_add(&trace->file, &wait);
     }
 }
@@ -112,14 +111,14 @@ static int open_file(const char *path)
 }
 
 static int start(struct loop *loop, const char *path, size_t capacity,
-                 bool is_ring)
+                 bool is_ring, const char *call)
 {
     struct trace *trace;
     int fd;
 
     if (!loop || !path)
-        return -EINVAL;
-    if (loop_is_inherited(loop))
+        return misuse(call, -EINVAL, "the loop or the path is NULL");
+    if (loop_refuses(loop, call))
         return -EPERM;
     if (loop->trace)
         return -EALREADY;
@@ -147,7 +146,7 @@ static int start(struct loop *loop, const char *path, size_t capacity,
 
 int loop_trace_start(struct loop *loop, const char *path)
 {
-    return start(loop, path, STREAM_RECORDS, false);
+    return start(loop, path, STREAM_RECORDS, false, __func__);
 }
 
 int loop_trace_ring(struct loop *loop, const char *path, size_t bytes)
@@ -155,7 +154,7 @@ int loop_trace_ring(struct loop *loop, const char *path, size_t bytes)
     size_t capacity = bytes / sizeof(struct record);
 
     return start(loop, path, capacity < RING_RECORDS ? RING_RECORDS : capacity,
-                 true);
+                 true, __func__);
 }
 
 int loop_trace_stop(struct loop *loop)
@@ -163,8 +162,8 @@ int loop_trace_stop(struct loop *loop)
     int error;
 
     if (!loop)
-        return -EINVAL;
-    if (loop_is_inherited(loop))
+        return MISUSE(-EINVAL, "the loop is NULL");
+    if (LOOP_REFUSES(loop))
         return -EPERM;
     if (!loop->trace)
         return -ENOENT;

@@ -229,7 +229,7 @@ END
 
 events=(created run ended wake poll timers callback)
 waits=(sleeping gathering 'putting into queue' 'getting from queue'
-    'acquiring lock' 'ending a group with' 'reading descriptor')
+    'acquiring lock' 'ending a group with' reading)
 tracks=(callbacks polls timers 'pro "1"')
 "$tmp/busy" "$tmp/stream.json" || fail 'a stream'
 python3 "$tmp/check.py" "$tmp/stream.json" "${events[@]}" "${waits[@]}" "${tracks[@]}"

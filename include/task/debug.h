@@ -262,39 +262,42 @@ void task_dump(FILE *out);
  *
  * Each task has a track: when it was created, where and by whom, when it ran,
  * how it waited and how long, with an arrow from whoever woke it, and how it
- * ended. Timers, looks at descriptors and callbacks have tracks of their own. A
- * wake and a creation have the time of the end of the step that caused them.
- * Times are those of the monotonic clock, also where the loop's is virtual.
+ * ended. Timers, looks at descriptors (which also bring what other threads
+ * have sent) and callbacks have tracks of their own. A wake and a creation have
+ * the time of the end of the step that caused them. Times are those of the
+ * monotonic clock, also where the loop's is virtual.
  *
- * It costs less than 100 ns an event, and nothing when it is off. What happens is kept in
- * memory first, and written when some thousand events have come together: the
- * loop waits for the file then. When writing fails the trace ends; the file
- * holds what was written until then. It grows by some 300 bytes each time that a
- * task waits.
+ * What happens is kept in memory first, which takes some 50 ns each time that a
+ * task runs; and written when a thousand such events have come together: the
+ * loop waits for the file then. The file grows by 400 bytes each time that a
+ * task waits. Where it cannot be written any more the trace ends, and holds
+ * what was written until then. While no trace is made all this costs nothing.
  *
- * @param loop  a loop, whether it runs or not; it may be called in a task of it
+ * @param loop  a loop, whether it runs or not: a task may trace its own
  * @param path  is created, or emptied: a file, not a pipe
  *
  * @return 0, or
- *         -EALREADY  the loop is traced,
+ *         -EALREADY  a trace of the loop was started and not stopped,
  *         -EINVAL    @p loop or @p path is NULL,
- *         -EPERM     the loop was inherited over fork,
+ *         -EPERM     the loop was inherited over fork, or runs in another
+ *                    thread,
  *         -ESPIPE    @p path is a pipe or a socket,
- *         -ENOMEM    out of memory, or an errno of open().
+ *         -ENOMEM    out of memory,
+ *         or an errno of open().
  */
 int loop_trace_start(struct loop *loop, const char *path);
 
 /**
- * Trace what a loop does, and keep the last of it only.
+ * Trace what a loop does, and keep only the last of it.
  *
  * As loop_trace_start(), but nothing is written before loop_trace_stop(), the
- * end of the loop, or a failure, which ends the trace: a deadlock, or misuse
- * that aborts. So the file shows what came before it, however long the loop has
- * run.
+ * end of the loop, or a failure, which ends the trace: a deadlock, a stack that
+ * a task ran over, another fault that kills the process, misuse that aborts. So
+ * the file shows what came before that, however long the loop has run.
  *
  * @param path   is created, or emptied, at once
- * @param bytes  of memory: 64 each time that a task runs, and each time that it
- *               waits; some 1000 at the least
+ * @param bytes  of memory to keep it in, 1024 at the least: 64 for each time
+ *               that a task runs, and for each that it waits
  *
  * @return as loop_trace_start().
  */
@@ -308,7 +311,7 @@ int loop_trace_ring(struct loop *loop, const char *path, size_t bytes);
  * @return 0, or
  *         -ENOENT  the loop is not traced,
  *         -EINVAL  @p loop is NULL,
- *         -EPERM   the loop was inherited over fork,
+ *         -EPERM   the loop was inherited over fork, or runs in another thread,
  *         or what has failed since the start: -ENOSPC, or another errno of
  *         write(); the trace has ended all the same.
  */

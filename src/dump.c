@@ -323,13 +323,15 @@ static void add_count(struct text *text, size_t n, const char *name)
 static void add_summary(struct text *text, struct loop *loop)
 {
     struct loop_stats stats;
-    size_t running = loop->beneath != NULL;
 
     loop_get_stats(loop, &stats);
     task__text_add(text, "loop %p: %zu task%s", (void *)loop, stats.tasks,
                    stats.tasks == 1 ? "" : "s");
-    add_count(text, running, "running");
-    add_count(text, stats.tasks - stats.parked - running, "ready");
+    add_count(text, stats.running, "running");
+    add_count(text,
+              stats.tasks - stats.parked - stats.running - stats.new_tasks,
+              "ready");
+    add_count(text, stats.new_tasks, "new");
     add_count(text, stats.parked, "parked");
     add_count(text, stats.timers, stats.timers == 1 ? "timer" : "timers");
 }

@@ -38,11 +38,15 @@ static void count(const struct loop *loop, struct loop_stats *stats)
         .idle_time = loop->idle_time,
         .busy_time = loop->busy_time,
         .longest_step = loop->longest_step,
+        .running = running,
+        .daemons = loop->n_daemons,
     };
     add_stacks(stats, &loop->stacks);
     for (const struct stack_size *size = loop->other_stacks; size;
          size = size->next)
         add_stacks(stats, &size->stacks);
+    if (stats->stacks_used < stats->tasks) /* who has begun has one */
+        stats->new_tasks = stats->tasks - stats->stacks_used;
 }
 
 /* The version is odd while the words are written. */

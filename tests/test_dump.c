@@ -631,7 +631,7 @@ static int every_state_has_its_word(void *arg)
     (void)arg;
     tasks[2] = task_create_with(sleeps_long, NULL,
                                 &(struct task_options){.name = "new"});
-    CHECK_DUMP("loop 0x: 4 tasks, 1 running, 2 ready, 1 parked, 1 timer\n"
+    CHECK_DUMP("loop 0x: 4 tasks, 1 running, 1 ready, 1 new, 1 parked, 1 timer\n"
                "  task 1 \"task-1\", running\n"
                "  task 2 \"parked\", parked 0 us: sleeping 1 h more\n"
                "  task 3 \"ready\", ready\n"
@@ -708,7 +708,7 @@ static int names_stay_on_their_line(void *arg)
 
     (void)arg;
     task_set_name(task, "a\nb\t\x7f");
-    CHECK_DUMP("loop 0x: 2 tasks, 1 running, 1 ready\n"
+    CHECK_DUMP("loop 0x: 2 tasks, 1 running, 1 new\n"
                "  task 1 \"task-1\", running\n"
                "  task 2 \"a?b??\", new\n");
     return task_await(task);

@@ -179,6 +179,12 @@ struct loop_stats {
     /** Stacks kept for the next tasks; stacks of tasks that are not done. */
     size_t stacks_cached;
     size_t stacks_used;
+
+    /** Of the tasks: those that have not begun, which are ready too; the one
+     *  that runs, if one does; those that are daemons, in any state. */
+    size_t new_tasks;
+    size_t running;
+    size_t daemons;
 };
 
 /**

@@ -65,7 +65,8 @@ static bool find_out(struct launch_room *room)
 /* Whether the memory is shared. Several threads may find out at once. */
 static bool shares_memory(struct launch_room *room)
 {
-    static enum { UNKNOWN, SHARES, FORKS } found;
+    enum { UNKNOWN, SHARES, FORKS };
+    static int found;
     int known = __atomic_load_n(&found, __ATOMIC_RELAXED);
 
     if (known == UNKNOWN) {

@@ -195,6 +195,7 @@ int task_stream_write(struct task_stream *s, const void *data, size_t n)
 }
 
 /* A text of any length: as it is known now. */
+PRINTF_LIKE(3, 0)
 static int write_long(struct task_stream *s, size_t n, const char *format,
                       va_list arguments)
 {

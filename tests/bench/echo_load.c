@@ -6,7 +6,7 @@
  * After a second to warm up, prints requests per second, the latencies that half
  * and 99 of 100 stay below, and the server's processor time a request, in us.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -21,6 +21,7 @@ has() {
 serve() {
     local i
 
+    : >"$tmp/$1.out"
     $launcher "$build/examples/$1" "${@:2}" >"$tmp/$1.out" 2>"$tmp/$1.err" &
     server=$!
     servers+=($server)

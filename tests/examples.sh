@@ -107,28 +107,30 @@ grep -q 'deadlock: 6 tasks can never be woken' "$tmp/err" ||
 wanted='  a cycle: task 2 "Plato" -> task 3 "Hypatia" -> task 4 "Kant" -> task 5 "Arendt" -> task 6 "Hume" -> task 2 "Plato"'
 grep -qxF "$wanted" "$tmp/err" || fail 'dining deadlock: another cycle'
 
-# inspect: what is different in each run is masked.
-masked() {
-    sed -E 's/0x[0-9a-f]+/0x/; s/[0-9.]+ (us|ms|s)\b/? s/g; s/[0-9.]+ of [0-9]+ KiB/? KiB/
-        s/created at .*\/(inspect.c):[0-9]+/created at \1/' "$1"
+# inspect: what is different in each run is masked
+masked() { # masked <file>: without what AddressSanitizer says of makecontext
+    sed -E '/^==/d; s/0x[0-9a-f]+/0x/; s/[0-9.]+ (us|ms|s|min [0-9]+ s)\b/? s/g
+        s/[0-9.]+ of [0-9]+ KiB/? KiB/; s/created at [^;,]*\/(inspect.c):[0-9]+/created at \1/' \
+        "$1"
+}
+# inspect <exit code> <mode> <stdout or stderr>: the lines on stdin
+inspect() {
+    run "$1" "$build/examples/inspect" "$2" >"$tmp/out"
+    masked "$tmp/$3" >"$tmp/masked"
+    cmp - "$tmp/masked" || { cat "$tmp/masked"; fail "inspect $2: other output"; }
 }
 refuse inspect
 refuse inspect x
 refuse inspect dump dump
-run 0 "$build/examples/inspect" dump >"$tmp/out"
-masked "$tmp/out" >"$tmp/masked"
-cmp - "$tmp/masked" <<'END' || { cat "$tmp/masked"; fail 'inspect dump: other output'; }
-loop 0x: 4 tasks, 4 parked, 2 timers
-  task 1 "task-1", parked ? s: ending a group with 3 tasks; in 1 scope; stack ? KiB
-    task 2 "task-2", parked ? s: sleeping ? s more; awaited by tasks 1, 3; created at inspect.c; stack ? KiB
-    task 3 "task-3", parked ? s: acquiring lock 0x held by task 2 "task-2"; created at inspect.c; stack ? KiB
-    task 4 "task-4", parked ? s: putting into queue 0x, full with 2; in 1 scope, time-out in ? s; created at inspect.c; stack ? KiB
+inspect 0 dump out <<'END'
+loop 0x: 5 tasks, 1 running, 4 parked, 2 timers
+  task 1 "task-1", running; stack ? KiB
+  task 2 "mill", parked ? s: racing 3 tasks; created at inspect.c; stack ? KiB
+    task 3 "miller", parked ? s: sleeping ? s more; awaited by tasks 2, 4; created at inspect.c; stack ? KiB
+    task 4 "apprentice", parked ? s: acquiring lock 0x held by task 3 "miller"; created at inspect.c; stack ? KiB
+    task 5 "carter", parked ? s: putting into queue 0x, full with 2; in 1 scope, time-out in ? s; created at inspect.c; stack ? KiB
 END
-run 1 "$build/examples/inspect" deadlock >"$tmp/out"
-[[ ! -s $tmp/out ]] || fail 'inspect deadlock: writes to stdout'
-grep -v '^==' "$tmp/err" >"$tmp/said"
-masked "$tmp/said" >"$tmp/masked"
-cmp - "$tmp/masked" <<END || { cat "$tmp/masked"; fail 'inspect deadlock: other output'; }
+inspect 1 deadlock err <<END
 libtask: deadlock: 3 tasks can never be woken:
   a cycle: task 2 "one" -> task 3 "other" -> task 2 "one"
   task 1 "task-1", parked ? s: gathering 2 tasks
@@ -138,6 +140,46 @@ libtask: deadlock: 3 tasks can never be woken:
     task 3 "other", see above
 $build/examples/inspect: would wait for ever
 END
+inspect_faults() { # what emulators do not emulate well
+    run 0 "$build/examples/inspect" stall
+    masked "$tmp/err" >"$tmp/masked"
+    sed '/^    at/d' "$tmp/masked" | cmp - <(printf 'libtask: task 2 "computer", created at inspect.c, %s\n' \
+        'has held the loop for ? s:' 'held the loop for more than ? s') || {
+        cat "$tmp/masked"
+        fail 'inspect stall: other output'
+    }
+    grep -q '^    at compute' "$tmp/masked" || fail 'inspect stall: not where it was'
+    (
+        ulimit -c 0
+        ! "$build/examples/inspect" overflow >"$tmp/out" 2>"$tmp/err" ||
+            fail 'inspect overflow: goes unnoticed'
+    ) 2>/dev/null
+    masked "$tmp/err" | grep -q '^libtask: task 2 "digger", created at inspect.c, ran over its stack of 64 KB; its function is overflow' || {
+        cat "$tmp/err"
+        fail 'inspect overflow: other output'
+    }
+    # gdb: the mill says how to be looked at; a signal makes it dump
+    "$build/examples/inspect" gdb >"$tmp/out" 2>"$tmp/err" &
+    mill=$!
+    for ((i = 0; i < 500; i++)); do
+        [[ ! -s $tmp/out ]] || break
+        sleep 0.01
+    done
+    [[ $(cat "$tmp/out") == "gdb -iex 'set auto-load safe-path /' -p $mill -batch -ex 'info tasks' -ex 'task 3 bt'" ]] ||
+        fail 'inspect gdb: other output'
+    kill -USR1 $mill
+    for ((i = 0; i < 500; i++)); do
+        [[ $(wc -l <"$tmp/err") -lt 5 ]] || break
+        sleep 0.01
+    done
+    kill $mill
+    wait $mill 2>/dev/null || true
+    masked "$tmp/err" | grep -q '^    task 3 "apprentice", parked ? s: acquiring lock 0x held by task 2 "miller"' || {
+        cat "$tmp/err"
+        fail 'inspect gdb: no dump'
+    }
+}
+[[ -n $launcher ]] || inspect_faults
 ! $launcher "$build/examples/inspect" dump >/dev/full 2>"$tmp/err" ||
     fail 'inspect: a full disk goes unnoticed'
 

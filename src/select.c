@@ -14,14 +14,14 @@
 
 struct choice {
     union {
-        struct queue_waiter
-            waiter; /* its `from` and `to` are for queues only */
+        struct queue_waiter waiter; /* `from` and `to`: for queues only */
         struct descriptor_waiter polling;
     };
     union {
         struct watcher watcher;        /* of a task */
         struct descriptor *descriptor; /* NULL: it is not waited for */
     };
+    uint32_t uses; /* of the descriptor, when the wait began */
     struct selecting *selecting;
 };
 
@@ -163,18 +163,26 @@ static const char *check(const struct task *self,
     return one->task == self ? ITSELF : NULL;
 }
 
-static int poll_now(struct task_select_case *one)
+/* Of those that nobody waits for. */
+static int poll_now(const struct task *self, struct task_select_case *one)
 {
-    int events = task__fd_poll(one->fd, one->events);
+    struct descriptor *descriptor;
+    int result = fd_get(self, one->fd, &descriptor);
 
-    if (events > 0)
-        one->revents = (short)events;
-    return events > 0 ? 0 : events ? events : -EAGAIN;
+    if (!result)
+        result =
+            task__fd_check_free(loop_of_task(self), descriptor, one->events);
+    if (!result)
+        result = task__fd_poll(one->fd, one->events);
+    if (result <= 0)
+        return result ? result : -EAGAIN;
+    one->revents = (short)result;
+    return 0;
 }
 
 /* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. Others are
  * why it cannot. */
-static int fire_now(struct task_select_case *one)
+static int fire_now(const struct task *self, struct task_select_case *one)
 {
     switch (one->kind) {
     case TASK_SELECT_KIND_GET:
@@ -184,17 +192,18 @@ static int fire_now(struct task_select_case *one)
     case TASK_SELECT_KIND_EVENT:
         return task_event_is_set(one->event) ? 0 : -EAGAIN;
     case TASK_SELECT_KIND_FD:
-        return poll_now(one);
+        return poll_now(self, one);
     default:
         return task_done(one->task) ? 0 : -EAGAIN;
     }
 }
 
 /* The index of the first that fires; -EAGAIN: none; or why one cannot. */
-static int fire_first(struct task_select_case cases[], size_t n)
+static int fire_first(const struct task *self, struct task_select_case cases[],
+                      size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        int status = fire_now(&cases[i]);
+        int status = fire_now(self, &cases[i]);
 
         if (status == -EAGAIN)
             continue;
@@ -212,15 +221,16 @@ static int enter_descriptor(struct choice *choice, struct task *self,
     struct descriptor *descriptor;
     int error = fd_get(self, one->fd, &descriptor);
 
-    if (!error)
-        error =
-            task__fd_check_free(loop_of_task(self), descriptor, one->events);
+    if (!error && descriptor_is_busy(descriptor, one->events))
+        error = -EBUSY; /* it is another case's */
     if (!error)
         error = task__fd_enter(self, descriptor, &choice->polling, one->events,
                                &CHOICE);
-    if (!error)
-        choice->descriptor = descriptor;
-    return error;
+    if (error)
+        return error == -EPERM ? -EOPNOTSUPP : error;
+    choice->descriptor = descriptor;
+    choice->uses = descriptor->uses;
+    return 0;
 }
 
 /* Stand in the queue of what a case waits for. */
@@ -286,10 +296,17 @@ static void watch_no_more(struct selecting *selecting, struct loop *loop)
     }
 }
 
-/* What has woken a descriptor's case may be past: then it waits on. */
-static int fire_descriptor(struct task_select_case *one, int result)
+/* What has woken a descriptor's case may be past: then it waits on; and the number
+ * may be another file's by now. */
+static int fire_descriptor(const struct choice *choice,
+                           struct task_select_case *one, int result)
 {
-    return result < 0 ? result : poll_now(one);
+    if (result >= 0 && choice->descriptor->uses != choice->uses)
+        result = -EBADF;
+    if (result >= 0)
+        result = poll_now(choice->waiter.waiter.task, one);
+    choice->descriptor->is_doubtful |= result == -EAGAIN;
+    return result;
 }
 
 /* The index of the case that fired; -EAGAIN: it was in vain; or why none did. */
@@ -309,7 +326,8 @@ static int park(struct selecting *selecting, struct task *self, task_time when)
         return result;
     fired = &selecting->cases[selecting->fired];
     if (fired->kind == TASK_SELECT_KIND_FD)
-        result = fire_descriptor(fired, result);
+        result = fire_descriptor(&selecting->choices[selecting->fired], fired,
+                                 result);
     if (fired->kind == TASK_SELECT_KIND_FD && result)
         return result;
     fired->status = result;
@@ -344,7 +362,7 @@ static int select_until(struct task_select_case cases[], size_t n,
     int result;
 
     do {
-        result = fire_first(cases, n);
+        result = fire_first(self, cases, n);
         if (result == -EAGAIN)
             result = self->undelivered ? (task_take_requests(self), -ECANCELED)
                                        : wait(cases, n, self, when);
@@ -372,7 +390,7 @@ int task_select(struct task_select_case cases[], size_t n, task_time timeout)
         result = select_until(cases, n, self,
                               scheduler_deadline(self->scheduler, timeout));
     } else {
-        result = fire_first(cases, n);
+        result = fire_first(self, cases, n);
         result = result == -EAGAIN ? -ETIMEDOUT : result;
     }
     fd_restore_errno(self, saved_errno);

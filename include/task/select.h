@@ -115,12 +115,16 @@ struct task_select_case {
  * @return the index of the case that fired, or
  *         -ETIMEDOUT  none did in that time,
  *         -ECANCELED  a request was waiting, or came before any fired,
- *         -EBADF      a descriptor is not open; nothing fired,
- *         -EBUSY      somebody waits for the same at a descriptor,
+ *         -EBADF      a descriptor is not open, or was closed meanwhile; nothing
+ *                     fired,
+ *         -EBUSY      somebody, or another case, waits for the same at a
+ *                     descriptor,
  *         -EDEADLK    a task is the caller,
  *         -EINVAL     @p n is 0, a case is of no kind, a task is another
  *                     loop's, or a descriptor's events are none,
  *         -ENOMEM     out of memory; nothing fired,
+ *         -ENOSPC     the user has too many descriptors watched by epoll,
+ *         -EOPNOTSUPP a descriptor never gives the events, as a file no POLLPRI,
  *         -EPERM      called outside a task.
  *
  * Source: Go's select, with the order of the cases

@@ -197,6 +197,7 @@ static void wall_and_processor_time_are_told_apart(void **state)
     const char *part;
 
     (void)state;
+    options.slow_step = 0; /* what it is by default: 100 ms */
     options.on_error = keep_message;
     assert_int_equal(run_with(options, naps, NULL), 0);
     part = strstr(message, "for ");

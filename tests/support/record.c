@@ -199,6 +199,7 @@ static enum loop_backend backend_asked_for(void)
 struct loop_options test_options(struct memory_count *count)
 {
     return (struct loop_options){.clock = LOOP_CLOCK_VIRTUAL,
+                                 .slow_step = TASK_HOUR,
                                  .backend = backend_asked_for(),
                                  .on_error = record_report,
                                  .alloc = count ? counted : NULL,

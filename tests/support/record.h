@@ -135,8 +135,9 @@ struct memory_count {
 
 /*
  * Options of a loop for a test: the virtual clock, the poller that TASK_BACKEND
- * in the environment names (epoll or poll), reports to the record, and memory
- * that is counted in `count` (NULL: not counted).
+ * in the environment names (epoll or poll), reports to the record, but none of
+ * slow steps, as the machine may be busy; and memory that is counted in `count`
+ * (NULL: not counted).
  */
 struct loop_options test_options(struct memory_count *count);
 

@@ -432,8 +432,10 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
         pause_until(now, until);
         return;
     }
-    if (self->doubt_at <= now)
+    if (self->doubt_at <= now) {
         tick(self, now);
+        until = now; /* it may have told somebody */
+    }
     if (!has_doubts(self))
         self->doubt_at = TASK_FOREVER;
     else if (self->doubt_at == TASK_FOREVER)

@@ -142,32 +142,50 @@ static bool is_in(uintptr_t address, const char *call)
 
 enum { FRAMES = 12 };
 
-/*
- * Where the public function was called, and whether it is told of there the first
- * time. `from` is where that function (or one within it) was left for this file;
- * the place is one frame farther out, unless a jump has replaced the return, so
- * that `from` is the place. Names tell which; since to find them takes long, it
- * is done once for each pair of frames.
- */
-static bool is_news(struct loop *loop, struct misuses **misuses,
-                    const char *call, const char *why, uintptr_t from,
-                    uintptr_t *place)
+/* Return addresses from the one by which this file was entered, and how many. */
+static size_t frames_from(uintptr_t from, uintptr_t frames[FRAMES])
 {
-    uintptr_t frames[FRAMES + 1] = {0};
     size_t n = task__symbols_backtrace(frames, FRAMES);
     size_t i = 0;
 
     while (i < n && frames[i] != from)
         i++;
-    *place = from;
+    if (i == n) { /* there are no backtraces here */
+        frames[0] = from;
+        return 1;
+    }
+    memmove(frames, frames + i, (n - i) * sizeof *frames);
+    return n - i;
+}
+
+/*
+ * Where the public function was called: one frame beyond its own. Unless a jump
+ * has replaced its return: then it has none, and the first is the place.
+ */
+static uintptr_t find_place(const uintptr_t frames[], size_t n,
+                            const char *call)
+{
+    for (size_t i = 0; i + 1 < n; i++)
+        if (is_in(frames[i] - 1, call))
+            return frames[i + 1];
+    return frames[0];
+}
+
+/* Whether it is told of there the first time; to find out by name takes long, and
+ * is done once for each pair of frames. */
+static bool is_news(struct loop *loop, struct misuses **misuses,
+                    const char *call, const char *why, uintptr_t from,
+                    uintptr_t *place)
+{
+    uintptr_t frames[FRAMES] = {0};
+    size_t n = frames_from(from, frames);
+
     if (!note_misuse(loop, misuses,
-                     &(struct misuse){why, {from, frames[i < n ? i + 1 : n]}}))
+                     &(struct misuse){why, {from, n > 1 ? frames[1] : 0}}))
         return false;
-    while (i + 1 < n && !is_in(frames[i] - 1, call))
-        i++;
-    if (i + 1 < n)
-        *place = frames[i + 1];
-    return note_misuse(loop, misuses, &(struct misuse){why, {*place, 0}});
+    *place = find_place(frames, n, call);
+    return n == 1 ||
+           note_misuse(loop, misuses, &(struct misuse){why, {*place, 0}});
 }
 
 static const char *name_of_misuse(int status)
@@ -209,14 +227,17 @@ static void say_misuse(struct sentence *sentence, const char *call,
     task__symbols_say(sentence, place - 1);
 }
 
-static void tell_without_loop(const char *call, uintptr_t place, int status,
+static void tell_without_loop(const char *call, uintptr_t from, int status,
                               const char *why)
 {
+    uintptr_t frames[FRAMES];
+    size_t n;
     struct sentence sentence;
 
     if (!task__debug_is_asked_for())
         return;
-    say_misuse(&sentence, call, place, status, why);
+    n = frames_from(from, frames);
+    say_misuse(&sentence, call, find_place(frames, n, call), status, why);
     fprintf(stderr, "libtask: %s\n", sentence.chars);
 }
 

@@ -324,9 +324,9 @@ static ALWAYS_INLINE int task_enter_in(struct task **self, const char *call)
 {
     struct task *task = scheduler_self();
 
+    *self = task;
     if (unlikely(!task))
         return misuse(call, -EPERM, OUTSIDE_A_TASK);
-    *self = task;
     if (unlikely(task->undelivered)) {
         task_take_requests(task);
         return -ECANCELED;

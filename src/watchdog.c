@@ -45,9 +45,9 @@ struct watchdog {
     pthread_t target;
     bool was_blocked; /* our signal, there */
 
-    bool sleeps; /* until the loop has waited: read and written at once */
+    int sleeps; /* until the loop has waited: read and written at once */
 
-    /* Set before the signal is sent; read by its handler. */
+    /* Set before the signal is sent; read by its handler, while `asks` is true. */
     struct sight suspect;
     task_time held;
     bool asks;
@@ -134,11 +134,11 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
     (void)number;
     (void)info;
-    if (watchdog &&
-        __atomic_exchange_n(&watchdog->asks, false, __ATOMIC_ACQUIRE)) {
+    if (watchdog && __atomic_load_n(&watchdog->asks, __ATOMIC_ACQUIRE)) {
         sight = look(watchdog->loop);
         if (same(&sight, &watchdog->suspect))
             catch_step(watchdog, context);
+        __atomic_store_n(&watchdog->asks, false, __ATOMIC_RELEASE);
     }
     errno = saved_errno;
 }
@@ -153,11 +153,10 @@ static bool is_idle(const struct loop *loop)
 /* While the loop waits, or nobody runs it, there is nothing to look at. */
 static void sleep_while_idle(struct watchdog *watchdog)
 {
-    __atomic_store_n(&watchdog->sleeps, true, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&watchdog->sleeps, 1, __ATOMIC_ACQ_REL);
     while (!watchdog->quits && (!watchdog->runs || is_idle(watchdog->loop)))
         pthread_cond_wait(&watchdog->stirred, &watchdog->mutex);
-    __atomic_store_n(&watchdog->sleeps, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&watchdog->sleeps, 0, __ATOMIC_RELEASE);
 }
 
 static void pause_until(struct watchdog *watchdog, task_time when)
@@ -168,9 +167,12 @@ static void pause_until(struct watchdog *watchdog, task_time when)
     pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
 }
 
+/* Unless it was asked before, and that is still on its way. */
 static void ask(struct watchdog *watchdog, const struct sight *sight,
                 task_time held)
 {
+    if (__atomic_load_n(&watchdog->asks, __ATOMIC_ACQUIRE))
+        return;
     watchdog->suspect = *sight;
     watchdog->held = held;
     __atomic_store_n(&watchdog->asks, true, __ATOMIC_RELEASE);
@@ -210,36 +212,34 @@ static void *watch(void *arg)
 
 /* The signal. */
 
-static int find_free_signal(void)
+/* Some are refused: Valgrind has one of its own. */
+static int take_free_signal(void)
 {
-    struct sigaction now_set;
+    struct sigaction ours = {.sa_sigaction = on_signal,
+                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigaction theirs;
 
-    for (int i = SIGRTMAX; i >= SIGRTMIN; i--)
-        if (!sigaction(i, NULL, &now_set) && !(now_set.sa_flags & SA_SIGINFO) &&
-            now_set.sa_handler == SIG_DFL)
-            return i;
-    return 0;
+    for (signo = SIGRTMAX; signo >= SIGRTMIN; signo--)
+        if (!sigaction(signo, NULL, &theirs) &&
+            !(theirs.sa_flags & SA_SIGINFO) && theirs.sa_handler == SIG_DFL &&
+            !sigaction(signo, &ours, NULL))
+            return 0;
+    return -ENOMEM;
 }
 
-static int set_signal(void)
+static int get_signal(void)
 {
-    struct sigaction action = {.sa_sigaction = on_signal,
-                               .sa_flags =
-                                   SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     int error = 0;
 
     pthread_mutex_lock(&mutex);
-    if (!n_watchdogs) {
-        signo = find_free_signal();
-        if (!signo || sigaction(signo, &action, NULL))
-            error = -ENOMEM;
-    }
+    if (!n_watchdogs)
+        error = take_free_signal();
     n_watchdogs += !error;
     pthread_mutex_unlock(&mutex);
     return error;
 }
 
-static void unset_signal(void)
+static void put_signal(void)
 {
     struct sigaction action;
 
@@ -299,7 +299,7 @@ int task__watchdog_start(struct loop *loop)
         return -ENOMEM;
     if (init(watchdog, loop))
         goto fail;
-    if (set_signal())
+    if (get_signal())
         goto fail_condition;
     task__symbols_prepare();
     if (start_thread(watchdog))
@@ -308,7 +308,7 @@ int task__watchdog_start(struct loop *loop)
     return 0;
 
 fail_signal:
-    unset_signal();
+    put_signal();
 fail_condition:
     pthread_cond_destroy(&watchdog->stirred);
 fail:
@@ -340,12 +340,11 @@ void task__watchdog_leave(struct watchdog *watchdog)
         change_mask(SIG_BLOCK);
 }
 
-/* Either this sees that the watchdog sleeps, or that sees that the loop does not
- * wait any more. */
+/* Of the two that write to `sleeps` and read, one is the later: this, and it sees
+ * that the watchdog sleeps; or that, and it sees that the loop waits no more. */
 void task__watchdog_rouse(struct watchdog *watchdog)
 {
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&watchdog->sleeps, __ATOMIC_RELAXED))
+    if (!__atomic_fetch_or(&watchdog->sleeps, 0, __ATOMIC_ACQ_REL))
         return;
     pthread_mutex_lock(&watchdog->mutex);
     pthread_cond_signal(&watchdog->stirred);
@@ -411,7 +410,7 @@ void task__watchdog_stop(struct loop *loop)
     pthread_cond_signal(&watchdog->stirred);
     pthread_mutex_unlock(&watchdog->mutex);
     pthread_join(watchdog->thread, NULL);
-    unset_signal();
+    put_signal();
     pthread_cond_destroy(&watchdog->stirred);
     pthread_mutex_destroy(&watchdog->mutex);
     loop->watchdog = NULL;

@@ -50,6 +50,7 @@ static struct loop_options debug_options(void)
 
     options.debug = true;
     options.on_error = record_message;
+    options.slow_step = TASK_HOUR;
     return options;
 }
 
@@ -66,7 +67,9 @@ static task_time real_time(void)
     return (task_time)now.tv_sec * TASK_SECOND + now.tv_nsec;
 }
 
-/* Slow steps. */
+/* Slow steps: in milliseconds, with room for a busy machine. */
+
+enum { SLOW = 80, LIMIT = 60 };
 
 static void hold(task_time time)
 {
@@ -79,7 +82,7 @@ static void hold(task_time time)
 static int holds(void *arg)
 {
     (void)arg;
-    hold(30 * TASK_MILLISECOND);
+    hold(SLOW * TASK_MILLISECOND);
     return task_yield();
 }
 
@@ -95,7 +98,7 @@ static struct loop_options slow_options(void)
 {
     struct loop_options options = debug_options();
 
-    options.slow_step = 20 * TASK_MILLISECOND;
+    options.slow_step = LIMIT * TASK_MILLISECOND;
     return options;
 }
 
@@ -128,7 +131,7 @@ static void each_slow_step_is_one_of_its_own(void **state)
 static void hold_as_callback(void *arg)
 {
     (void)arg;
-    hold(30 * TASK_MILLISECOND);
+    hold(SLOW * TASK_MILLISECOND);
 }
 
 static void hold_when_done(struct task *task, void *arg)
@@ -199,6 +202,7 @@ static void wall_and_processor_time_are_told_apart(void **state)
     (void)state;
     options.slow_step = 0; /* what it is by default: 100 ms */
     options.on_error = keep_message;
+    options.slow_step = 100 * TASK_MILLISECOND;
     assert_int_equal(run_with(options, naps, NULL), 0);
     part = strstr(message, "for ");
     assert_non_null(part);
@@ -215,8 +219,8 @@ static int measures_steps(void *arg)
 
     holds(arg);
     after = stats();
-    CHECK(before.longest_step < 20 * TASK_MILLISECOND);
-    CHECK(after.longest_step >= 30 * TASK_MILLISECOND);
+    CHECK(before.longest_step < LIMIT * TASK_MILLISECOND);
+    CHECK(after.longest_step >= SLOW * TASK_MILLISECOND);
     return 0;
 }
 
@@ -525,12 +529,12 @@ static int switches_it_on_and_off(void *arg)
     releases(arg);
     loop_set_debug(loop, true);
     CHECK_STATUS(task_yield(), 0);
-    hold(2 * TASK_MILLISECOND);
+    hold(SLOW * TASK_MILLISECOND);
     CHECK_STATUS(task_yield(), 0);
     loop_set_debug(loop, false);
     CHECK_STATUS(task_yield(), 0);
     releases(arg);
-    hold(2 * TASK_MILLISECOND);
+    hold(SLOW * TASK_MILLISECOND);
     return task_yield();
 }
 
@@ -540,7 +544,7 @@ static void it_is_switched_on_and_off_at_any_time(void **state)
 
     (void)state;
     options.debug = false;
-    options.slow_step = TASK_MILLISECOND;
+    options.slow_step = LIMIT * TASK_MILLISECOND;
     assert_int_equal(run_with(options, switches_it_on_and_off, NULL), 0);
     assert_record("task 1 \"task-1\" held the loop for N ms (N ms on the "
                   "processor)");

@@ -13,7 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIMIT = 40 }; /* milliseconds */
+/* Milliseconds; LONG where a busy machine must not make a stall of nothing. */
+enum { LIMIT = 40, LONG = 200 };
+
+/* The former, or what is as long under Valgrind. */
+static int limit(void)
+{
+    return getenv("TASK_TEST_VALGRIND") ? 10 * LIMIT : LIMIT;
+}
 
 static task_time real_time(void)
 {
@@ -37,7 +44,7 @@ static struct loop_options stall_options(void)
     struct loop_options options = test_options(NULL);
 
     options.clock = LOOP_CLOCK_REAL;
-    options.stall_timeout = LIMIT * TASK_MILLISECOND;
+    options.stall_timeout = limit() * TASK_MILLISECOND;
     return options;
 }
 
@@ -76,7 +83,8 @@ static void listen_to(task_fn *fn)
 
     what.options.on_error = say_report;
     what.options.on_error_arg = NULL;
-    assert_int_equal(child_listen(run, &what, said, sizeof said), 0);
+    if (child_listen(run, &what, said, sizeof said))
+        fail_msg("%s", said);
     masked(said);
     for (const char *from = said; *from; from++)
         if (!strncmp(from, "ms", 2) || !strchr("0123456789", *from) ||
@@ -108,7 +116,7 @@ static void assert_lines(const char *const lines[], size_t n)
 static int holds(void *arg)
 {
     (void)arg;
-    spin(3 * LIMIT);
+    spin(3 * limit());
     return task_yield();
 }
 
@@ -133,7 +141,7 @@ static void the_task_that_holds_the_loop_is_caught(void **state)
 static int ends_late(void *arg)
 {
     (void)arg;
-    spin(3 * LIMIT);
+    spin(3 * limit());
     return 0;
 }
 
@@ -157,7 +165,7 @@ static void a_task_that_is_gone_meanwhile_is_still_named(void **state)
 static void hold_in_callback(void *arg)
 {
     (void)arg;
-    spin(3 * LIMIT);
+    spin(3 * limit());
     __asm__ volatile("");
 }
 
@@ -180,7 +188,7 @@ static void a_callback_that_holds_the_loop_is_caught(void **state)
 static int holds_as_main(void *arg)
 {
     (void)arg;
-    spin(3 * LIMIT);
+    spin(3 * limit());
     return 0;
 }
 
@@ -196,9 +204,9 @@ static void a_main_that_ends_so_is_reported(void **state)
 static int sleeps_outright(void *arg)
 {
     (void)arg;
-    CHECK_STATUS(usleep(LIMIT / 2 * 1000), 0);
+    CHECK_STATUS(usleep(500 * (useconds_t)limit()), 0);
     CHECK_STATUS(task_yield(), 0);
-    usleep(3 * LIMIT * 1000);
+    usleep(3000 * (useconds_t)limit());
     return task_yield();
 }
 
@@ -230,13 +238,21 @@ static void each_such_step_is_caught_once(void **state)
 
 /* What is no stall. */
 
+static struct loop_options patient_options(void)
+{
+    struct loop_options options = stall_options();
+
+    options.stall_timeout = LONG * TASK_MILLISECOND;
+    return options;
+}
+
 static int is_idle_and_busy(void *arg)
 {
     task_time end;
 
     (void)arg;
-    CHECK_STATUS(task_sleep(3 * LIMIT * TASK_MILLISECOND), 0);
-    end = real_time() + 3 * LIMIT * TASK_MILLISECOND;
+    CHECK_STATUS(task_sleep(3 * LONG / 2 * TASK_MILLISECOND), 0);
+    end = real_time() + 3 * LONG / 2 * TASK_MILLISECOND;
     while (real_time() < end)
         CHECK_STATUS(task_yield(), 0);
     return 0;
@@ -247,14 +263,14 @@ static void neither_idleness_nor_many_short_steps_are_stalls(void **state)
     (void)state;
     if (getenv("TASK_TEST_VALGRIND"))
         skip();
-    assert_int_equal(run_with(stall_options(), is_idle_and_busy, NULL), 0);
+    assert_int_equal(run_with(patient_options(), is_idle_and_busy, NULL), 0);
     assert_record("");
 }
 
 static void call_briefly(void *arg)
 {
     (void)arg;
-    spin(LIMIT / 4);
+    spin(LONG / 8);
 }
 
 static int calls_many(void *arg)
@@ -270,13 +286,13 @@ static void callbacks_of_one_batch_are_steps_of_their_own(void **state)
     (void)state;
     if (getenv("TASK_TEST_VALGRIND"))
         skip();
-    assert_int_equal(run_with(stall_options(), calls_many, NULL), 0);
+    assert_int_equal(run_with(patient_options(), calls_many, NULL), 0);
     assert_record("");
 }
 
 static void a_loop_that_nobody_runs_is_not_stalled(void **state)
 {
-    struct loop_options options = stall_options();
+    struct loop_options options = patient_options();
     struct memory_count count = {0};
     struct loop *loop;
 
@@ -285,9 +301,9 @@ static void a_loop_that_nobody_runs_is_not_stalled(void **state)
     options.alloc_arg = &count;
     loop = loop_new(&options);
     assert_non_null(loop);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(loop_run_main(loop, yields, NULL), 0);
-        spin(2 * LIMIT);
+        spin(2 * LONG);
     }
     test_loop_free(loop, &count);
     assert_record("");
@@ -333,8 +349,8 @@ static void a_signal_that_is_in_use_is_left_alone(void **state)
     sigset_t after;
 
     (void)state;
-    if (HAVE_TSAN) /* whose masks are its own */
-        skip();
+    if (HAVE_TSAN || getenv("TASK_TEST_VALGRIND"))
+        skip(); /* they have signals, or masks, of their own */
     signal(SIGRTMAX, note_signal);
     free_at_first = free_signals();
     sigfillset(&all);
@@ -366,7 +382,7 @@ static int holds_beside_another(void *arg)
     CHECK(!pthread_create(&thread, NULL, run_another, said));
     CHECK(!pthread_join(thread, &result));
     CHECK(!result);
-    spin(3 * LIMIT);
+    spin(3 * limit());
     return task_yield();
 }
 
@@ -391,7 +407,8 @@ static int forks(void *arg)
               loop_free(*(struct loop **)arg));
     }
     CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK_STATUS(status, 0);
+    if (!getenv("TASK_TEST_VALGRIND")) /* which sees the parent's memory leak */
+        CHECK_STATUS(status, 0);
     return 0;
 }
 
@@ -407,7 +424,9 @@ static int forks_in(void *arg)
 static void a_child_of_a_fork_has_none_and_may_have_its_own(void **state)
 {
     (void)state;
-    assert_int_equal(run_with(stall_options(), forks_in, NULL), 0);
+    if (HAVE_TSAN) /* no threads in a child of several */
+        skip();
+    assert_int_equal(run_with(patient_options(), forks_in, NULL), 0);
 }
 
 static void without_memory_the_run_is_refused(void **state)

@@ -79,8 +79,8 @@
 #include <task/queue.h>
 #include <task/scope.h>
 #include <task/select.h>
-#include <task/several.h>
 #include <task/server.h>
+#include <task/several.h>
 #include <task/signal.h>
 #include <task/stream.h>
 #include <task/sync.h>

@@ -631,11 +631,12 @@ static int every_state_has_its_word(void *arg)
     (void)arg;
     tasks[2] = task_create_with(sleeps_long, NULL,
                                 &(struct task_options){.name = "new"});
-    CHECK_DUMP("loop 0x: 4 tasks, 1 running, 1 ready, 1 new, 1 parked, 1 timer\n"
-               "  task 1 \"task-1\", running\n"
-               "  task 2 \"parked\", parked 0 us: sleeping 1 h more\n"
-               "  task 3 \"ready\", ready\n"
-               "  task 4 \"new\", new\n");
+    CHECK_DUMP(
+        "loop 0x: 4 tasks, 1 running, 1 ready, 1 new, 1 parked, 1 timer\n"
+        "  task 1 \"task-1\", running\n"
+        "  task 2 \"parked\", parked 0 us: sleeping 1 h more\n"
+        "  task 3 \"ready\", ready\n"
+        "  task 4 \"new\", new\n");
     for (int i = 0; i < 3; i++)
         task_cancel_await(tasks[i]);
     CHECK_DUMP("loop 0x: 1 task, 1 running\n"

@@ -172,12 +172,17 @@ static void give_back(int signo, bool once)
         sigaction(signo, &at->former, NULL);
 }
 
+/* Nobody has wanted anything of it for a while: handlers look, and no more. */
 static void empty(struct receiver *receiver)
 {
-    struct receiver *next = receiver->next;
-
-    memset(receiver, 0, sizeof *receiver);
-    receiver->next = next;
+    receiver->is_used = false;
+    receiver->inbox = NULL;
+    receiver->is_posted = false;
+    for (int signo = 1; signo < NSIG; signo++) {
+        receiver->pending[signo] = false;
+        receiver->reblocked[signo] = false;
+        receiver->caught[signo].state = NOTHING;
+    }
 }
 
 /* Forks. */
@@ -213,6 +218,9 @@ static void forget(struct receiver *receiver)
     for (int signo = 1; signo < NSIG; signo++)
         if (is_mine && receiver->reblocked[signo])
             sigaddset(&mask_at_fork, signo);
+    for (int signo = 1; signo < NSIG; signo++)
+        receiver->n_wants[signo] = receiver->wanted[signo] = 0;
+    receiver->handlers = 0;
     empty(receiver);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "context.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <ucontext.h>
@@ -110,13 +111,16 @@ void task__context_change_modes(struct context *from, const struct context *to)
 
 THREAD_LOCAL fenv_t task__context_modes;
 
-/* Never inlined: a ucontext_t is large, and has to be gone when this returns. */
+/* Never inlined: a ucontext_t is large, and has to be gone when this returns. The
+ * signal mask goes along, which is the thread's. */
 NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 {
+    ucontext_t *there = to->sp;
     ucontext_t here;
 
     from->sp = &here;
-    swapcontext(&here, to->sp);
+    pthread_sigmask(SIG_BLOCK, NULL, &there->uc_sigmask);
+    swapcontext(&here, there);
 }
 
 #endif

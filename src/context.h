@@ -5,7 +5,7 @@
  *
  * A switch keeps what a call keeps: the callee-saved registers, the stack, and
  * the floating-point control words. The signal mask is the thread's, not the
- * coroutine's (swapcontext, where it is the switch, has one per coroutine).
+ * coroutine's (swapcontext, which keeps one of each, is told of that one).
  *
  * The sanitizers' and Valgrind's hooks are all here and in context.c.
  */

@@ -1,5 +1,5 @@
 /*
- * The switch everywhere else: swapcontext, at the price of two system calls.
+ * The switch everywhere else: swapcontext, at the price of system calls.
  */
 #ifndef TASK_SRC_CONTEXT_UCONTEXT_H
 #define TASK_SRC_CONTEXT_UCONTEXT_H

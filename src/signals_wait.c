@@ -48,17 +48,16 @@ static struct signal_waiter *find_waiter(struct signals *signals, int signo)
     return node ? waiter_at(node) : NULL;
 }
 
-/* End the waits for the signals of a set below `end`. */
-static void end_waits(struct signals *signals, const sigset_t *set, int end)
+static void end_waits(struct signals *signals, const sigset_t *set)
 {
-    for (int signo = 1; signo < end; signo++)
+    for (int signo = 1; signo < NSIG; signo++)
         if (sigismember(set, signo) == 1)
             task__signals_end_wait(signals, signo);
 }
 
 static void wake(struct signal_waiter *waiter, int result)
 {
-    end_waits(waiter->signals, waiter->set, NSIG);
+    end_waits(waiter->signals, waiter->set);
     task__wake(&waiter->waiter, result);
 }
 
@@ -103,27 +102,37 @@ static int take_pending(const sigset_t *blocked, siginfo_t *info)
     return signo < 0 ? 0 : signo;
 }
 
-/* Take the signals over, and unblock them; 0, or a negative errno. */
-static int begin_waits(struct signals *signals, const sigset_t *wanted,
+static int begin_wait(struct signals *signals, int signo, bool is_blocked)
+{
+    int error = task__catch_begin(signals->receiver, signo, false);
+
+    if (error)
+        return error;
+    signals->n_waits[signo]++;
+    if (is_blocked)
+        task__catch_reblock(signals->receiver, signo);
+    return 0;
+}
+
+/* Take the signals over, and unblock them; the set is what could be. */
+static int begin_waits(struct signals *signals, sigset_t *wanted,
                        const sigset_t *blocked)
 {
-    for (int signo = 1; signo < NSIG; signo++) {
-        int error = 0;
+    int error = -EINVAL;
+    int n = 0;
 
-        if (sigismember(wanted, signo) == 1)
-            error = task__catch_begin(signals->receiver, signo, false);
-        if (error) {
-            end_waits(signals, wanted, signo);
-            return error;
-        }
+    for (int signo = 1; signo < NSIG; signo++) {
         if (sigismember(wanted, signo) != 1)
             continue;
-        signals->n_waits[signo]++;
-        if (sigismember(blocked, signo) == 1)
-            task__catch_reblock(signals->receiver, signo);
+        error = begin_wait(signals, signo, sigismember(blocked, signo) == 1);
+        if (error)
+            sigdelset(wanted, signo);
+        else
+            n++;
     }
-    pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
-    return 0;
+    if (n)
+        pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
+    return n ? 0 : error;
 }
 
 /* One of these that was caught, and that nobody else is going to be told of; 0:
@@ -148,7 +157,7 @@ static void cancel_wait(struct waiter *base, struct task_chain *requests)
 
     (void)requests;
     list_remove(&base->node);
-    end_waits(waiter->signals, waiter->set, NSIG);
+    end_waits(waiter->signals, waiter->set);
     signo = take_caught(waiter->signals, waiter->set, waiter->info);
     if (!signo) {
         waiter_refuse(base);

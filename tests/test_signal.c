@@ -20,7 +20,7 @@
 
 static struct sigaction disposition(int signo)
 {
-    struct sigaction now;
+    struct sigaction now = {.sa_handler = SIG_DFL};
 
     sigaction(signo, NULL, &now);
     return now;
@@ -97,6 +97,21 @@ static void begin_to_send(struct sender *sender)
 static void end_sending(struct sender *sender)
 {
     CHECK_STATUS(pthread_join(sender->thread, NULL), 0);
+}
+
+/* ThreadSanitizer keeps a signal back until the task that it has interrupted
+ * calls the C library. */
+static void let_through(void)
+{
+    const struct timespec at_once = {0, 0};
+
+    nanosleep(&at_once, NULL);
+}
+
+static void queue(int signo, int value)
+{
+    sigqueue(getpid(), signo, (union sigval){.sival_int = value});
+    let_through();
 }
 
 /* Callbacks. */
@@ -342,8 +357,10 @@ static int a_storm_neither_blocks_nor_is_lost(void *arg)
     let_run();
     CHECK(usr1 >= 1 && usr1 < 5);
     begin_to_send(&sender);
-    while (!usr2)
+    while (!usr2) {
         CHECK_STATUS(task_yield(), 0);
+        let_through();
+    }
     end_sending(&sender);
     usr2 = 0;
     raise(SIGUSR2); /* the last one counts */
@@ -375,8 +392,10 @@ static int a_signal_of_another_thread_reaches_the_loop(void *arg)
     CHECK_STATUS(loop_add_signal_handler(SIGUSR1, stop, &is_told), 0);
     CHECK_STATUS(pthread_create(&thread, NULL, wait_to_be_told, &is_told), 0);
     CHECK_STATUS(pthread_kill(thread, SIGUSR1), 0);
-    while (!__atomic_load_n(&is_told, __ATOMIC_ACQUIRE))
+    while (!__atomic_load_n(&is_told, __ATOMIC_ACQUIRE)) {
         CHECK_STATUS(task_yield(), 0);
+        let_through();
+    }
     CHECK_STATUS(pthread_join(thread, NULL), 0);
     CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
     return 0;
@@ -427,26 +446,27 @@ static int a_task_waits_for_a_signal(void *arg)
 {
     sigset_t set = set_of(SIGUSR1, SIGUSR2);
     struct sender sender = {.signo = SIGUSR2, .n = 1};
+    struct task *task;
 
     (void)arg;
+    task = test_start(waits, &set, "waiter");
     begin_to_send(&sender);
-    CHECK_STATUS(waits(&set), SIGUSR2);
+    CHECK_STATUS(task_await(task), SIGUSR2);
     end_sending(&sender);
     CHECK(is_default(SIGUSR1) && is_default(SIGUSR2));
-    CHECK_RECORD("task-1 got 12");
+    CHECK_RECORD("waiter got 12");
     return 0;
 }
 
 static int what_is_known_of_a_signal_is_told(void *arg)
 {
     sigset_t set = set_of(SIGRTMIN, 0);
-    union sigval value = {.sival_int = 42};
     struct task *task;
     siginfo_t info;
 
     (void)arg;
     task = test_start(waits, &set, "waiter");
-    sigqueue(getpid(), SIGRTMIN, value);
+    queue(SIGRTMIN, 42);
     CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
     CHECK_STATUS(info.si_value.sival_int, 42);
     CHECK_STATUS(info.si_pid, getpid());
@@ -486,22 +506,18 @@ static int blocked_signals_that_queue_are_all_told(void *arg)
     (void)arg;
     block(SIGRTMIN);
     for (int i = 0; i < 3; i++)
-        sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i});
+        queue(SIGRTMIN, i);
     for (int i = 0; i < 3; i++) {
         CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
         CHECK_STATUS(info.si_value.sival_int, i);
     }
     task = test_start(waits, &set, "waiter");
     for (int i = 0; i < 3; i++)
-        sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i});
+        queue(SIGRTMIN, i);
     CHECK_STATUS(task_await(task), SIGRTMIN);
     CHECK(is_blocked(SIGRTMIN));
-    if (HAVE_TSAN) { /* it keeps signals back, and what their handlers change */
-        unblock(SIGRTMIN);
-        record_clear();
-        return 0;
-    }
-    for (int i = 1; i < 3; i++) {
+    /* Tools forget what a handler does to the mask. */
+    for (int i = 1; i < 3 && !HAVE_TSAN && !getenv("TASK_TEST_VALGRIND"); i++) {
         CHECK_STATUS(task_signal_wait(&set, &info), SIGRTMIN);
         CHECK_STATUS(info.si_value.sival_int, i);
     }
@@ -618,10 +634,13 @@ static int the_request_after_a_signal_comes_next(void *arg)
 
 static int what_cannot_be_waited_for_is_left_out(void *arg)
 {
+    void (*before[NSIG])(int);
     sigset_t set = set_of(SIGKILL, SIGSEGV);
     struct task *task;
 
     (void)arg;
+    for (int signo = 1; signo < NSIG; signo++)
+        before[signo] = disposition(signo).sa_handler;
     CHECK_STATUS(task_signal_wait(&set, NULL), -EINVAL);
     sigemptyset(&set);
     CHECK_STATUS(task_signal_wait(&set, NULL), -EINVAL);
@@ -631,8 +650,7 @@ static int what_cannot_be_waited_for_is_left_out(void *arg)
     raise(SIGTERM);
     CHECK_STATUS(task_await(task), SIGTERM);
     for (int signo = 1; signo < NSIG; signo++)
-        CHECK(disposition(signo).sa_handler != SIG_IGN);
-    CHECK(is_default(SIGTERM));
+        CHECK(disposition(signo).sa_handler == before[signo]);
     CHECK_RECORD("all got 15");
     return 0;
 }
@@ -793,6 +811,7 @@ static int uses_signals(void *arg)
     (void)arg;
     task = test_start(waits, &set, "child's");
     kill(getpid(), SIGUSR1);
+    let_through();
     return task_await(task) == SIGUSR1 && is_default(SIGUSR1) ? 0 : 1;
 }
 
@@ -803,7 +822,8 @@ static void be_a_fork(void *arg)
     if (!is_default(SIGUSR1) || !is_default(SIGUSR2) || !is_blocked(SIGUSR2))
         _exit(1);
     unblock(SIGUSR2);
-    if (run_virtual(uses_signals, NULL))
+    /* ThreadSanitizer loses signals in the child of a fork. */
+    if (!HAVE_TSAN && run_virtual(uses_signals, NULL))
         _exit(2);
     loop_free(loop);
     if (!is_default(SIGUSR1))
@@ -1138,5 +1158,6 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
+    signal(SIGINT, SIG_DFL); /* a shell's background job has it ignored */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

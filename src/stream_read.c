@@ -65,7 +65,7 @@ static ssize_t read_some(struct task_stream *s, struct task *self, void *buf,
 
 ssize_t task_stream_read(struct task_stream *s, void *buf, size_t n)
 {
-    struct task *self;
+    struct task *self = NULL;
     ssize_t result = begin(s, &self);
 
     if (unlikely(result))
@@ -121,7 +121,7 @@ static int read_large(struct task_stream *s, struct task *self, char *buf,
 
 int task_stream_read_exactly(struct task_stream *s, void *buf, size_t n)
 {
-    struct task *self;
+    struct task *self = NULL;
     int result = begin(s, &self);
 
     if (unlikely(result))
@@ -171,7 +171,7 @@ static ssize_t find(struct task_stream *s, struct task *self,
 ssize_t task_stream_read_until(struct task_stream *s, const void *separator,
                                size_t n, const char **data)
 {
-    struct task *self;
+    struct task *self = NULL;
     ssize_t result = begin(s, &self);
 
     if (unlikely(result))
@@ -211,7 +211,7 @@ static ssize_t drop_line(struct task_stream *s, struct task *self)
 
 ssize_t task_stream_read_line(struct task_stream *s, const char **line)
 {
-    struct task *self;
+    struct task *self = NULL;
     ssize_t result = begin(s, &self);
 
     if (unlikely(result))

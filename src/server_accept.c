@@ -238,6 +238,14 @@ static bool is_shortage(int error)
            error == -ENOMEM || error == -ENOSPC;
 }
 
+/* The number is somebody else's by now, who shall keep it. */
+static void lose(struct listener *listener)
+{
+    observe_no_more(listener);
+    listener->fd = -1;
+    task__server_fail(listener->server, -EBADF);
+}
+
 /* What an error of accepting leads to, that is not one of a connection. */
 static void stop_at(struct listener *listener, int error)
 {
@@ -249,6 +257,8 @@ static void stop_at(struct listener *listener, int error)
         return;
     if (is_shortage(error))
         take_pause(server, error);
+    else if (error == -EBADF || error == -ENOTSOCK)
+        lose(listener);
     else
         task__server_fail(server, error);
 }

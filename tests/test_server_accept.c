@@ -313,6 +313,24 @@ static int a_listener_that_is_closed_by_others_ends_the_server(void *arg)
     return 0;
 }
 
+/* By close(), and its number is used again: it is found out by the error. */
+static int a_number_that_is_reused_is_left_alone(void *arg)
+{
+    struct task_server *server = start_echo();
+    int listener = task_server_fd(server, 0);
+    int fd = dial_at_once(port(server));
+
+    (void)arg;
+    refuse(ACCEPT, ENOTSOCK, 1, 1);
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_STATUS(task_server_fd(server, 0), -ENOENT);
+    CHECK_STATUS(task_server_wait_closed(server), -EBADF);
+    task_server_free(server);
+    CHECK_STATUS(close(listener), 0);
+    expect_end(fd, -ECONNRESET);
+    return 0;
+}
+
 static int accepted_in_the_end(struct task_stream *stream, void *arg)
 {
     char byte;
@@ -572,6 +590,7 @@ int main(void)
         in_main(those_that_wait_are_served_after_a_shortage),
         in_main(another_error_ends_the_server),
         in_main(a_listener_that_is_closed_by_others_ends_the_server),
+        in_main(a_number_that_is_reused_is_left_alone),
         in_main(others_run_after_a_backlog_was_accepted),
         in_main(a_connection_costs_one_more_call_at_the_most),
         in_main(backlogs_are_clamped),

@@ -6,27 +6,18 @@
  * is about to run already; so whoever goes on looks at all of them.
  */
 #include "address.h"
+#include "attempt.h"
 #include "endpoint.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <task/net.h>
 
 /* How long an attempt is alone before the next one begins (RFC 8305, 8.). */
 #define ATTEMPT_DELAY (250 * TASK_MILLISECOND)
 
 enum { FEW = 8 };
-
-struct attempt {
-    struct observer observer; /* of `descriptor`, while under way */
-    struct race *race;
-    const struct addrinfo *address;
-    struct descriptor *descriptor;
-    int fd;      /* -1: it has not begun, or is over */
-    short heard; /* the events that have come */
-};
 
 struct race {
     struct waiter waiter; /* of the task */
@@ -40,12 +31,16 @@ struct race {
     struct attempt few[FEW];
 };
 
-/* The latest attempt. */
+/* The latest attempt that is under way. */
 static void describe(const struct waiter *waiter, struct text *text)
 {
     const struct race *race = container_of(waiter, const struct race, waiter);
+    size_t i = race->n_begun;
 
-    task__endpoint_add(text, race->attempts[race->n_begun - 1].fd, "->");
+    while (i-- && !attempt_is_under_way(&race->attempts[i]))
+        continue;
+    if (i < race->n_begun)
+        task__endpoint_add(text, race->attempts[i].fd, "->");
     task__text_add(text, ", %zu at once", race->n_under_way);
 }
 
@@ -83,7 +78,7 @@ static size_t count_usable(const struct addrinfo *list)
 static void add(struct race *race, size_t i, const struct addrinfo *address)
 {
     race->attempts[i] =
-        (struct attempt){.race = race, .address = address, .fd = -1};
+        (struct attempt){.waiter = &race->waiter, .address = address, .fd = -1};
 }
 
 /* List the addresses, one of the first family and one of another in turn. */
@@ -110,34 +105,10 @@ static void interleave(struct race *race, const struct addrinfo *list)
     }
 }
 
-static void hear(struct observer *observer, short events)
+/* Take note of one that has failed: the next one may begin. */
+static void note_failure(struct race *race, const struct attempt *attempt,
+                         int error)
 {
-    struct attempt *attempt = container_of(observer, struct attempt, observer);
-    struct race *race = attempt->race;
-
-    attempt->heard |= events;
-    if (events & POLLNVAL)
-        race->loop->n_sources--;
-    if (waiter_is_parked(&race->waiter))
-        task__wake(&race->waiter, 0);
-}
-
-/* It is waited for no more; its descriptor, which is the caller's now. */
-static int leave(struct attempt *attempt)
-{
-    int fd = attempt->fd;
-
-    if (attempt->descriptor->observers[OUTGOING] == &attempt->observer)
-        task__fd_observe_no_more(attempt->race->loop, attempt->descriptor,
-                                 OUTGOING);
-    attempt->race->n_under_way--;
-    attempt->fd = -1;
-    return fd;
-}
-
-static void fail(struct attempt *attempt, int error)
-{
-    struct race *race = attempt->race;
     int first = race->attempts[0].address->ai_family;
 
     if (!race->error || attempt->address->ai_family == first)
@@ -145,128 +116,46 @@ static void fail(struct attempt *attempt, int error)
     race->due = 0;
 }
 
-/* Somebody else has closed its descriptor, or whoever has this number now has
- * nothing to do with us. */
-static bool is_lost(const struct attempt *attempt)
+/* What has become of an attempt: a descriptor; or -EINPROGRESS, also when it has
+ * failed. */
+static int take_result(struct race *race, const struct attempt *attempt,
+                       int result)
 {
-    return attempt->heard & POLLNVAL;
-}
-
-/* Whether the socket has met itself: then it has the address of its peer. */
-static bool is_own_peer(int fd, const struct sockaddr *peer)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } own;
-    socklen_t size = sizeof own;
-
-    if (getsockname(fd, &own.any, &size) ||
-        own.any.sa_family != peer->sa_family)
-        return false;
-    if (peer->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const void *)peer;
-
-        return own.v4.sin_port == v4->sin_port &&
-               own.v4.sin_addr.s_addr == v4->sin_addr.s_addr;
-    }
-
-    const struct sockaddr_in6 *v6 = (const void *)peer;
-
-    return own.v6.sin6_port == v6->sin6_port &&
-           !memcmp(&own.v6.sin6_addr, &v6->sin6_addr, sizeof v6->sin6_addr);
-}
-
-/* What came of an attempt that is over: 0, or a negative errno. */
-static int outcome_of(const struct attempt *attempt)
-{
-    int error = 0;
-    socklen_t size = sizeof error;
-
-    if (is_lost(attempt))
-        return -EBADF;
-    if (getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &size))
-        return -errno;
-    if (!error && is_own_peer(attempt->fd, attempt->address->ai_addr))
-        return -ECONNREFUSED;
-    return -error;
-}
-
-static void drop(struct attempt *attempt)
-{
-    bool is_ours = !is_lost(attempt);
-    int fd = leave(attempt);
-
-    if (is_ours)
-        task_close(fd);
+    if (result >= 0 || result == -EINPROGRESS)
+        return result;
+    note_failure(race, attempt, result);
+    return -EINPROGRESS;
 }
 
 /* Deal with what is over: the descriptor of the first that is connected, or
  * -EINPROGRESS. */
 static int settle(struct race *race)
 {
-    for (size_t i = 0; i < race->n_begun; i++) {
+    int result = -EINPROGRESS;
+
+    for (size_t i = 0; i < race->n_begun && result < 0; i++) {
         struct attempt *attempt = &race->attempts[i];
-        int error;
 
-        if (attempt->fd < 0 || !attempt->heard)
+        if (!attempt_is_under_way(attempt))
             continue;
-        error = outcome_of(attempt);
-        if (!error)
-            return leave(attempt);
-        fail(attempt, error);
-        drop(attempt);
+        result = take_result(race, attempt, task__attempt_end(attempt));
+        race->n_under_way -= !attempt_is_under_way(attempt);
     }
-    return -EINPROGRESS;
+    return result;
 }
 
-/* Start to connect: 0: it is connected; -EINPROGRESS: it is observed; or another
- * negative errno. */
-static int start(struct attempt *attempt)
-{
-    const struct addrinfo *address = attempt->address;
-    struct loop *loop = attempt->race->loop;
-    int error = task__descriptors_get(&loop->poller->descriptors, attempt->fd,
-                                      &attempt->descriptor);
-
-    if (error)
-        return error;
-    if (!connect(attempt->fd, address->ai_addr, address->ai_addrlen))
-        return outcome_of(attempt);
-    if (errno != EINPROGRESS && errno != EINTR)
-        return -errno;
-    attempt->observer.ready = hear;
-    error = task__fd_observe(loop, attempt->descriptor, OUTGOING,
-                             &attempt->observer);
-    return error ? error : -EINPROGRESS;
-}
-
-/* Begin the next attempt: a descriptor that is connected at once; -EINPROGRESS,
- * also when it has failed at once. */
+/* Begin the next attempt: a descriptor that is connected at once, or
+ * -EINPROGRESS. */
 static int begin(struct race *race)
 {
     struct attempt *attempt = &race->attempts[race->n_begun++];
-    int fd = task__address_open(attempt->address->ai_family, SOCK_STREAM,
-                                attempt->address->ai_protocol);
-    int error = fd;
+    int result;
 
     race->due = clock_after(task__clock_now(race->loop->scheduler.clock),
                             ATTEMPT_DELAY);
-    attempt->fd = fd;
-    if (fd >= 0)
-        error = start(attempt);
-    if (error == -EINPROGRESS) {
-        race->n_under_way++;
-        return error;
-    }
-    attempt->fd = -1;
-    if (!error)
-        return fd;
-    if (fd >= 0)
-        task_close(fd);
-    fail(attempt, error);
-    return -EINPROGRESS;
+    result = take_result(race, attempt, task__attempt_begin(attempt));
+    race->n_under_way += attempt_is_under_way(attempt);
+    return result;
 }
 
 /* Begin what is due. */
@@ -324,8 +213,8 @@ static int run(struct race *race)
 static void drop_all(struct race *race)
 {
     for (size_t i = 0; i < race->n_begun; i++)
-        if (race->attempts[i].fd >= 0)
-            drop(&race->attempts[i]);
+        if (attempt_is_under_way(&race->attempts[i]))
+            task__attempt_drop(&race->attempts[i]);
 }
 
 /* The last that is done to it; where it cannot be had it does no harm. */

@@ -27,8 +27,8 @@ remote thread
 timeout group wait gather as condition rwlock once
 fd file
 reader io socket address resolve sendfile select
-stream unix connect
-open server signals
+stream unix attempt
+open connect server signals
 process
 '
 

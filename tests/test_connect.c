@@ -9,6 +9,8 @@
 #include "random.h"
 #include "record.h"
 
+#include "loop.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -610,6 +612,28 @@ static int nothing_leaks_of_many_that_are_cancelled(void *arg)
     return 0;
 }
 
+/* Events of the first address come, of which nothing is true. */
+static void stir(void *arg)
+{
+    struct descriptor *descriptor = descriptors_find(
+        &loop_current()->poller->descriptors, world.fates[0].fd);
+
+    (void)arg;
+    task__descriptor_ready(descriptor, POLLIN | POLLOUT);
+}
+
+static int an_event_in_vain_is_no_connection(void *arg)
+{
+    (void)arg;
+    begin_world();
+    add_fate(AF_INET, 100, 0);
+    loop_call_later(10 * TASK_MILLISECOND, stir, NULL);
+    loop_call_later(20 * TASK_MILLISECOND, stir, NULL);
+    end_connection(task_tcp_connect_list(world.list));
+    CHECK_RECORD("connect 0 at 0, no delay 0 at 100");
+    return 0;
+}
+
 static int somebody_else_closes_its_descriptor(void *arg)
 {
     struct task *task;
@@ -776,6 +800,7 @@ int main(void)
         in_main(a_cancel_that_meets_a_failure_is_delivered),
         behaviour(a_cancel_at_any_point_leaks_nothing),
         in_main_seeded(nothing_leaks_of_many_that_are_cancelled),
+        in_main(an_event_in_vain_is_no_connection),
         in_main(somebody_else_closes_its_descriptor),
         behaviour(memory_that_is_short_is_told),
         behaviour(a_connection_is_made_of_a_callback_never),

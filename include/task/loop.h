@@ -101,9 +101,11 @@ struct loop_options {
      *  0: wait for ever. */
     task_time shutdown_timeout;
 
-    /** The first SIGINT cancels main, and loop_run_main() returns -EINTR if
-     *  main ended cancelled by it alone; a second has its default effect. Not
-     *  acted on. */
+    /** While loop_run_main() runs, the first SIGINT cancels main, and it returns
+     *  -EINTR if main ended cancelled by that alone; a second has its default
+     *  effect, at once. Callbacks and tasks of the loop that take SIGINT (signal.h)
+     *  get it instead. Nothing is done if the program has a handler of its own, or
+     *  SIGINT is ignored. */
     bool handle_sigint;
 
     /** The largest number of jobs that worker threads do for this loop at once,
@@ -181,6 +183,9 @@ struct loop *loop_new(const struct loop_options *options);
  *         -EAGAIN   loop_stop() ended the run before main had ended; it goes on
  *                   in the next run,
  *         -EDEADLK  as loop_run(), but nothing was cancelled,
+ *         -EINTR    with `handle_sigint`: SIGINT came, its request was the only
+ *                   one that main has had and not taken back, and main ended as
+ *                   *cancelled*,
  *         -EBUSY    @p loop runs, or another one in this thread; @p fn was not
  *                   called,
  *         -EINVAL   @p loop or @p fn is NULL,

@@ -69,21 +69,21 @@ int loop_remove_signal_handler(int signo);
  * They are taken over while it waits: none of them has its usual effect. One
  * that is blocked in this thread works too, as with sigwaitinfo(): one that is
  * pending is taken at once; else it is unblocked in this thread meanwhile. Where
- * several are there the lowest number comes first. All tasks that wait for the
- * one that has come get it.
+ * several are there the lowest number comes first, and the others with the next
+ * waits. All tasks that wait for the one that has come get it.
  *
  * To lose none that comes while nobody waits, block them, in all threads, as for
  * sigwaitinfo(); or have a handler.
  *
- * @param set   the signals
+ * @param set   the signals; those that cannot be handled (see above) are left
+ *              out
  * @param info  receives what is known about it; may be NULL
  *
  * Suspends until one has come. A cancel ends it.
  *
  * @return the signal's number, or
  *         -ECANCELED  a request was waiting, or came before a signal,
- *         -EINVAL     @p set is NULL or empty, or one of them cannot be handled
- *                     (see above),
+ *         -EINVAL     @p set is NULL, or no signal is left,
  *         -ENOMEM     out of memory,
  *         -EMFILE, -ENFILE
  *                     no descriptor for wake-ups,

@@ -73,7 +73,7 @@ static int sleep_for_ever(void *arg)
 static int sleep_a_while(void *arg)
 {
     (void)arg;
-    return task_sleep(2 * TASK_MILLISECOND);
+    return task_sleep(100 * TASK_MILLISECOND);
 }
 
 static int unreached(void *arg)

@@ -987,7 +987,7 @@ static int a_request_is_heard_before_anything_is_moved(void *arg)
 
 static int errors_leave_errno_alone(int pair[2])
 {
-    char byte;
+    char byte = 0;
     struct task *reader = start(reads, &pair[0]);
 
     errno = EDOM;

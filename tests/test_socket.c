@@ -505,7 +505,7 @@ static int what_is_no_socket_is_refused(void *arg)
 {
     int pair[2];
     int file = make_file("abc");
-    char byte;
+    char byte = 0;
 
     (void)arg;
     make_pipe(pair);

@@ -115,10 +115,11 @@ THREAD_LOCAL fenv_t task__context_modes;
  * signal mask goes along, which is the thread's. */
 NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 {
-    ucontext_t *there = to->sp;
     ucontext_t here;
+    ucontext_t *there;
 
     from->sp = &here;
+    there = to->sp; /* which may be that one: to itself */
     pthread_sigmask(SIG_BLOCK, NULL, &there->uc_sigmask);
     swapcontext(&here, there);
 }

@@ -623,8 +623,7 @@ static void open_place(struct place *place, size_t kind)
     place->written = place->seen = 0;
 }
 
-/* Nobody reads from it any more. A reader that had not begun may find that its
- * number is the loop's own epoll descriptor by now: -EINVAL. */
+/* Nobody reads from it any more. */
 static void stop_reader(struct place *place)
 {
     int status;
@@ -632,8 +631,7 @@ static void stop_reader(struct place *place)
     if (!place->reader)
         return;
     status = task_cancel_await(place->reader);
-    CHECK(status >= 0 || status == -ECANCELED || status == -EBADF ||
-          status == -EINVAL);
+    CHECK(status >= 0 || status == -ECANCELED || status == -EBADF);
     place->reader = NULL;
 }
 
@@ -649,7 +647,7 @@ static void close_place(struct place *place, bool secretly)
     if (place->reader) {
         int status = task_await(place->reader);
 
-        CHECK(status >= 0 || status == -EBADF || status == -EINVAL);
+        CHECK(status >= 0 || status == -EBADF);
         place->reader = NULL;
     }
     place->is_open = false;

@@ -216,6 +216,7 @@ static int more_may_lie_behind_what_was_sent_along(void *arg)
 {
     int pair[2];
     struct task *reader;
+    uint64_t polls;
 
     (void)arg;
     make_local(pair);
@@ -223,12 +224,16 @@ static int more_may_lie_behind_what_was_sent_along(void *arg)
     send_with_descriptor(pair[1], "ab", pair[1]);
     put(pair[1], "cd");
     CHECK_STATUS(task_await(reader), 2);
+    polls = stats().polls;
     CHECK_STATUS(reads(&pair[0]), 2);
+    CHECK_STATUS(stats().polls - polls, 0); /* it did not wait */
     send_with_descriptor(pair[1], "ef", pair[1]);
     put(pair[1], "gh");
     let_run();
     CHECK_STATUS(reads(&pair[0]), 2);
+    polls = stats().polls;
     CHECK_STATUS(reads(&pair[0]), 2);
+    CHECK_STATUS(stats().polls - polls, 0);
     CHECK_RECORD("read 2 ab, read 2 cd, read 2 ef, read 2 gh");
     close_both(pair);
     return 0;

@@ -358,14 +358,16 @@ static int a_file_or_counter_may_follow_each(void *arg)
     return 0;
 }
 
-/* Two more, without a wait. */
+/* Two more, without a wait. poll is not told that the number is another file: it
+ * waits in between, and loses nothing. */
 static void read_at_once(int fd)
 {
     uint64_t polls = stats().polls;
 
     CHECK_STATUS(reads(&fd), 2);
     CHECK_STATUS(reads(&fd), 2);
-    CHECK_STATUS(stats().polls - polls, 0);
+    if (is_epoll())
+        CHECK_STATUS(stats().polls - polls, 0);
 }
 
 /* A datagram socket that follows a stream is not drained by a short read. */

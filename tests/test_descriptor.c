@@ -623,11 +623,22 @@ static int reads_on(void *arg)
     return (int)n;
 }
 
+/* Connections that end leave their ports free: there are more of them here than
+ * the system has ports. What is no connection takes no notice. */
+static void leave_no_trace(int fd)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
 static void open_place(struct place *place, size_t kind)
 {
     if (place->is_open)
         return;
     OPENINGS[kind % N_OPENINGS](place->pair);
+    leave_no_trace(place->pair[0]);
+    leave_no_trace(place->pair[1]);
     if (kind % 2) {
         unblock(place->pair[0]);
         unblock(place->pair[1]);

@@ -11,11 +11,13 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+enum { REFUSED_WAIT = 5 }; /* milliseconds */
+
 struct poll_poller {
     struct poller poller;
     struct list watched;
     size_t n_watched;      /* at the most */
-    struct pollfd *polled; /* the waker, and room for all of `watched` */
+    struct pollfd *polled; /* room for all of `watched`, and the waker */
     size_t room;
     int waker; /* -1: none */
 };
@@ -99,13 +101,13 @@ static void ask_for(struct pollfd *polled, int fd, short events)
     polled->revents = 0;
 }
 
-/* List what is waited for; how many. Nothing but the waker needs no room. */
+/* List what is waited for, and then the waker; how many descriptors. Nothing but
+ * the waker needs no room. */
 static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
 {
     struct list_node *node = self->watched.first;
     nfds_t n = 0;
 
-    ask_for(&polled[n++], self->waker, POLLIN);
     while (node) {
         struct descriptor *descriptor =
             container_of(node, struct descriptor, node);
@@ -117,7 +119,8 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
         else
             ask_for(&polled[n++], descriptor->fd, wanted);
     }
-    self->n_watched = n - 1;
+    self->n_watched = n;
+    ask_for(&polled[n], self->waker, POLLIN);
     return n;
 }
 
@@ -132,15 +135,32 @@ static void hear(struct poller *poller, const struct pollfd *polled)
         task__descriptor_ready(descriptor, polled->revents);
 }
 
+/* Poll; how many of them are ready. A poll that is refused (they are more than
+ * RLIMIT_NOFILE by now, or there is no memory) can tell of nobody: all are to
+ * look for themselves, after a while. */
+static int poll_all(struct pollfd *polled, nfds_t n, int milliseconds)
+{
+    int ready = poll(polled, n, milliseconds);
+
+    if (likely(ready >= 0) || errno == EINTR)
+        return ready;
+    poll(NULL, 0,
+         (unsigned)milliseconds < REFUSED_WAIT ? milliseconds : REFUSED_WAIT);
+    for (nfds_t i = 0; i < n; i++)
+        polled[i].revents = polled[i].events;
+    return (int)n;
+}
+
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct poll_poller *self = self_of(poller);
     struct pollfd waker;
     struct pollfd *polled = self->polled ? self->polled : &waker;
     nfds_t n = list_watched(self, polled);
-    int ready = poll(polled, n, poller_milliseconds(now, until));
+    int ready = poll_all(polled, n + (self->waker >= 0),
+                         poller_milliseconds(now, until));
 
-    for (nfds_t i = 1; i < n && ready > 0; i++)
+    for (nfds_t i = 0; i < n && ready > 0; i++)
         if (self->polled[i].revents)
             hear(poller, &self->polled[i]);
 }

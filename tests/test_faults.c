@@ -1059,6 +1059,47 @@ static void without_descriptors_a_loop_still_sleeps(void **state)
     end_real_loop(loop);
 }
 
+static int fds[2];
+
+static int write_later(void *arg)
+{
+    (void)arg;
+    CHECK(task_sleep(2 * TASK_MILLISECOND) == 0);
+    CHECK(write(fds[1], "x", 1) == 1);
+    return 0;
+}
+
+/* With fewer descriptors allowed than are watched, poll refuses all of them. */
+static int wait_for_a_pipe(void *arg)
+{
+    uint64_t polls = figures().polls;
+    rlim_t most = limit_descriptors(0);
+    char byte = 0;
+
+    (void)arg;
+    task_detach(task_create(write_later, NULL));
+    CHECK(task_read(fds[0], &byte, 1) == 1 && byte == 'x');
+    CHECK(figures().polls - polls <= 3 * PATIENT);
+    limit_descriptors(most);
+    return 7;
+}
+
+static void where_poll_is_refused_all_look_for_themselves(void **state)
+{
+    struct loop_options options = faulty_options(LOOP_CLOCK_REAL);
+    struct loop *loop;
+
+    (void)state;
+    options.backend = LOOP_BACKEND_POLL;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(loop_run_main(loop, wait_for_a_pipe, NULL), 7);
+    close(fds[0]);
+    close(fds[1]);
+    end_real_loop(loop);
+}
+
 /* Waits. */
 
 /* Of an old kernel, or where a filter knows no new calls. */
@@ -1243,6 +1284,7 @@ int main(void)
         behaviour(stacks_that_cannot_be_unmapped_are_used_again),
         behaviour(when_address_space_runs_out_the_living_go_on),
         behaviour(without_descriptors_a_loop_still_sleeps),
+        behaviour(where_poll_is_refused_all_look_for_themselves),
         behaviour(without_epoll_pwait2_a_loop_does_not_spin),
         behaviour(a_timer_that_cannot_be_set_is_not_waited_for),
         behaviour(waits_that_end_early_end_no_sleep),

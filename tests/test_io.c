@@ -1051,7 +1051,7 @@ static int files_are_read_and_written(void *arg)
 static int folders_cannot_be_read(void *arg)
 {
     int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char byte;
+    char byte = 0;
 
     (void)arg;
     CHECK_STATUS(task_read(fd, &byte, 1), -EISDIR);

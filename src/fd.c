@@ -9,9 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A task that never has to wait lets the others run after so many calls. */
-enum { STREAK = 64 };
-
 /* What was moved is told first: the request is kept, and the wait is over. */
 static void keep_request(struct waiter *waiter, struct task_chain *requests)
 {
@@ -125,7 +122,7 @@ int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
 {
     struct poller *poller = loop->poller;
 
-    if (likely(!descriptor_is_busy(descriptor, events)))
+    if (!descriptor_is_busy(descriptor, events))
         return 0;
     descriptor->is_doubtful = true;
     if (poller->backend->watch(poller, descriptor) == -EBADF) {
@@ -135,12 +132,20 @@ int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
     return descriptor_is_busy(descriptor, events) ? -EBUSY : 0;
 }
 
+static ALWAYS_INLINE int check_free(struct loop *loop,
+                                    struct descriptor *descriptor, short events)
+{
+    return likely(descriptor_is_idle(descriptor))
+               ? 0
+               : task__fd_check_free(loop, descriptor, events);
+}
+
 /* Let the others run, if this one has gone on for long. */
 static ALWAYS_INLINE int take_turns(struct task *self,
                                     struct descriptor *descriptor,
                                     const struct wait_kind *kind)
 {
-    if (likely(++descriptor->streak < STREAK))
+    if (likely(++descriptor->streak < FD_STREAK))
         return 0;
     descriptor->streak = 0;
     task__step_aside(self);
@@ -162,21 +167,16 @@ static ALWAYS_INLINE int look_again(struct descriptor *descriptor,
     return !error && descriptor->kind == DESCRIPTOR_FILE ? -EPERM : error;
 }
 
-/* As attempt. That an event was in vain may mean that it was another file's. */
-static ALWAYS_INLINE ssize_t attempt_now(struct descriptor *descriptor,
-                                         enum direction direction,
-                                         attempt_fn *attempt, void *operation,
-                                         bool was_woken)
+/* As fd_attempt. That an event was in vain may mean that it was another file's. */
+static ALWAYS_INLINE ssize_t attempt_again(struct descriptor *descriptor,
+                                           enum direction direction,
+                                           attempt_fn *attempt, void *operation,
+                                           bool was_woken)
 {
-    ssize_t result;
+    ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
 
-    do {
-        result = attempt(descriptor, operation);
-    } while (unlikely(result == -EINTR));
-    if (result == -EAGAIN) {
-        descriptor->drained[direction] = !descriptor->hung;
+    if (unlikely(result == -EAGAIN))
         descriptor->is_doubtful |= was_woken;
-    }
     return result;
 }
 
@@ -193,12 +193,12 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
     while (likely(!result)) {
         result = look_again(descriptor, uses);
         if (likely(!result))
-            result = task__fd_check_free(loop, descriptor, events);
+            result = check_free(loop, descriptor, events);
         if (unlikely(result))
             return result;
         if (!descriptor->drained[direction]) {
-            result = attempt_now(descriptor, direction, attempt, operation,
-                                 was_woken);
+            result = attempt_again(descriptor, direction, attempt, operation,
+                                   was_woken);
             if (result != -EAGAIN)
                 return result;
         }

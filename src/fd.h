@@ -27,11 +27,14 @@ static inline void fd_restore_errno(const struct task *self, int saved)
 }
 
 /* The entry of a number; -EBADF, -ENOMEM. */
-static inline int fd_get(const struct task *self, int fd,
-                         struct descriptor **descriptor)
+static ALWAYS_INLINE int fd_get(const struct task *self, int fd,
+                                struct descriptor **descriptor)
 {
-    return task__descriptors_get(&loop_of_task(self)->poller->descriptors, fd,
-                                 descriptor);
+    struct descriptors *table = &loop_of_task(self)->poller->descriptors;
+
+    *descriptor = descriptors_find(table, fd);
+    return likely(*descriptor) ? 0
+                               : task__descriptors_get(table, fd, descriptor);
 }
 
 /*
@@ -66,10 +69,49 @@ int task__fd_poll(int fd, short events);
 int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
                         short events);
 
+/* A task that never has to wait lets the others run after so many calls. */
+enum { FD_STREAK = 64 };
+
+/* Attempt it, whatever signals come. */
+static ALWAYS_INLINE ssize_t fd_attempt(struct descriptor *descriptor,
+                                        enum direction direction,
+                                        attempt_fn *attempt, void *operation)
+{
+    ssize_t result;
+
+    do {
+        result = attempt(descriptor, operation);
+    } while (unlikely(result == -EINTR));
+    if (unlikely(result == -EAGAIN))
+        descriptor->drained[direction] = !descriptor->hung;
+    return result;
+}
+
 /* Attempt it until it need not wait. */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
                          void *operation, const struct wait_kind *kind);
+
+/* The same, quickly where nothing stands in the way. */
+static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
+                                        struct descriptor *descriptor,
+                                        enum direction direction,
+                                        attempt_fn *attempt, void *operation,
+                                        const struct wait_kind *kind)
+{
+    if (!descriptor->drained[direction] &&
+        likely(descriptor_is_idle(descriptor) &&
+               descriptor->kind != DESCRIPTOR_UNKNOWN &&
+               descriptor->streak < FD_STREAK - 1)) {
+        ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
+
+        descriptor->streak++;
+        if (likely(result != -EAGAIN))
+            return result;
+    }
+    return task__fd_perform(self, descriptor, direction, attempt, operation,
+                            kind);
+}
 
 /* An error that came after some bytes is told by the next call, unless the number
  * has become another open file. */

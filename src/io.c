@@ -155,9 +155,10 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
 }
 
 /* Move what can be moved at once, or after a wait. */
-static ssize_t move_some(struct task *self, int fd, const struct way *way,
-                         struct transfer *transfer,
-                         const struct wait_kind *kind)
+static ALWAYS_INLINE ssize_t move_some(struct task *self, int fd,
+                                       const struct way *way,
+                                       struct transfer *transfer,
+                                       const struct wait_kind *kind)
 {
     struct descriptor *descriptor;
     ssize_t result = fd_get(self, fd, &descriptor);
@@ -170,8 +171,8 @@ static ssize_t move_some(struct task *self, int fd, const struct way *way,
     if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN ||
                  descriptor->kind == DESCRIPTOR_FILE))
         return move_other(self, descriptor, way, transfer, kind);
-    result = task__fd_perform(self, descriptor, way->direction, way->attempt,
-                              transfer, kind);
+    result = fd_perform(self, descriptor, way->direction, way->attempt,
+                        transfer, kind);
     if (unlikely(result == -ENOTSOCK || is_always_ready(descriptor, result)))
         return move_other(self, descriptor, way, transfer, kind);
     return result;
@@ -183,7 +184,8 @@ static ssize_t move_none(int fd)
     return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
 }
 
-static ssize_t move(int fd, const struct way *way, struct iovec parts[], int n)
+static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
+                                  struct iovec parts[], int n)
 {
     struct transfer transfer = {parts, n < IOV_MAX ? n : IOV_MAX};
     struct task *self;
@@ -249,9 +251,9 @@ static ssize_t finish(const struct task *self, int fd, const struct way *way,
     return (ssize_t)moved;
 }
 
-static ssize_t move_all(int fd, const struct way *way, char *buf, size_t n,
-                        const struct wait_kind *first,
-                        const struct wait_kind *more)
+static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
+                                      size_t n, const struct wait_kind *first,
+                                      const struct wait_kind *more)
 {
     struct task *self;
     ssize_t result = task_enter(&self);

@@ -138,13 +138,10 @@ static int open_epoll(const struct epoll_poller *self)
     return error;
 }
 
-/* Open what is not open; 0, or a negative errno and nothing is open. */
-static int open_all(struct epoll_poller *self)
+static COLD int open_first(struct epoll_poller *self)
 {
     int error;
 
-    if (likely(self->epoll >= 0))
-        return 0;
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     error = self->timer < 0 ? -errno : 0;
     if (!error)
@@ -155,6 +152,12 @@ static int open_all(struct epoll_poller *self)
     if (error)
         close_all(self);
     return error;
+}
+
+/* Open what is not open; 0, or a negative errno and nothing is open. */
+static ALWAYS_INLINE int open_all(struct epoll_poller *self)
+{
+    return likely(self->epoll >= 0) ? 0 : open_first(self);
 }
 
 /* Do that to its registration; 0, or a negative errno. */

@@ -126,9 +126,8 @@ static ssize_t exchange_now(struct task *self, struct descriptor *descriptor,
         return error;
     if (!may_suspend(direction, message->flags))
         return attempt_once(descriptor, attempt, message);
-    return task__fd_perform(self, descriptor, direction, attempt, message,
-                            direction == INCOMING ? &task__reading
-                                                  : &task__writing);
+    return fd_perform(self, descriptor, direction, attempt, message,
+                      direction == INCOMING ? &task__reading : &task__writing);
 }
 
 static COLD ssize_t send_later(struct task *self, struct descriptor *descriptor,

@@ -159,10 +159,9 @@ int task__stream_yield(struct task_stream *s, struct task *self);
 static ALWAYS_INLINE int stream_take_turns(struct task_stream *s,
                                            struct task *self)
 {
-    enum { STREAK = 64 };
     struct descriptor *descriptor = s->descriptor;
 
-    if (likely(descriptor->uses == s->uses && ++descriptor->streak < STREAK))
+    if (likely(descriptor->uses == s->uses && ++descriptor->streak < FD_STREAK))
         return 0;
     return task__stream_yield(s, self);
 }

@@ -315,8 +315,8 @@ static struct ask_signal *add_signal(int signo, const struct sigaction *former)
 
 static int set(int signo)
 {
-    struct sigaction ours = {.sa_sigaction = on_signal,
-                             .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    int flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
+    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = flags};
     struct sigaction now;
     const struct ask_signal *signal = find_signal(signo);
 

@@ -63,6 +63,9 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
+/* A flag of handlers. Valgrind has them run on alternate stacks that are no more. */
+#define ON_SIGNAL_STACK (RUNNING_ON_VALGRIND ? 0 : SA_ONSTACK)
+
 /* A counter of the processor's that runs evenly, where it has a cheap one. */
 #if defined(__x86_64__)
 #define HAVE_TICKS 1

@@ -120,14 +120,11 @@ static bool is_caught(int signo)
     return !sigaction(signo, NULL, &now) && is_ours(&now);
 }
 
-/* Valgrind has handlers run on alternate stacks that are no more. */
 static int install(int signo)
 {
     struct sigaction action = {.sa_sigaction = catch_signal};
 
-    action.sa_flags = SA_SIGINFO | SA_RESTART;
-    if (!RUNNING_ON_VALGRIND)
-        action.sa_flags |= SA_ONSTACK;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
     if (taken[signo].n == taken[signo].n_once)
         action.sa_flags |= (int)SA_RESETHAND;
     sigfillset(&action.sa_mask);

@@ -215,8 +215,8 @@ static void *watch(void *arg)
 /* Some are refused: Valgrind has one of its own. */
 static int take_free_signal(void)
 {
-    struct sigaction ours = {.sa_sigaction = on_signal,
-                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    int flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
+    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = flags};
     struct sigaction theirs;
 
     for (signo = SIGRTMAX; signo >= SIGRTMIN; signo--)

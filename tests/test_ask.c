@@ -630,6 +630,8 @@ static void ask_at_any_instant(void)
 static void it_may_be_asked_at_any_instant(void **state)
 {
     (void)state;
+    if (getenv("TASK_TEST_VALGRIND"))
+        skip(); /* it knows one thread's stack pointer only, and finds frames invalid */
     assert_string_equal(said_by(ask_at_any_instant), "");
 }
 

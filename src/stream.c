@@ -81,17 +81,19 @@ struct task_stream *(task_stream_open)(int fd)
 
 int task__stream_yield(struct task_stream *s, struct task *self)
 {
-    int result;
+    int result = 0;
 
-    if (stream_is_lost(s)) {
-        task__stream_lose(s);
-        return -EBADF;
+    if (!stream_is_lost(s)) {
+        s->descriptor->streak = 0;
+        result = task__yield(self);
     }
-    s->descriptor->streak = 0;
-    result = task__yield(self);
+    if (result)
+        return result;
     if (s->broken)
         return s->broken;
-    return !result && s->fd < 0 ? -EBADF : result;
+    if (stream_is_lost(s))
+        return task__stream_lose(s);
+    return s->fd < 0 ? -EBADF : 0;
 }
 
 int task_stream_fd(const struct task_stream *s)

@@ -108,8 +108,8 @@ int task__stream_break(struct task_stream *s, int error);
 /* Close the descriptor, unless a job is at work; the result of close(), or 0. */
 int task__stream_close_descriptor(struct task_stream *s);
 
-/* The number was closed behind our back: it is not ours any more. */
-void task__stream_lose(struct task_stream *s);
+/* The number was closed behind our back: it is not ours any more. -EBADF. */
+int task__stream_lose(struct task_stream *s);
 
 void task__stream_free(struct task_stream *s);
 

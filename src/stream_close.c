@@ -62,11 +62,12 @@ int task__stream_break(struct task_stream *s, int error)
     return task__stream_close_descriptor(s);
 }
 
-void task__stream_lose(struct task_stream *s)
+int task__stream_lose(struct task_stream *s)
 {
     task__stream_observe_no_more(s);
     s->fd = -1;
     task__stream_break(s, -EBADF);
+    return -EBADF;
 }
 
 void task__stream_free(struct task_stream *s)

@@ -68,10 +68,10 @@ static COLD ssize_t read_file(struct task_stream *s, struct task *self,
     s->jobs++;
     result = task__file_readv(self, s->fd, &part, 1, -1);
     task__stream_end_job(s);
-    if (s->broken)
-        return s->broken;
     if (result == -ECANCELED)
         return result;
+    if (s->broken)
+        return s->broken;
     if (is_buffered && result > 0)
         s->in.end += (size_t)result;
     return note(s, result);
@@ -90,14 +90,16 @@ static int wait(struct task_stream *s, struct task *self)
         result = task__fd_wait(self, s->descriptor, POLLIN, &READING);
         s->reader = NULL;
     }
+    if (unlikely(result == -ECANCELED))
+        return result;
     if (unlikely(s->broken))
         return s->broken;
+    if (unlikely(result == -EBADF || stream_is_lost(s)))
+        return task__stream_lose(s);
     if (unlikely(result == -EPERM)) {
         s->is_file = true;
         return 0;
     }
-    if (unlikely(result == -EBADF))
-        task__stream_lose(s);
     return result < 0 ? result : 0;
 }
 

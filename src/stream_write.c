@@ -94,13 +94,15 @@ static int write_all(struct task_stream *s, struct task *self, const char *data,
     size_t written = 0;
 
     while (written < n) {
-        ssize_t result =
-            write_part(s, self, data + written, n - written, written);
+        ssize_t result;
 
-        if (s->broken)
-            return s->broken;
+        if (stream_is_lost(s))
+            return task__stream_lose(s);
+        result = write_part(s, self, data + written, n - written, written);
         if (result == -ECANCELED)
             return -ECANCELED;
+        if (s->broken)
+            return s->broken;
         if (result < 0)
             return task__stream_fail(s, (int)result);
         written += (size_t)result;
@@ -120,7 +122,7 @@ static COLD int write_file(struct task_stream *s, struct task *self,
         list_append(&s->writers, &waiter.node);
         result = task__park(&waiter);
         if (result || s->broken)
-            return s->broken ? s->broken : result;
+            return result ? result : s->broken;
     }
     s->is_written = true;
     result = s->write_error ? s->write_error : write_all(s, self, data, n);

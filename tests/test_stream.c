@@ -615,6 +615,122 @@ static int a_descriptor_lost_meanwhile_is_not_touched(void *arg)
     return 0;
 }
 
+/* The same when the reader was told of bytes already. */
+static int a_descriptor_lost_after_an_event_is_not_read(void *arg)
+{
+    struct half half = socket_half();
+    int fd = task_stream_fd(half.s);
+    struct task *task = start(reads, half.s);
+    struct half next;
+
+    (void)arg;
+    say(half.fd, "old");
+    while (task->waiter)
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_close(fd), 0);
+    next = socket_half();
+    CHECK_STATUS(task_stream_fd(next.s), fd);
+    say(next.fd, "new");
+    CHECK_STATUS(task_await(task), -EBADF);
+    CHECK_STATUS(task_stream_close(half.s), -EBADF);
+    CHECK_STATUS(task_stream_read(next.s, (char[8]){0}, 8), 3);
+    close_half(next);
+    close(half.fd);
+    return 0;
+}
+
+/* Bodies that let the others run before they are through. */
+
+static int reads_on(void *arg)
+{
+    static char piece[STREAM_BLOCK];
+    ssize_t n = 1;
+
+    for (int i = 0; i < 100 && n > 0; i++)
+        n = task_stream_read(arg, piece, sizeof piece);
+    return (int)n;
+}
+
+static int writes_on(void *arg)
+{
+    int status = 0;
+
+    for (int i = 0; i < 100 && !status; i++)
+        status = task_stream_write(arg, "x", 1);
+    return status;
+}
+
+static task_fn *const GO_ON[] = {reads_on, writes_on};
+
+static int a_descriptor_lost_between_turns_is_not_touched(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int fd = open("/dev/zero", O_RDWR);
+        struct task_stream *s = task_stream_open(fd);
+        struct task *task = test_start(GO_ON[i], s, NULL);
+
+        CHECK(!task_done(task));
+        CHECK_STATUS(task_close(fd), 0);
+        CHECK_STATUS(open("/dev/zero", O_RDWR), fd);
+        CHECK_STATUS(task_await(task), -EBADF);
+        CHECK_STATUS(task_stream_close(s), -EBADF);
+        CHECK_STATUS(close(fd), 0);
+    }
+    return 0;
+}
+
+/* A request, and the end of the stream. */
+
+static int a_request_that_came_first_is_delivered(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OTHERS; i++) {
+        struct choked choked = choked_half();
+        struct task *task;
+
+        CHECK_STATUS(write_row(choked.s, 0, 60000), 0);
+        task = start(OTHERS[i], choked.s);
+        task_cancel(task);
+        task_stream_abort(choked.s);
+        CHECK_STATUS(task_await(task),
+                     OTHERS[i] == writes_much ? 0 : -ECANCELED);
+        close(choked.fd);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct task_stream *s = task_stream_open(open("/dev/zero", O_RDWR));
+        struct task *task = test_start(GO_ON[i], s, NULL);
+
+        CHECK(!task_done(task));
+        task_cancel(task);
+        task_stream_abort(s);
+        CHECK_STATUS(task_await(task), -ECANCELED);
+    }
+    return 0;
+}
+
+static int reads_and_yields(void *arg)
+{
+    int status = reads(arg);
+
+    record("%d %d", status, task_yield());
+    return 0;
+}
+
+static int a_request_that_came_second_comes_next(void *arg)
+{
+    struct half half = socket_half();
+    struct task *task = start(reads_and_yields, half.s);
+
+    (void)arg;
+    task_stream_abort(half.s);
+    task_cancel(task);
+    CHECK_STATUS(task_await(task), 0);
+    CHECK_RECORD("-9 -125");
+    close(half.fd);
+    return 0;
+}
+
 /* What servers do. */
 
 static int a_broken_stream_has_its_handle(void *arg)
@@ -1056,6 +1172,10 @@ int main(void)
         in_streams(a_peer_that_is_lost_ends_a_close),
         in_streams(a_stream_that_loses_its_descriptor_breaks),
         in_streams(a_descriptor_lost_meanwhile_is_not_touched),
+        in_streams(a_descriptor_lost_after_an_event_is_not_read),
+        in_streams(a_descriptor_lost_between_turns_is_not_touched),
+        in_streams(a_request_that_came_first_is_delivered),
+        in_streams(a_request_that_came_second_comes_next),
         in_streams(a_broken_stream_has_its_handle),
         in_streams(a_close_may_be_broken),
         behaviour_of_streams(the_end_of_the_loop_closes_streams),

@@ -393,6 +393,47 @@ static int writers_that_wait_for_their_turn_hear_of_the_end(void *arg)
     return 0;
 }
 
+/* The number is somebody else's when their turn comes. */
+static int writers_whose_file_is_lost_write_to_no_other(void *arg)
+{
+    struct file file = open_file();
+    struct writing writing = {file.s, 0, 100};
+    struct task *tasks[] = {start(writes, &writing), start(writes, &writing)};
+    int fd = task_stream_fd(file.s);
+
+    (void)arg;
+    begin_work();
+    CHECK_STATUS(task_close(fd), 0);
+    CHECK_STATUS(dup(file.fd), fd);
+    for (int i = 0; i < 2; i++)
+        (void)task_await(tasks[i]);
+    CHECK_STATUS(look(&file), 100);
+    CHECK_STATUS(worker.n_jobs, 1);
+    CHECK_STATUS(task_stream_close(file.s), -EBADF);
+    CHECK_STATUS(close(fd), 0);
+    close(file.fd);
+    return 0;
+}
+
+/* Of one that waits for its turn, and of one whose job has not begun. */
+static int a_request_before_the_end_is_delivered(void *arg)
+{
+    struct file file = open_file();
+    struct writing writing = {file.s, 0, 100};
+    struct task *tasks[] = {start(writes, &writing), start(writes, &writing),
+                            start(reads, file.s)};
+
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        task_cancel(tasks[i]);
+    task_stream_abort(file.s);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(task_await(tasks[i]), -ECANCELED);
+    CHECK_STATUS(look(&file), 0);
+    close(file.fd);
+    return 0;
+}
+
 /* The end of writing waits for what was begun. */
 static int an_end_comes_after_the_writes(void *arg)
 {
@@ -500,6 +541,8 @@ int main(void)
         in_streams(a_read_that_fails_breaks_the_reading),
         in_streams(closing_waits_for_no_job_and_takes_nothing_from_it),
         in_streams(writers_that_wait_for_their_turn_hear_of_the_end),
+        in_streams(writers_whose_file_is_lost_write_to_no_other),
+        in_streams(a_request_before_the_end_is_delivered),
         in_streams(an_end_comes_after_the_writes),
         in_streams(a_second_reader_of_a_file_is_refused),
         behaviour_of_streams(the_end_of_the_loop_waits_for_jobs),

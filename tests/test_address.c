@@ -80,23 +80,26 @@ static int a_listener_without_a_host_has_both_families(void *arg)
     return 0;
 }
 
+/* The port is chosen where most are taken: by all the clients that there have
+ * been, of other tests as well. */
 static int a_listener_of_ipv6_leaves_ipv4_alone(void *arg)
 {
-    int v6 = task_tcp_listen("::", "0", 5);
-    int v4 = -EADDRINUSE;
+    int v4 = task_tcp_listen("0.0.0.0", "0", 5);
+    int v6 = task_tcp_listen("::", service_of(v4), 5);
 
     (void)arg;
-    if (v6 < 0)
-        return 0;
-    for (int i = 0; i < 100 && v4 == -EADDRINUSE; i++) {
-        CHECK_STATUS(task_close(v6), 0);
-        v6 = task_tcp_listen("::", "0", 5);
-        v4 = task_tcp_listen("0.0.0.0", service_of(v6), 5);
+    for (int i = 0; i < 100 && v6 == -EADDRINUSE; i++) {
+        CHECK_STATUS(task_close(v4), 0);
+        v4 = task_tcp_listen("0.0.0.0", "0", 5);
+        v6 = task_tcp_listen("::", service_of(v4), 5);
     }
+    CHECK(v6 != -EADDRINUSE);
     meet(v4, "127.0.0.1");
-    meet(v6, "::1");
+    if (v6 >= 0) { /* else there is no IPv6 */
+        meet(v6, "::1");
+        CHECK_STATUS(task_close(v6), 0);
+    }
     CHECK_STATUS(task_close(v4), 0);
-    CHECK_STATUS(task_close(v6), 0);
     return 0;
 }
 

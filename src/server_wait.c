@@ -120,7 +120,7 @@ int task_server_serve_forever(struct task_server *server)
     return status;
 }
 
-/* Do that to the stream of each connection that has one. */
+/* Do that to the stream of each connection whose descriptor is open. */
 static void each_stream(struct task_server *server,
                         void (*fn)(struct task_stream *stream))
 {
@@ -131,16 +131,19 @@ static void each_stream(struct task_server *server,
     for (; node; node = node->next) {
         struct task_stream *stream = connection_at(node)->owner.stream;
 
-        if (stream && !stream->broken)
+        if (stream && stream->fd >= 0)
             fn(stream);
     }
 }
 
-/* What it has received is read, then the end; what it has written is sent. */
+/* What it has received is read, then the end; what it has written is sent, as it
+ * is when the stream is being closed. */
 static void end(struct task_stream *stream)
 {
     int saved_errno = errno;
 
+    if (stream->is_gone || stream_is_lost(stream))
+        return;
     (void)shutdown(stream->fd, SHUT_RD);
     (void)task_stream_write_eof(stream);
     errno = saved_errno;

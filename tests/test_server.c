@@ -828,6 +828,30 @@ static int writers_are_woken_when_clients_are_aborted(void *arg)
     return 0;
 }
 
+/* The handlers have returned, and what they have written is not sent. */
+static int connections_that_are_being_closed_are_aborted_too(void *arg)
+{
+    struct task_server *server =
+        start_with((struct task_server_options){.handler = writes_much});
+    int fd = dial(port(server));
+    struct task_timeout timeout;
+    int status;
+
+    (void)arg;
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_server_close(server);
+    task_server_close_clients(server); /* which they are already */
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_STATUS(stats().tasks, 2);
+    task_server_abort_clients(server);
+    task_timeout_begin(&timeout, TASK_SECOND);
+    status = task_server_wait_closed(server);
+    CHECK_STATUS(task_timeout_end(&timeout, status), 0);
+    task_server_free(server);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
 /* A handler by what its peer sends: "e3\n" ends in 3 s, "c\n" ends when it is
  * cancelled, "s\n" swallows that and reads on, "x\n" does not end before 100 s. */
 static int behaves(struct task_stream *stream, void *arg)
@@ -1216,6 +1240,7 @@ int main(void)
         in_main(handlers_read_the_end_when_clients_are_closed),
         in_main(handlers_are_woken_when_clients_are_aborted),
         in_main(writers_are_woken_when_clients_are_aborted),
+        in_main(connections_that_are_being_closed_are_aborted_too),
         in_main(a_shutdown_waits_for_those_that_end),
         in_main(a_shutdown_cancels_and_aborts_in_the_end),
         in_main(a_shutdown_without_grace_takes_a_turn),

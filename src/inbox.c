@@ -65,6 +65,33 @@ static void wake(const struct inbox *inbox)
     inbox->wakeup.kind->wake(inbox->wakeup.writer);
 }
 
+/*
+ * Append to what the word says, and wake; if it has changed, say so by it.
+ *
+ * What is posted may end the loop, and all others let go of the inbox, before
+ * it has been woken: so it is held as long. Whoever need not wake touches
+ * nothing of it any more.
+ */
+static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
+                                 uintptr_t *word)
+{
+    bool wakes = is_to_be_woken(*word);
+    bool done;
+
+    post->next = post_of(*word);
+    if (unlikely(wakes))
+        task__inbox_retain(inbox);
+    done = __atomic_compare_exchange_n(
+        &inbox->word, word, (uintptr_t)post | (*word & INBOX_CLOSED), true,
+        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    if (unlikely(wakes)) {
+        if (done)
+            wake(inbox);
+        task__inbox_release(inbox);
+    }
+    return done;
+}
+
 /* Push, unless the word has one of these flags. */
 static ALWAYS_INLINE bool push(struct inbox *inbox, struct post *post,
                                uintptr_t refused)
@@ -72,15 +99,10 @@ static ALWAYS_INLINE bool push(struct inbox *inbox, struct post *post,
     uintptr_t word = __atomic_load_n(&inbox->word, __ATOMIC_RELAXED);
 
     assert(!((uintptr_t)post & INBOX_FLAGS));
-    do {
+    do
         if (word & refused)
             return false;
-        post->next = post_of(word);
-    } while (!__atomic_compare_exchange_n(
-        &inbox->word, &word, (uintptr_t)post | (word & INBOX_CLOSED), true,
-        __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    if (is_to_be_woken(word))
-        wake(inbox);
+    while (!append(inbox, post, &word));
     return true;
 }
 

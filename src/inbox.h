@@ -10,6 +10,20 @@
  *     WOKEN    somebody wants it to look, and has posted nothing
  *     CLOSED   the loop is as good as gone: it takes no more calls
  *
+ * Whatever changes the word reads it in the same step, and so all changes are in
+ * one order. Therefore
+ *
+ *     a post is released by its push, and each later change passes that on: who
+ *     takes the list, and acquires, sees all that was done before any of them;
+ *
+ *     a post comes before the loop falls asleep, which fails then, or after it,
+ *     and sees ASLEEP: nothing falls between the look and the sleep, and no fence
+ *     between two words is needed;
+ *
+ *     one change, and one only, ends a sleep: there is one write for each;
+ *
+ *     the last posts are taken, and others refused from then on, in one step.
+ *
  * An inbox is counted, and its descriptor open, until all have let go of it: so
  * nobody wakes a loop by a descriptor that was closed meanwhile.
  */

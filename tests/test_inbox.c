@@ -254,6 +254,32 @@ static void what_a_post_posts_runs_next_time(void **state)
     assert_record("9");
 }
 
+/* Whoever is told by a post may let go of the inbox at once. */
+
+static struct inbox *let_go_of;
+static unsigned n_held;
+
+static void let_go(int writer)
+{
+    (void)writer;
+    n_held = let_go_of->references;
+    task__inbox_release(let_go_of);
+}
+
+static void it_is_held_while_it_is_woken(void **state)
+{
+    static const struct wakeup_kind kind = {.wake = let_go};
+    struct numbered post = numbered(1);
+
+    (void)state;
+    let_go_of = calloc(1, sizeof *let_go_of);
+    let_go_of->references = 1;
+    let_go_of->wakeup = (struct wakeup){&kind, -1, -1};
+    assert_true(task__inbox_sleep(let_go_of));
+    assert_true(task__inbox_post(let_go_of, &post.post));
+    assert_int_equal(n_held, 2);
+}
+
 /* Many threads. */
 
 enum { POSTERS = 4, POSTS = 20000 };
@@ -501,6 +527,7 @@ int main(void)
         behaviour(a_late_write_is_read_later),
         behaviour(a_closed_one_refuses_posts_and_takes_answers),
         behaviour(what_a_post_posts_runs_next_time),
+        behaviour(it_is_held_while_it_is_woken),
         behaviour(threads_post_in_their_order_and_lose_nothing),
         behaviour(no_post_falls_between_the_look_and_the_sleep),
         behaviour(a_wait_that_was_ended_once_is_not_ended_again),

@@ -554,6 +554,41 @@ static int n_open(void)
     return n;
 }
 
+static void says_the_last(void *arg)
+{
+    struct table *table = arg;
+
+    loop_remote_close(table->remote);
+    task_event_set(&table->event);
+}
+
+static void *calls_the_last(void *arg)
+{
+    CHECK_STATUS(
+        loop_remote_call(((struct table *)arg)->remote, says_the_last, arg), 0);
+    return NULL;
+}
+
+static int wait_for_the_last(void *arg)
+{
+    struct table table = open_table();
+
+    *(pthread_t *)arg = thread_start(calls_the_last, &table);
+    return task_event_wait(&table.event);
+}
+
+/* The loop may be gone before the call of whoever has woken it returns. */
+static void what_is_called_may_close_the_remote(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < test_rounds(500); i++) {
+        pthread_t thread;
+
+        assert_int_equal(run_with(real_clock(), wait_for_the_last, &thread), 0);
+        thread_join(thread);
+    }
+}
+
 static void the_descriptor_goes_with_the_last_remote(void **state)
 {
     int before = n_open();
@@ -1243,3 +1278,4 @@ int main(void)
     faults.has_no_eventfd = true;
     return failed | cmocka_run_group_tests_name("by a pipe", tests, NULL, NULL);
 }
+        behaviour(what_is_called_may_close_the_remote),

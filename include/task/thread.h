@@ -160,7 +160,7 @@ int loop_remote_wake(struct loop_remote *remote);
  * Close a remote.
  *
  * What was accepted still runs. Nobody may be using the remote, or use it
- * afterwards.
+ * afterwards; but what was called by it may close it, if it was the last to be.
  *
  * May be called from any thread, also after the loop is gone.
  *

@@ -138,10 +138,16 @@ static void receive(struct post *post)
     count_call(loop, 1);
 }
 
-/* In the loop's own thread: after what came before. */
+/* In the loop's own thread: after what came before, which has nothing to do with
+ * the task that is current. */
 static void call_own(struct loop *loop, struct remote_record *record)
 {
-    task__inbox_run(loop->inbox);
+    if (inbox_is_stirred(loop->inbox)) {
+        struct aside before = aside_begin(loop);
+
+        task__inbox_run(loop->inbox);
+        aside_end(loop, before);
+    }
     record->at.ready.run = run_own;
     ready_push(&loop->scheduler, &record->at.ready);
     count_call(loop, 1);

@@ -784,6 +784,36 @@ static int a_worker_may_run_a_coroutine(void *arg)
     return 0;
 }
 
+static struct task_local local;
+
+static int has_no_local(void *arg)
+{
+    (void)arg;
+    return task_local_get(&local) ? 1 : 0;
+}
+
+/* It is there when a task makes a call, which does not become its creator. */
+static int it_inherits_nothing_from_who_runs_meanwhile(void *arg)
+{
+    struct table table = open_table();
+    pthread_t thread;
+
+    (void)arg;
+    table.fn = has_no_local;
+    table.timeout = TASK_FOREVER;
+    CHECK_STATUS(task_local_set(&local, &table), 0);
+    thread = thread_start(runs_it, &table);
+    while (!inbox_is_stirred(loop_current()->inbox))
+        sched_yield();
+    CHECK_STATUS(loop_remote_call(table.remote, counts, &table), 0);
+    CHECK(task_current() != NULL);
+    CHECK_STATUS(task_event_wait(&table.event), 0);
+    thread_join(thread);
+    CHECK_STATUS(table.status, 0);
+    loop_remote_close(table.remote);
+    return 0;
+}
+
 static void *runs_another_loop_in_a_loop(void *arg)
 {
     CHECK_STATUS(run_virtual(runs_another_loop, arg), 6);
@@ -1279,3 +1309,4 @@ int main(void)
     return failed | cmocka_run_group_tests_name("by a pipe", tests, NULL, NULL);
 }
         behaviour(what_is_called_may_close_the_remote),
+        in_main(it_inherits_nothing_from_who_runs_meanwhile),

@@ -95,6 +95,7 @@ static void run_own(struct ready *ready)
 
     count_call(loop_current(), -1);
     task__remote_records_put(record, 1);
+    loop_calls(loop_current(), (uintptr_t)fn);
     fn(arg);
 }
 
@@ -115,6 +116,7 @@ static void run_received(struct ready *ready)
         n--;
         n_run++;
         count_call(loop, -1);
+        loop_calls(loop, (uintptr_t)record->fn);
         record->fn(record->arg);
         if (!n || !remote_records_are_together(record, record_of(post))) {
             task__remote_records_put(record, n_run);

@@ -1,6 +1,7 @@
 /* What debug mode reports, in which words; and that each is reported once. */
 #include "bodies.h"
 #include "child.h"
+#include "gate.h"
 #include "record.h"
 
 #include "base.h"
@@ -161,6 +162,34 @@ static void slow_callbacks_are_named(void **state)
                   "the processor), callback hold_as_callback held the loop for "
                   "N ms (N ms on the processor), callback hold_when_done held "
                   "the loop for N ms (N ms on the processor)");
+}
+
+static void *calls_a_slow_one(void *arg)
+{
+    CHECK_STATUS(loop_remote_call(arg, hold_as_callback, NULL), 0);
+    return NULL;
+}
+
+static int has_slow_calls_by_a_remote(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+
+    (void)arg;
+    thread_join(thread_start(calls_a_slow_one, remote));
+    calls_a_slow_one(remote);
+    CHECK_STATUS(task_yield(), 0);
+    loop_remote_close(remote);
+    return 0;
+}
+
+static void slow_calls_by_a_remote_are_named(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(slow_options(), has_slow_calls_by_a_remote, NULL),
+                     0);
+    assert_record("callback hold_as_callback held the loop for N ms (N ms on "
+                  "the processor), callback hold_as_callback held the loop for "
+                  "N ms (N ms on the processor)");
 }
 
 static int starts_eagerly(void *arg)
@@ -803,6 +832,7 @@ int main(void)
         behaviour(a_slow_step_is_reported_each_time),
         behaviour(each_slow_step_is_one_of_its_own),
         behaviour(slow_callbacks_are_named),
+        behaviour(slow_calls_by_a_remote_are_named),
         behaviour(an_eager_step_is_not_its_creators),
         behaviour(wall_and_processor_time_are_told_apart),
         behaviour(the_longest_step_is_measured),

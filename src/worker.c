@@ -70,9 +70,11 @@ static void init_pool(void)
     pthread_cond_init(&pool.ended, NULL);
 }
 
-/* In the child of a fork: the threads are the parent's, and so is the state. */
+/* In the child of a fork: the threads are the parent's, and so is the state; and
+ * the job, if it forks in one. */
 static void forget_pool(void)
 {
+    current = NULL;
     pthread_mutex_init(&pool.mutex, NULL);
     pool.n_loops = 0;
     pool.n_threads = 0;
@@ -274,19 +276,56 @@ static int start_thread(struct lane_threads *lane)
     return 0;
 }
 
-/* Have somebody take the job that is new in the lane. */
+/* Have somebody take the job that is new in the lane, and what was left there
+ * for want of threads. */
 static int call_worker(struct lane_threads *lane)
 {
-    if (lane->n_jobs > lane->n_idle)
-        return start_thread(lane);
-    pthread_cond_signal(&lane->work);
-    return 0;
+    int error = 0;
+
+    if (lane->n_jobs <= lane->n_idle)
+        pthread_cond_signal(&lane->work);
+    while (lane->n_jobs > lane->n_idle && !error)
+        error = start_thread(lane);
+    return error;
+}
+
+/*
+ * Whether a job will be taken that no thread could be started for: by one that is
+ * at work, and does not wait for a loop meanwhile, which may wait for the job. So
+ * may a loop that runs in a worker thread itself.
+ */
+static bool has_other_threads(const struct lane_threads *lane)
+{
+    bool is_in_worker = current && lane_of(current) == lane;
+
+    return !is_in_worker && lane->n_threads > lane->n_paused;
+}
+
+/* It is not called; the loop hears of that. */
+static void refuse(struct job *job, int error)
+{
+    struct inbox *inbox = job->inbox;
+
+    leave_share(job);
+    job->status = error;
+    task__inbox_answer(inbox, &job->post);
+    task__inbox_release(inbox);
+}
+
+/* Nobody is left who would take a job of the lane. */
+static void refuse_all(struct lane_threads *lane, int error)
+{
+    struct list_node *node;
+
+    while ((node = list_pop(&lane->jobs))) {
+        lane->n_jobs--;
+        refuse(container_of(node, struct job, node), error);
+    }
 }
 
 /* From here on the mutex is taken where it is needed. */
 
-/* Without a thread of its own a job has to wait its turn; there is none only
- * where no other thread is. */
+/* Without a thread of its own a job has to wait its turn. */
 static int submit(struct job *job)
 {
     struct lane_threads *lane = lane_of(job);
@@ -298,7 +337,7 @@ static int submit(struct job *job)
     } else {
         admit(job);
         error = call_worker(lane);
-        if (lane->n_threads > lane->n_paused)
+        if (has_other_threads(lane))
             error = 0;
         if (error) {
             list_remove(&job->node);
@@ -405,14 +444,19 @@ int task__worker_run(enum lane lane, task_fn *fn, void *arg)
 void task__worker_pause(void)
 {
     struct job *job = current;
+    struct lane_threads *lane;
+    int error = 0;
 
     if (!job)
         return;
+    lane = lane_of(job);
     lock();
     leave_share(job);
-    lane_of(job)->n_paused++;
-    if (lane_of(job)->n_jobs)
-        call_worker(lane_of(job));
+    lane->n_paused++;
+    if (lane->n_jobs)
+        error = call_worker(lane);
+    if (error && lane->n_threads == lane->n_paused)
+        refuse_all(lane, error);
     unlock();
 }
 

@@ -281,6 +281,105 @@ static int without_another_thread_a_job_waits_its_turn(void *arg)
     return 0;
 }
 
+static int works_without_threads(void *arg)
+{
+    int status;
+
+    (void)arg;
+    threads.error = EAGAIN;
+    status = run_virtual(works, &(struct work){LANE_USERS, nothing, NULL});
+    threads.error = 0;
+    return status;
+}
+
+/* The thread that runs it cannot take its jobs. */
+static int a_loop_in_a_worker_does_not_wait_for_its_own_thread(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task__worker_run(LANE_USERS, works_without_threads, NULL),
+                 -EAGAIN);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return 0;
+}
+
+/* A worker that waits for the loop, which waits for a job that was in line. */
+
+struct knot {
+    struct loop_remote *remote;
+    struct task *last;
+    unsigned n_done;
+};
+
+static int counts_itself(void *arg)
+{
+    ((struct knot *)arg)->n_done++;
+    return 0;
+}
+
+static int awaits_the_last(void *arg)
+{
+    return task_await(((struct knot *)arg)->last);
+}
+
+static int waits_for_the_loop(void *arg)
+{
+    struct knot *knot = arg;
+
+    return loop_remote_run(knot->remote, awaits_the_last, knot, TASK_FOREVER);
+}
+
+static int tie_a_knot(void *arg)
+{
+    struct knot knot = {.remote = loop_remote_open()};
+    struct gate gate = GATE_INIT;
+    struct work works[] = {{LANE_USERS, passes, &gate},
+                           {LANE_USERS, waits_for_the_loop, &knot},
+                           {LANE_USERS, counts_itself, &knot}};
+    struct task *first = start_work(&works[0]);
+    struct task *second = start_work(&works[1]);
+
+    (void)arg;
+    knot.last = start_work(&works[2]);
+    gate_await(&gate, 1);
+    threads.error = EAGAIN;
+    gate_open(&gate);
+    CHECK_STATUS(task_await(first), 7);
+    CHECK_STATUS(task_await(second), -EAGAIN);
+    CHECK(knot.n_done == 0);
+    threads.error = 0;
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    loop_remote_close(knot.remote);
+    return 0;
+}
+
+static void jobs_that_nobody_is_left_for_fail(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.worker_threads = 1;
+    assert_int_equal(run_with(options, tie_a_knot, NULL), 0);
+}
+
+/* There were too few threads for a while. */
+static int threads_are_made_up_for(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+    struct task *tasks[4];
+
+    (void)arg;
+    tasks[0] = start_work(&work);
+    threads.error = EAGAIN;
+    tasks[1] = start_work(&work);
+    tasks[2] = start_work(&work);
+    threads.error = 0;
+    tasks[3] = start_work(&work);
+    gate_await(&gate, 4);
+    gate_open(&gate);
+    return task_gather(tasks, 4, NULL);
+}
+
 /* The end of threads. */
 
 static int idle_threads_end(void *arg)
@@ -609,6 +708,81 @@ static void a_worker_that_forks_answers_once(void **state)
         run_uncounted(forks_in_a_worker);
 }
 
+/* A worker that forks while another job is in line; the child's pool is empty,
+ * and that worker none of its threads. */
+
+static struct loop_remote *opened;
+
+static int opens_and_waits(void *arg)
+{
+    opened = loop_remote_open();
+    gate_pass(arg);
+    return task_yield();
+}
+
+static void *runs_a_loop_that_waits(void *arg)
+{
+    EXPECT(loop_run(opens_and_waits, arg) == 0);
+    return NULL;
+}
+
+static void be_a_child_in_a_worker(void)
+{
+    struct gate gate = GATE_INIT;
+    pthread_t thread;
+
+    alarm(20);
+    thread = thread_start(runs_a_loop_that_waits, &gate);
+    gate_await(&gate, 1);
+    gate_open(&gate);
+    (void)loop_remote_run(opened, nothing, NULL, TASK_FOREVER);
+    EXPECT(task__worker_threads(LANE_USERS) == 0);
+    thread_join(thread);
+    loop_remote_close(opened);
+    _exit(0);
+}
+
+static int forks_when_it_may(void *arg)
+{
+    pid_t pid;
+
+    gate_pass(arg);
+    pid = fork();
+    if (!pid)
+        be_a_child_in_a_worker();
+    return pid;
+}
+
+static int forks_with_a_job_in_line(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work works[] = {{LANE_USERS, forks_when_it_may, &gate},
+                           {LANE_USERS, nothing, NULL}};
+    struct task *first = start_work(&works[0]);
+    struct task *second = start_work(&works[1]);
+
+    (void)arg;
+    gate_await(&gate, 1);
+    gate_open(&gate);
+    CHECK(went_well(task_await(first)));
+    CHECK_STATUS(task_await(second), 0);
+    return 0;
+}
+
+static void a_job_in_line_stays_the_parents(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    struct loop *loop;
+
+    (void)state;
+    if (getenv("TASK_TEST_VALGRIND") || HAVE_TSAN) /* as above */
+        skip();
+    options.worker_threads = 1;
+    loop = loop_new(&options);
+    assert_int_equal(loop_run_main(loop, forks_with_a_job_in_line, NULL), 0);
+    test_loop_free(loop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -621,6 +795,9 @@ int main(void)
         with_threads(workers_block_signals_and_the_loop_does_not),
         with_threads(without_any_thread_the_call_fails),
         with_threads(without_another_thread_a_job_waits_its_turn),
+        with_threads(a_loop_in_a_worker_does_not_wait_for_its_own_thread),
+        threaded(jobs_that_nobody_is_left_for_fail),
+        with_threads(threads_are_made_up_for),
         threaded(threads_end_when_there_is_no_work),
         threaded(a_job_comes_when_its_thread_is_about_to_end),
         threaded(loops_in_many_threads_share_the_pool),
@@ -631,6 +808,7 @@ int main(void)
         threaded(a_loop_in_a_hurry_waits_for_jobs_all_the_same),
         threaded(a_child_has_workers_of_its_own),
         threaded(a_worker_that_forks_answers_once),
+        threaded(a_job_in_line_stays_the_parents),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,8 @@ TASK_BEGIN_DECLS
  *
  * @return what @p fn returned, or, without having called it,
  *         -ECANCELED  a request was waiting, or came before a thread was free,
- *         -EAGAIN     there is no worker thread, and none could be started,
+ *         -EAGAIN     there is no worker thread, or all wait for loops by
+ *                     loop_remote_run(), and none could be started,
  *         -EINVAL     @p fn is NULL,
  *         -ENOMEM     out of memory, at the first call in a loop,
  *         -EMFILE, -ENFILE

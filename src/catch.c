@@ -70,7 +70,7 @@ static void tell(struct receiver *receiver, int signo, const siginfo_t *info,
     keep(&receiver->caught[signo], info);
     store(&receiver->pending[signo], true);
     if (load(&receiver->reblocked[signo]) &&
-        inbox_is_of_thread(receiver->inbox, &task__scheduler_current))
+        inbox_is_of_thread(receiver->inbox, task__scheduler_thread))
         block_again(signo, interrupted);
     if (!exchange(&receiver->is_posted, true))
         task__inbox_post(receiver->inbox, &receiver->post);
@@ -211,9 +211,8 @@ static void after_fork(void)
 /* Whom the parent's receiver has told, or is telling, is of no use here. */
 static void forget(struct receiver *receiver)
 {
-    bool is_mine =
-        receiver->is_used &&
-        inbox_is_of_thread(receiver->inbox, &task__scheduler_current);
+    bool is_mine = receiver->is_used &&
+                   inbox_is_of_thread(receiver->inbox, task__scheduler_thread);
 
     for (int signo = 1; signo < NSIG; signo++)
         if (is_mine && receiver->reblocked[signo])

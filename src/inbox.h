@@ -49,7 +49,7 @@ enum {
 struct inbox {
     uintptr_t word; /* the last post, and flags */
     unsigned references;
-    const void *thread; /* the one that runs the loop, or did so last */
+    uintptr_t thread; /* the number of who runs the loop, or did so last */
     struct wakeup wakeup;
 
     /* Of the loop's thread only. */
@@ -87,7 +87,7 @@ static inline bool inbox_is_closed(const struct inbox *inbox)
 }
 
 static inline bool inbox_is_of_thread(const struct inbox *inbox,
-                                      const void *thread)
+                                      uintptr_t thread)
 {
     return __atomic_load_n(&inbox->thread, __ATOMIC_RELAXED) == thread;
 }
@@ -102,7 +102,7 @@ static inline bool inbox_is_stirred(const struct inbox *inbox)
 }
 
 /* This thread runs the loop. */
-static inline void inbox_set_thread(struct inbox *inbox, const void *thread)
+static inline void inbox_set_thread(struct inbox *inbox, uintptr_t thread)
 {
     __atomic_store_n(&inbox->thread, thread, __ATOMIC_RELAXED);
 }

@@ -226,7 +226,7 @@ int task__loop_open_inbox(struct loop *loop)
     if (!loop->inbox)
         error = task__inbox_open(&loop->inbox, loop->poller);
     if (!error)
-        inbox_set_thread(loop->inbox, this_thread());
+        inbox_set_thread(loop->inbox, task__scheduler_thread);
     return error;
 }
 

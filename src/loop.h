@@ -191,12 +191,6 @@ static inline bool loop_is_inherited(const struct loop *loop)
     return loop->forks != task__loop_forks;
 }
 
-/* What the current thread is known by, among those that there are. */
-static inline const void *this_thread(void)
-{
-    return &task__scheduler_current;
-}
-
 /*
  * Whether a call may change nothing of a loop's, which is told of: it was
  * inherited over fork, or runs in another thread.
@@ -260,6 +254,9 @@ static inline void loop_wait(struct loop *loop, task_time now, task_time until)
 
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);
+
+/* lost.c: have a number for this thread, and learn of its end. */
+void task__loop_know_thread(void);
 
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);

@@ -337,7 +337,7 @@ int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
         return error;
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
-    if (inbox_is_of_thread(remote->inbox, this_thread()))
+    if (inbox_is_of_thread(remote->inbox, task__scheduler_thread))
         return MISUSE(-EDEADLK, "it is the loop's own thread");
     return run_there(remote, fn, arg, timeout);
 }

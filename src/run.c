@@ -29,6 +29,7 @@ int task__loop_enter(struct loop *loop, const char *call)
         error = task__watchdog_start(loop);
     if (error)
         return error;
+    task__loop_know_thread();
     __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
     loop->scheduler.errno_location = &errno;
     task__ask_enter(loop->ask);
@@ -39,7 +40,7 @@ int task__loop_enter(struct loop *loop, const char *call)
     loop->looked_at_tick = clock_ticks();
     loop->woke_at = loop->looked_at;
     if (loop->inbox)
-        inbox_set_thread(loop->inbox, this_thread());
+        inbox_set_thread(loop->inbox, task__scheduler_thread);
     loop->scheduler.time = loop->looked_at;
     loop->resumed_at = loop->looked_at;
     if (unlikely(loop->is_tracing))

@@ -22,6 +22,7 @@ struct coroutine {
 enum { COROUTINE_ROOM = (sizeof(struct coroutine) + 63) / 64 * 64 };
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
+THREAD_LOCAL uintptr_t task__scheduler_thread;
 
 static inline struct coroutine *coroutine_of(const struct stack *stack)
 {

@@ -234,6 +234,10 @@ struct scheduler {
 /* The one that runs in this thread, or NULL. */
 extern THREAD_LOCAL struct scheduler *task__scheduler_current;
 
+/* What this thread is known by, among all that there have ever been; 0: it has
+ * not run a loop. */
+extern THREAD_LOCAL uintptr_t task__scheduler_thread;
+
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
                           struct timers *timers, uint64_t seed);
 

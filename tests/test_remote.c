@@ -859,6 +859,51 @@ static void the_loops_own_thread_does_not_wait_for_itself(void **state)
     test_loop_free(loop, NULL);
 }
 
+static void *runs_loop(void *arg)
+{
+    CHECK_STATUS(loop_run_main(arg, opens_one, NULL), 0);
+    return NULL;
+}
+
+static bool has_returned; /* atomic */
+
+static void *runs_in_the_next_thread(void *arg)
+{
+    int five = 5;
+
+    CHECK_STATUS(loop_remote_run(arg, returns, &five, TASK_FOREVER), 5);
+    __atomic_store_n(&has_returned, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static int yields_until_it_has_returned(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&has_returned, __ATOMIC_ACQUIRE))
+        CHECK_STATUS(task_yield(), 0);
+    return 0;
+}
+
+/* Though all that it has may lie where that of the former one lay. */
+static void a_thread_is_not_taken_for_one_that_has_ended(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    pthread_t thread;
+
+    (void)state;
+    has_returned = false;
+    thread_join(thread_start(runs_loop, loop));
+    thread = thread_start(runs_in_the_next_thread, left_open);
+    while (!inbox_is_stirred(loop->inbox) &&
+           !__atomic_load_n(&has_returned, __ATOMIC_ACQUIRE))
+        sched_yield();
+    assert_int_equal(loop_run_main(loop, yields_until_it_has_returned, NULL),
+                     0);
+    thread_join(thread);
+    loop_remote_close(left_open);
+    test_loop_free(loop, NULL);
+}
+
 static void debug_mode_tells_of_one_that_would_wait_for_itself(void **state)
 {
     struct loop_options options = test_options(NULL);
@@ -1279,6 +1324,7 @@ int main(void)
         behaviour(what_was_accepted_runs_and_no_more),
         behaviour(an_own_call_runs_also_when_main_has_ended),
         behaviour(a_last_call_may_create_a_task_which_may_use_workers),
+        behaviour(what_is_called_may_close_the_remote),
         behaviour(the_descriptor_goes_with_the_last_remote),
         behaviour(who_waits_for_a_task_that_is_dropped_hears_of_it),
         in_main(another_thread_runs_a_coroutine),
@@ -1288,8 +1334,10 @@ int main(void)
         behaviour(the_real_clock_ends_it_too),
         in_main(one_that_is_cancelled_otherwise_is_not_late),
         in_main(a_worker_may_run_a_coroutine),
+        in_main(it_inherits_nothing_from_who_runs_meanwhile),
         in_main(a_task_of_another_loop_may_run_one),
         behaviour(the_loops_own_thread_does_not_wait_for_itself),
+        behaviour(a_thread_is_not_taken_for_one_that_has_ended),
         behaviour(debug_mode_tells_of_one_that_would_wait_for_itself),
         behaviour(the_end_of_the_loop_cancels_it),
         behaviour(without_memory_for_its_task_it_fails),
@@ -1308,5 +1356,3 @@ int main(void)
     faults.has_no_eventfd = true;
     return failed | cmocka_run_group_tests_name("by a pipe", tests, NULL, NULL);
 }
-        behaviour(what_is_called_may_close_the_remote),
-        in_main(it_inherits_nothing_from_who_runs_meanwhile),

@@ -65,7 +65,13 @@ enum loop_error_kind {
 
     /** A server has no descriptor or no memory for another connection, and has
      *  paused. Once, until it has accepted one again. */
-    LOOP_ERROR_ACCEPT
+    LOOP_ERROR_ACCEPT,
+
+    /** The thread that runs the loop has ended in the midst of that, by
+     *  pthread_exit() or since it was cancelled: in that task, or in none. The
+     *  loop is lost: nothing of it runs any more, or is freed, and its remotes
+     *  give -ESHUTDOWN. */
+    LOOP_ERROR_LOST
 };
 
 /**

@@ -14,7 +14,7 @@
  * used from any one. A call from another thread that would change something of a
  * loop that runs, or of its tasks, changes nothing and returns -EPERM (or false,
  * or NULL) where that is noticed, which cannot be relied on; debug mode reports
- * it.
+ * it. A thread must not end while it runs a loop (LOOP_ERROR_LOST).
  *
  * While there is a loop that has run, faults (SIGSEGV, SIGBUS) pass through a
  * handler of the library's, which names the task that ran over its stack on

@@ -171,6 +171,7 @@ static void record_report(const struct loop_error *error, void *arg)
         [LOOP_ERROR_HANDLER] = "handler",
         [LOOP_ERROR_SHUTDOWN] = "shutdown",
         [LOOP_ERROR_ACCEPT] = "accept",
+        [LOOP_ERROR_LOST] = "lost",
     };
     size_t kind = error->kind;
     const char *name =

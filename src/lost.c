@@ -1,0 +1,79 @@
+/*
+ * A thread that ends in the midst of a loop's run, by pthread_exit() or since it
+ * was cancelled. Nobody can go on with the loop: so that is told of, and nobody
+ * waits for it, or sends signals to the thread, any more.
+ */
+#include "loop.h"
+
+#include <pthread.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key; /* has a value in threads that have run a loop */
+static bool has_key;
+
+static void tell(struct loop *loop)
+{
+    const struct scheduler *scheduler = &loop->scheduler;
+    struct sentence sentence;
+    struct loop_error error = {.kind = LOOP_ERROR_LOST,
+                               .message = sentence.chars,
+                               .task = scheduler->current ? scheduler->current
+                                                          : loop->beneath};
+
+    sentence_clear(&sentence);
+    task__say(&sentence, "a loop is lost, with ");
+    task__say_number(&sentence, loop->n_tasks);
+    task__say(&sentence, loop->n_tasks == 1 ? " task" : " tasks");
+    task__say(&sentence, ": the thread that runs it has ended");
+    if (error.task) {
+        task__say(&sentence, ", in ");
+        task__say_task(&sentence, error.task);
+    }
+    task__report(loop, &error);
+}
+
+/* What was posted is taken, and never run; but those who wait are told. */
+static void refuse_others(struct loop *loop)
+{
+    struct aside before = aside_begin(loop);
+
+    task__inbox_close(loop->inbox);
+    task__remotes_refuse(loop);
+    aside_end(loop, before);
+}
+
+/* A thread ends. */
+static void lose(void *unused)
+{
+    struct loop *loop = loop_current();
+
+    (void)unused;
+    if (!loop)
+        return;
+    tell(loop);
+    if (loop->inbox)
+        refuse_others(loop);
+    task__ask_leave(loop->ask);
+    if (loop->watchdog)
+        task__watchdog_leave(loop->watchdog);
+    task__watchdog_stop(loop);
+    task__scheduler_current = NULL;
+}
+
+static void make_key(void)
+{
+    has_key = !pthread_key_create(&key, lose);
+}
+
+void task__loop_know_thread(void)
+{
+    static uintptr_t n_threads;
+
+    if (likely(task__scheduler_thread))
+        return;
+    task__scheduler_thread =
+        __atomic_add_fetch(&n_threads, 1, __ATOMIC_RELAXED);
+    pthread_once(&once, make_key);
+    if (has_key)
+        pthread_setspecific(key, &key);
+}

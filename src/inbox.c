@@ -78,7 +78,6 @@ static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
     bool wakes = is_to_be_woken(*word);
     bool done;
 
-    post->next = post_of(*word);
     if (unlikely(wakes))
         task__inbox_retain(inbox);
     done = __atomic_compare_exchange_n(
@@ -92,28 +91,53 @@ static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
     return done;
 }
 
+/*
+ * What a post is linked to, where this one is the last. If that is the one before
+ * in its row nobody has taken it, unless the word has changed: then what is read
+ * here may be wrong, and is not used.
+ */
+static ALWAYS_INLINE struct post *link_to(struct post *last,
+                                          const struct post *before)
+{
+    struct post *next;
+
+    if (last != before || !before)
+        return last;
+    next = __atomic_load_n(&before->next, __ATOMIC_RELAXED);
+    if ((uintptr_t)next & POST_IN_ROW)
+        return next;
+    return (struct post *)((uintptr_t)last | POST_IN_ROW);
+}
+
 /* Push, unless the word has one of these flags. */
 static ALWAYS_INLINE bool push(struct inbox *inbox, struct post *post,
-                               uintptr_t refused)
+                               const struct post *before, uintptr_t refused)
 {
     uintptr_t word = __atomic_load_n(&inbox->word, __ATOMIC_RELAXED);
 
     assert(!((uintptr_t)post & INBOX_FLAGS));
-    do
+    do {
         if (word & refused)
             return false;
-    while (!append(inbox, post, &word));
+        post->next = link_to(post_of(word), before);
+    } while (!append(inbox, post, &word));
     return true;
 }
 
 bool task__inbox_post(struct inbox *inbox, struct post *post)
 {
-    return push(inbox, post, INBOX_CLOSED);
+    return push(inbox, post, NULL, INBOX_CLOSED);
+}
+
+bool task__inbox_post_row(struct inbox *inbox, struct post *post,
+                          const struct post *before)
+{
+    return push(inbox, post, before, INBOX_CLOSED);
 }
 
 void task__inbox_answer(struct inbox *inbox, struct post *post)
 {
-    push(inbox, post, 0);
+    push(inbox, post, NULL, 0);
 }
 
 /*
@@ -142,24 +166,25 @@ bool task__inbox_sleep(struct inbox *inbox)
     return inbox->sleeps;
 }
 
-/* Awake and empty now; what was in it, the first first. */
+/* Awake and empty now; what was in it, the first row first. */
 static struct post *take(struct inbox *inbox)
 {
     uintptr_t word =
         __atomic_exchange_n(&inbox->word, inbox->closed, __ATOMIC_ACQ_REL);
-    struct post *first = NULL;
+    struct post *after = NULL;
 
     if (inbox->sleeps && !is_to_be_woken(word))
         inbox->n_due++;
     inbox->sleeps = false;
-    for (struct post *post = post_of(word); post;) {
-        struct post *before = post->next;
+    for (struct post *last = post_of(word); last;) {
+        struct post *first = post_first(last);
+        struct post *before = first->next;
 
-        post->next = first;
-        first = post;
-        post = before;
+        __atomic_store_n(&first->next, after, __ATOMIC_RELAXED);
+        after = last;
+        last = before;
     }
-    return first;
+    return after;
 }
 
 void task__inbox_run(struct inbox *inbox)
@@ -170,7 +195,7 @@ void task__inbox_run(struct inbox *inbox)
         inbox->n_due -=
             inbox->wakeup.kind->drain(inbox->wakeup.reader, inbox->n_due);
     while (post) {
-        struct post *next = post->next;
+        struct post *next = post_first(post)->next;
 
         post->run(post);
         post = next;

@@ -33,11 +33,23 @@
 #include "poller.h"
 #include "wakeup.h"
 
-/* Something that is run in the loop's thread, in its next look at the world. */
+/*
+ * Something that is run in the loop's thread, in its next look at the world.
+ *
+ * Posts of one kind that lie in a row, and come one after the other, may be posted
+ * as a row: they are run by one call, that of the last. So however many have piled
+ * up, the loop touches each once, when it does what it is for.
+ *
+ * `next` is, of the first in its row, the last of another row: in the inbox of the
+ * one before, taken out of it of the one after. Of the others it is the first in
+ * their row, and POST_IN_ROW.
+ */
 struct post {
     _Alignas(8) struct post *next; /* which leaves room for the flags */
-    void (*run)(struct post *post);
+    void (*run)(struct post *last);
 };
+
+#define POST_IN_ROW ((uintptr_t)1)
 
 enum {
     INBOX_ASLEEP = 1,
@@ -74,6 +86,12 @@ void task__inbox_abandon(struct inbox *inbox);
 /* Append; async-signal-safe. False: it is closed. */
 bool task__inbox_post(struct inbox *inbox, struct post *post);
 
+/* The same, in a row with the one before, if nothing has come between. That one
+ * was posted last by the same thread, and is not posted again until this has
+ * returned. NULL: none. */
+bool task__inbox_post_row(struct inbox *inbox, struct post *post,
+                          const struct post *before);
+
 /* The same for what the loop is going to wait for, also when it is closed. */
 void task__inbox_answer(struct inbox *inbox, struct post *post);
 
@@ -93,6 +111,14 @@ static inline bool inbox_is_of_thread(const struct inbox *inbox,
 }
 
 /* In the loop's thread. */
+
+/* The first in the row of which this is the last. */
+static inline struct post *post_first(struct post *last)
+{
+    uintptr_t next = (uintptr_t)last->next;
+
+    return next & POST_IN_ROW ? (struct post *)(next - POST_IN_ROW) : last;
+}
 
 /* Whether there is something to be run or to be looked at. */
 static inline bool inbox_is_stirred(const struct inbox *inbox)

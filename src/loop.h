@@ -46,9 +46,9 @@ struct published_stats {
  * while there are any. */
 struct remote_calls {
     struct ready ready;
-    struct post *first;
-    struct post **end; /* where the next one goes */
-    size_t n;
+    struct post *first; /* the last of the first row */
+    struct post **end;  /* where the next one goes */
+    size_t n_rows;
 };
 
 /* What worker threads do. */

@@ -36,22 +36,21 @@ struct remote_run {
     int status;
 };
 
-static size_t n_remotes; /* open, in the process */
-
 struct loop_remote *loop_remote_open(void)
 {
     struct loop *loop = loop_current();
     struct loop_remote *remote;
 
-    if (!loop || !task__remote_records_init() || task__loop_open_inbox(loop))
+    if (!loop || task__loop_open_inbox(loop))
         return NULL;
     remote = calloc(1, sizeof *remote);
-    if (!remote)
+    if (!remote || !task__remote_records_open()) {
+        free(remote);
         return NULL;
+    }
     remote->inbox = loop->inbox;
     remote->forks = task__loop_forks;
     task__inbox_retain(remote->inbox);
-    __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
     loop->n_sources++;
     loop->n_remotes++;
     return remote;
@@ -79,13 +78,6 @@ static struct remote_record *record_of(struct post *post)
     return container_of(post, struct remote_record, at.post);
 }
 
-static void count_call(struct loop *loop, int by)
-{
-    loop->n_calls += (size_t)by;
-    loop->n_callbacks += (size_t)by;
-    loop->n_queued += (size_t)by;
-}
-
 static void run_own(struct ready *ready)
 {
     struct remote_record *record =
@@ -93,51 +85,68 @@ static void run_own(struct ready *ready)
     loop_fn *fn = record->fn;
     void *arg = record->arg;
 
-    count_call(loop_current(), -1);
+    loop_current()->n_calls--;
     task__remote_records_put(record, 1);
     loop_calls(loop_current(), (uintptr_t)fn);
     fn(arg);
 }
 
-/* Records are put back one block at a time. */
+static size_t row_length(const struct remote_record *first,
+                         const struct remote_record *last)
+{
+    return (size_t)(last - first) + 1;
+}
+
+/* It is not in the child of a fork in a call. */
+static bool is_current(const struct loop *loop)
+{
+    return scheduler_current() == &loop->scheduler;
+}
+
+static void run_row(struct loop *loop, struct remote_record *first,
+                    struct remote_record *last)
+{
+    struct remote_record *record = first;
+
+    do {
+        loop->n_calls--;
+        loop_calls(loop, (uintptr_t)record->fn);
+        record->fn(record->arg);
+    } while (record++ != last && is_current(loop));
+    task__remote_records_put(last, row_length(first, last));
+}
+
 static void run_received(struct ready *ready)
 {
     struct loop *loop = loop_current();
-    struct post *post = loop->calls.first;
-    size_t n = loop->calls.n;
-    size_t n_run = 0;
+    struct post *last = loop->calls.first;
+    size_t n = loop->calls.n_rows;
 
     (void)ready;
-    loop->calls.n = 0;
-    while (n && loop_current() == loop) {
-        struct remote_record *record = record_of(post);
+    loop->calls.n_rows = 0;
+    while (n-- && is_current(loop)) {
+        struct post *first = post_first(last);
+        struct post *next = first->next;
 
-        post = post->next;
-        n--;
-        n_run++;
-        count_call(loop, -1);
-        loop_calls(loop, (uintptr_t)record->fn);
-        record->fn(record->arg);
-        if (!n || !remote_records_are_together(record, record_of(post))) {
-            task__remote_records_put(record, n_run);
-            n_run = 0;
-        }
+        run_row(loop, record_of(first), record_of(last));
+        last = next;
     }
 }
 
-static void receive(struct post *post)
+static void receive(struct post *last)
 {
     struct loop *loop = loop_current();
     struct remote_calls *calls = &loop->calls;
+    struct post *first = post_first(last);
 
-    if (!calls->n++) {
+    if (!calls->n_rows++) {
         calls->end = &calls->first;
         calls->ready.run = run_received;
         ready_push(&loop->scheduler, &calls->ready);
     }
-    *calls->end = post;
-    calls->end = &post->next;
-    count_call(loop, 1);
+    __atomic_store_n(calls->end, last, __ATOMIC_RELAXED); /* as in the inbox */
+    calls->end = &first->next;
+    loop->n_calls += row_length(record_of(first), record_of(last));
 }
 
 /* In the loop's own thread: after what came before, which has nothing to do with
@@ -152,19 +161,20 @@ static void call_own(struct loop *loop, struct remote_record *record)
     }
     record->at.ready.run = run_own;
     ready_push(&loop->scheduler, &record->at.ready);
-    count_call(loop, 1);
+    loop->n_calls++;
 }
 
 int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
 {
     struct remote_record *record;
+    const struct post *before;
     int error = refusal(remote);
 
     if (error)
         return error;
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
-    record = task__remote_record_get();
+    record = task__remote_record_get(&before);
     if (!record)
         return -ENOMEM;
     record->fn = fn;
@@ -172,7 +182,7 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
     record->at.post.run = receive;
     if (is_of_current(remote)) {
         call_own(loop_current(), record);
-    } else if (!task__inbox_post(remote->inbox, &record->at.post)) {
+    } else if (!task__inbox_post_row(remote->inbox, &record->at.post, before)) {
         task__remote_records_put(record, 1);
         return -ESHUTDOWN;
     }
@@ -192,8 +202,7 @@ static void free_remote(struct loop_remote *remote)
 {
     task__inbox_release(remote->inbox);
     free(remote);
-    if (!__atomic_sub_fetch(&n_remotes, 1, __ATOMIC_RELAXED))
-        task__remote_records_trim();
+    task__remote_records_close();
 }
 
 static void receive_closing(struct post *post)

@@ -19,8 +19,9 @@ struct block {
 };
 
 enum {
-    RECORDS = (REMOTE_BLOCK - offsetof(struct block, records)) /
-              sizeof(struct remote_record)
+    ROOM = REMOTE_BLOCK - 16, /* the allocator needs that much of its own */
+    RECORDS =
+        (ROOM - offsetof(struct block, records)) / sizeof(struct remote_record)
 };
 
 /* What this thread cuts from. */
@@ -31,7 +32,8 @@ static THREAD_LOCAL struct {
 } mine;
 
 static struct block *spare;
-static size_t n_spare; /* there, and with threads */
+static size_t n_spare;   /* there, and with threads */
+static size_t n_remotes; /* open, in the process */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key; /* has a value in threads that have blocks */
@@ -47,12 +49,14 @@ static void push_spare(struct block *block)
                                         __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
+/* The last calls may run when the last remote has been closed. */
 static void keep(struct block *block)
 {
-    if (__atomic_add_fetch(&n_spare, 1, __ATOMIC_RELAXED) <= SPARE) {
+    if (__atomic_load_n(&n_remotes, __ATOMIC_RELAXED) &&
+        __atomic_load_n(&n_spare, __ATOMIC_RELAXED) < SPARE) {
+        __atomic_add_fetch(&n_spare, 1, __ATOMIC_RELAXED);
         push_spare(block);
     } else {
-        __atomic_sub_fetch(&n_spare, 1, __ATOMIC_RELAXED);
         free(block);
     }
 }
@@ -97,16 +101,27 @@ static void make_key(void)
     has_key = !pthread_key_create(&key, leave_blocks);
 }
 
-bool task__remote_records_init(void)
+bool task__remote_records_open(void)
 {
     pthread_once(&once, make_key);
+    if (has_key)
+        __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
     return has_key;
 }
 
-void task__remote_records_trim(void)
+void task__remote_records_close(void)
 {
+    if (__atomic_sub_fetch(&n_remotes, 1, __ATOMIC_RELAXED))
+        return;
     while (mine.spare || __atomic_load_n(&spare, __ATOMIC_RELAXED))
         free(pop_spare());
+}
+
+static struct block *make_block(void)
+{
+    void *block;
+
+    return posix_memalign(&block, REMOTE_BLOCK, ROOM) ? NULL : block;
 }
 
 static COLD bool begin_block(void)
@@ -114,7 +129,7 @@ static COLD bool begin_block(void)
     struct block *block = pop_spare();
 
     if (!block)
-        block = aligned_alloc(REMOTE_BLOCK, REMOTE_BLOCK);
+        block = make_block();
     if (!block || pthread_setspecific(key, &mine)) {
         free(block);
         return false;
@@ -125,16 +140,17 @@ static COLD bool begin_block(void)
     return true;
 }
 
-struct remote_record *task__remote_record_get(void)
+struct remote_record *task__remote_record_get(const struct post **before)
 {
-    struct block *block;
+    struct remote_record *record;
 
     if (unlikely(!mine.block) && !begin_block())
         return NULL;
-    block = mine.block;
-    if (mine.n_cut == RECORDS - 1)
+    record = &mine.block->records[mine.n_cut];
+    *before = mine.n_cut ? &record[-1].at.post : NULL;
+    if (++mine.n_cut == RECORDS)
         mine.block = NULL;
-    return &block->records[mine.n_cut++];
+    return record;
 }
 
 void task__remote_records_put(struct remote_record *record, size_t n)

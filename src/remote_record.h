@@ -21,25 +21,19 @@ struct remote_record {
     void *arg;
 };
 
-/* Before any is made: false: a thread's end cannot be noticed. */
-bool task__remote_records_init(void);
+/* There is one more remote. False: a thread's end cannot be noticed. */
+bool task__remote_records_open(void);
 
-/* One with undefined contents, or NULL. */
-struct remote_record *task__remote_record_get(void);
+/* One less; with the last of them all that is kept for later is given back. */
+void task__remote_records_close(void);
+
+/* One with undefined contents, or NULL; and the post of the one that was got
+ * before, if it lies before this one. */
+struct remote_record *task__remote_record_get(const struct post **before);
 
 /* In any thread: put back so many of one block, of which this is one. */
 void task__remote_records_put(struct remote_record *record, size_t n);
 
-/* Give back what is kept for later. */
-void task__remote_records_trim(void);
-
 enum { REMOTE_BLOCK = 8 << 10 };
-
-/* Whether both are of one block, which lies at a multiple of its size. */
-static inline bool remote_records_are_together(const struct remote_record *a,
-                                               const struct remote_record *b)
-{
-    return ((uintptr_t)a ^ (uintptr_t)b) < REMOTE_BLOCK;
-}
 
 #endif

@@ -330,7 +330,7 @@ void loop_stop(struct loop *loop)
 static bool is_alive(const struct loop *loop)
 {
     return loop->n_tasks > loop->n_daemons || loop->n_callbacks ||
-           loop->n_sources;
+           loop->n_calls || loop->n_sources;
 }
 
 int loop_run_turn(struct loop *loop, task_time timeout)

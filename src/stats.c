@@ -28,7 +28,8 @@ static void count(const struct loop *loop, struct loop_stats *stats)
     *stats = (struct loop_stats){
         .tasks = loop->n_tasks,
         .parked = scheduler->n_parked,
-        .ready = loop->n_tasks - scheduler->n_parked - running + loop->n_queued,
+        .ready = loop->n_tasks - scheduler->n_parked - running +
+                 loop->n_queued + loop->n_calls,
         .timers = timers_count(&loop->timers),
         .jobs = loop->n_jobs,
         .watched_fds = loop->poller->descriptors.n_watched,

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -254,6 +255,99 @@ static void what_a_post_posts_runs_next_time(void **state)
     assert_record("9");
 }
 
+/* Rows. */
+
+enum { IN_ROW = 6 };
+
+static struct numbered row[IN_ROW];
+
+/* "[2 3]": one call for both. */
+static void say_row(struct post *last)
+{
+    const struct numbered *from =
+        container_of(post_first(last), struct numbered, post);
+    const struct numbered *to = container_of(last, struct numbered, post);
+    char text[80] = "[";
+    size_t n = 1;
+
+    for (; from <= to; from++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%d%c", from->number,
+                              from == to ? ']' : ' ');
+    record("%s", text);
+}
+
+static void post_in_row(struct inbox *inbox, int i)
+{
+    row[i] = numbered(i);
+    row[i].post.run = say_row;
+    assert_true(
+        task__inbox_post_row(inbox, &row[i].post, i ? &row[i - 1].post : NULL));
+}
+
+static void posts_in_a_row_are_run_by_one_call(void **state)
+{
+    struct inbox inbox = silent();
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        post_in_row(&inbox, i);
+    task__inbox_run(&inbox);
+    assert_record("[0 1 2 3]");
+    post_in_row(&inbox, 4);
+    task__inbox_run(&inbox);
+    assert_record("[4]");
+}
+
+static void a_row_ends_where_another_post_comes(void **state)
+{
+    struct inbox inbox = silent();
+    struct numbered others[] = {numbered(10), numbered(11)};
+
+    (void)state;
+    post_in_row(&inbox, 0);
+    post_in_row(&inbox, 1);
+    task__inbox_post(&inbox, &others[0].post);
+    post_in_row(&inbox, 2);
+    task__inbox_post(&inbox, &others[1].post);
+    post_in_row(&inbox, 3);
+    post_in_row(&inbox, 4);
+    post_in_row(&inbox, 5);
+    task__inbox_run(&inbox);
+    assert_record("[0 1], 10, [2], 11, [3 4 5]");
+}
+
+static void a_row_ends_where_the_loop_has_looked(void **state)
+{
+    struct inbox inbox = silent();
+
+    (void)state;
+    post_in_row(&inbox, 0);
+    post_in_row(&inbox, 1);
+    task__inbox_run(&inbox);
+    post_in_row(&inbox, 2);
+    post_in_row(&inbox, 3);
+    task__inbox_run(&inbox);
+    assert_record("[0 1], [2 3]");
+    assert_true(task__inbox_sleep(&inbox));
+    post_in_row(&inbox, 4);
+    post_in_row(&inbox, 5);
+    assert_int_equal(n_wakes, 1);
+    task__inbox_run(&inbox);
+    assert_record("[4 5]");
+}
+
+static void a_wake_does_not_end_a_row(void **state)
+{
+    struct inbox inbox = silent();
+
+    (void)state;
+    post_in_row(&inbox, 0);
+    task__inbox_wake(&inbox);
+    post_in_row(&inbox, 1);
+    task__inbox_run(&inbox);
+    assert_record("[0 1]");
+}
+
 /* Whoever is told by a post may let go of the inbox at once. */
 
 static struct inbox *let_go_of;
@@ -293,15 +387,18 @@ struct poster {
     } * posts;
     unsigned n;
     unsigned n_seen;
+    bool posts_rows;
     bool is_out_of_order;
 };
 
-static void see(struct post *post)
+static void see(struct post *last)
 {
-    struct counted *counted = container_of(post, struct counted, post);
+    const struct counted *from =
+        container_of(post_first(last), struct counted, post);
+    const struct counted *to = container_of(last, struct counted, post);
 
-    counted->poster->is_out_of_order |=
-        counted->number != counted->poster->n_seen++;
+    for (; from <= to; from++)
+        from->poster->is_out_of_order |= from->number != from->poster->n_seen++;
 }
 
 static void *post_all(void *arg)
@@ -309,10 +406,13 @@ static void *post_all(void *arg)
     struct poster *poster = arg;
 
     for (unsigned i = 0; i < poster->n; i++) {
+        bool is_in_row = i && poster->posts_rows;
+
         poster->posts[i].post.run = see;
         poster->posts[i].poster = poster;
         poster->posts[i].number = i;
-        task__inbox_post(poster->inbox, &poster->posts[i].post);
+        task__inbox_post_row(poster->inbox, &poster->posts[i].post,
+                             is_in_row ? &poster->posts[i - 1].post : NULL);
     }
     return NULL;
 }
@@ -391,7 +491,8 @@ static void run_posters(struct woken *woken)
     pthread_t threads[POSTERS];
 
     for (int i = 0; i < POSTERS; i++) {
-        posters[i] = (struct poster){.inbox = woken->inbox, .n = n};
+        posters[i] =
+            (struct poster){.inbox = woken->inbox, .n = n, .posts_rows = i % 2};
         posters[i].posts = calloc(n, sizeof *posters[i].posts);
         threads[i] = thread_start(post_all, &posters[i]);
     }
@@ -527,6 +628,10 @@ int main(void)
         behaviour(a_late_write_is_read_later),
         behaviour(a_closed_one_refuses_posts_and_takes_answers),
         behaviour(what_a_post_posts_runs_next_time),
+        behaviour(posts_in_a_row_are_run_by_one_call),
+        behaviour(a_row_ends_where_another_post_comes),
+        behaviour(a_row_ends_where_the_loop_has_looked),
+        behaviour(a_wake_does_not_end_a_row),
         behaviour(it_is_held_while_it_is_woken),
         behaviour(threads_post_in_their_order_and_lose_nothing),
         behaviour(no_post_falls_between_the_look_and_the_sleep),

@@ -25,8 +25,10 @@ static struct {
     bool has_no_eventfd;
     int descriptor_error; /* what all descriptors for wake-ups give; 0: none */
     bool calloc_fails;
-    bool aligned_alloc_fails;
+    bool blocks_fail;
 } faults;
+
+static unsigned n_blocks; /* of records, made so far; atomic */
 
 int __real_eventfd(unsigned value, int flags);
 int __wrap_eventfd(unsigned value, int flags);
@@ -34,8 +36,8 @@ int __real_pipe(int fds[2]);
 int __wrap_pipe(int fds[2]);
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
+int __real_posix_memalign(void **block, size_t align, size_t size);
+int __wrap_posix_memalign(void **block, size_t align, size_t size);
 
 int __wrap_eventfd(unsigned value, int flags)
 {
@@ -56,10 +58,12 @@ void *__wrap_calloc(size_t n, size_t size)
     return faults.calloc_fails ? NULL : __real_calloc(n, size);
 }
 
-void *__wrap_aligned_alloc(size_t align, size_t size)
+int __wrap_posix_memalign(void **block, size_t align, size_t size)
 {
-    return faults.aligned_alloc_fails ? NULL
-                                      : __real_aligned_alloc(align, size);
+    if (faults.blocks_fail)
+        return ENOMEM;
+    __atomic_fetch_add(&n_blocks, 1, __ATOMIC_RELAXED);
+    return __real_posix_memalign(block, align, size);
 }
 
 static struct loop_options real_clock(void)
@@ -438,6 +442,34 @@ static int time_goes_by_while_a_remote_is_open(void *arg)
     CHECK_STATUS(task_sleep(TASK_HOUR), 0);
     CHECK(loop_time() == TASK_HOUR);
     loop_remote_close(table.remote);
+    return 0;
+}
+
+/* Records. */
+
+static void *calls_and_closes(void *arg)
+{
+    struct table *table = arg;
+
+    CHECK_STATUS(loop_remote_call(table->remote, counts, table), 0);
+    loop_remote_close(table->remote);
+    return NULL;
+}
+
+/* Its block would be used again. */
+static int nothing_is_kept_when_the_last_remote_is_closed(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        struct table table = open_table();
+        unsigned before = n_blocks;
+
+        thread_join(thread_start(calls_and_closes, &table));
+        CHECK_STATUS(task_yield(), 0);
+        CHECK_STATUS(task_yield(), 0);
+        CHECK(table.n == 1);
+        CHECK(n_blocks == before + 1);
+    }
     return 0;
 }
 
@@ -1209,16 +1241,16 @@ static void *calls_without_memory(void *arg)
     unsigned n = 0;
     int status;
 
-    faults.aligned_alloc_fails = true;
+    faults.blocks_fail = true;
     while (!(status = loop_remote_call(table->remote, counts, table)))
         n++;
     CHECK_STATUS(status, -ENOMEM);
     CHECK_STATUS(loop_remote_wake(table->remote), 0);
-    faults.aligned_alloc_fails = false;
+    faults.blocks_fail = false;
     CHECK_STATUS(loop_remote_call(table->remote, counts, table), 0);
-    faults.aligned_alloc_fails = true;
+    faults.blocks_fail = true;
     calls_sets(table);
-    faults.aligned_alloc_fails = false;
+    faults.blocks_fail = false;
     table->status = (int)n + 2;
     return NULL;
 }
@@ -1321,6 +1353,7 @@ int main(void)
         behaviour(a_loop_is_not_deadlocked_until_its_last_remote_is_closed),
         in_main(each_remote_counts),
         in_main(time_goes_by_while_a_remote_is_open),
+        in_main(nothing_is_kept_when_the_last_remote_is_closed),
         behaviour(what_was_accepted_runs_and_no_more),
         behaviour(an_own_call_runs_also_when_main_has_ended),
         behaviour(a_last_call_may_create_a_task_which_may_use_workers),

@@ -211,7 +211,7 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
     return result;
 }
 
-static uint64_t inode_of(int fd)
+uint64_t task__fd_inode(int fd)
 {
     struct stat stat;
 
@@ -222,7 +222,7 @@ void task__fd_keep_error(struct descriptor *descriptor,
                          enum direction direction, int error)
 {
     descriptor->errors[direction] = (int16_t)error;
-    descriptor->inode = inode_of(descriptor->fd);
+    descriptor->inode = task__fd_inode(descriptor->fd);
 }
 
 COLD int task__fd_take_error(struct descriptor *descriptor,
@@ -231,7 +231,7 @@ COLD int task__fd_take_error(struct descriptor *descriptor,
     int error = descriptor->errors[direction];
 
     descriptor->errors[direction] = 0;
-    return descriptor->inode == inode_of(descriptor->fd) ? error : 0;
+    return descriptor->inode == task__fd_inode(descriptor->fd) ? error : 0;
 }
 
 static void forget(struct loop *loop, struct descriptor *descriptor)

@@ -113,6 +113,10 @@ static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
                             kind);
 }
 
+/* What a number stands for is known again by this; 0: it is closed. errno is not
+ * kept. */
+uint64_t task__fd_inode(int fd);
+
 /* An error that came after some bytes is told by the next call, unless the number
  * has become another open file. */
 void task__fd_keep_error(struct descriptor *descriptor,

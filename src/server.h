@@ -29,8 +29,9 @@ struct listener {
     struct ready ready; /* accept, in the next turn */
     bool is_queued;     /* that is in the ready queue */
     bool is_observed;
-    bool is_lost; /* somebody else has closed it */
-    int fd;       /* -1: closed */
+    bool is_lost;   /* somebody else has closed it */
+    int fd;         /* -1: closed */
+    uint64_t inode; /* 0: not known yet */
 };
 
 /* One that is served; in the loop's pool of records. */

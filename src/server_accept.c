@@ -238,14 +238,6 @@ static bool is_shortage(int error)
            error == -ENOMEM || error == -ENOSPC;
 }
 
-/* The number is somebody else's by now, who shall keep it. */
-static void lose(struct listener *listener)
-{
-    observe_no_more(listener);
-    listener->fd = -1;
-    task__server_fail(listener->server, -EBADF);
-}
-
 /* What an error of accepting leads to, that is not one of a connection. */
 static void stop_at(struct listener *listener, int error)
 {
@@ -257,10 +249,8 @@ static void stop_at(struct listener *listener, int error)
         return;
     if (is_shortage(error))
         take_pause(server, error);
-    else if (error == -EBADF || error == -ENOTSOCK)
-        lose(listener);
     else
-        task__server_fail(server, error);
+        task__server_fail(server, error == -ENOTSOCK ? -EBADF : error);
 }
 
 /* Accept what is there, but let others run after a batch. One in which there
@@ -319,6 +309,7 @@ int task__server_begin(struct task_server *server)
         if (listener->fd >= 0)
             error = task__descriptors_get(table, listener->fd,
                                           &listener->descriptor);
+        listener->inode = task__fd_inode(listener->fd);
         if (listener->fd >= 0 && !error)
             error = observe(listener);
     }

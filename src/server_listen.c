@@ -282,13 +282,22 @@ int task__server_open(const char *call,
     return error;
 }
 
+/* Somebody else may have closed it, and have its number by now: then that shall
+ * keep it. */
+static bool is_ours(const struct listener *listener)
+{
+    return listener->fd >= 0 &&
+           (!listener->inode ||
+            listener->inode == task__fd_inode(listener->fd));
+}
+
 static void stop(struct listener *listener)
 {
     if (listener->is_observed)
         task__fd_observe_no_more(listener->server->loop, listener->descriptor,
                                  INCOMING);
     listener->is_observed = false;
-    if (listener->fd >= 0)
+    if (is_ours(listener))
         task_close(listener->fd);
     listener->fd = -1;
 }

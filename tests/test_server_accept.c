@@ -313,21 +313,33 @@ static int a_listener_that_is_closed_by_others_ends_the_server(void *arg)
     return 0;
 }
 
-/* By close(), and its number is used again: it is found out by the error. */
+/* By close(), and its number is used again, by a connection or by what is no
+ * socket: it is found out by the error. */
 static int a_number_that_is_reused_is_left_alone(void *arg)
 {
-    struct task_server *server = start_echo();
-    int listener = task_server_fd(server, 0);
-    int fd = dial_at_once(port(server));
-
     (void)arg;
-    refuse(ACCEPT, ENOTSOCK, 1, 1);
-    CHECK_STATUS(task_wait_all_blocked(), 0);
-    CHECK_STATUS(task_server_fd(server, 0), -ENOENT);
-    CHECK_STATUS(task_server_wait_closed(server), -EBADF);
-    task_server_free(server);
-    CHECK_STATUS(close(listener), 0);
-    expect_end(fd, -ECONNRESET);
+    for (int i = 0; i < 2; i++) {
+        struct task_server *server = start_with((struct task_server_options){
+            .handler = echoes, .max_connections = 1});
+        int number = task_server_fd(server, 0);
+        int fd = dial(port(server));
+        int pair[2];
+
+        send_text(fd, "x\n");
+        expect_text(fd, "x\n");
+        CHECK_STATUS(i ? pipe(pair) : socketpair(AF_UNIX, SOCK_STREAM, 0, pair),
+                     0);
+        CHECK_STATUS(dup2(pair[0], number), number);
+        CHECK_STATUS(close(pair[0]), 0);
+        CHECK_STATUS(task_close(fd), 0); /* there is room for another one */
+        CHECK_STATUS(task_server_wait_closed(server), i ? -EBADF : -EINVAL);
+        CHECK_STATUS(task_server_fd(server, 0), -ENOENT);
+        task_server_free(server);
+        CHECK_STATUS(write(pair[1], "y", 1), 1);
+        CHECK_STATUS(read(number, &(char){0}, 1), 1);
+        CHECK_STATUS(close(number), 0);
+        CHECK_STATUS(close(pair[1]), 0);
+    }
     return 0;
 }
 

@@ -60,7 +60,7 @@ struct descriptor {
 
     /* The poller's. */
     uint32_t registered;   /* for what; 0: not at all */
-    bool is_doubtful;      /* there was an event, and nothing was ready */
+    bool is_doubtful;      /* it was told to be ready, and was not */
     struct list_node node; /* in a list of it, or none */
 };
 

@@ -167,16 +167,17 @@ static ALWAYS_INLINE int look_again(struct descriptor *descriptor,
     return !error && descriptor->kind == DESCRIPTOR_FILE ? -EPERM : error;
 }
 
-/* As fd_attempt. That an event was in vain may mean that it was another file's. */
+/* As fd_attempt. That it was told to be ready in vain may mean that the event was
+ * another file's. (An error alone may stay: what is in a socket's error queue.) */
 static ALWAYS_INLINE ssize_t attempt_again(struct descriptor *descriptor,
                                            enum direction direction,
                                            attempt_fn *attempt, void *operation,
-                                           bool was_woken)
+                                           bool was_told)
 {
     ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
 
     if (unlikely(result == -EAGAIN))
-        descriptor->is_doubtful |= was_woken;
+        descriptor->is_doubtful |= was_told;
     return result;
 }
 
@@ -188,7 +189,7 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
     struct loop *loop = loop_of_task(self);
     uint32_t uses = descriptor->uses;
     ssize_t result = take_turns(self, descriptor, kind);
-    bool was_woken = false;
+    bool was_told = false;
 
     while (likely(!result)) {
         result = look_again(descriptor, uses);
@@ -198,14 +199,14 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
             return result;
         if (!descriptor->drained[direction]) {
             result = attempt_again(descriptor, direction, attempt, operation,
-                                   was_woken);
+                                   was_told);
             if (result != -EAGAIN)
                 return result;
         }
         descriptor->streak = 0;
         result = task__fd_wait(self, descriptor, events, kind);
-        was_woken = result > 0;
-        if (likely(was_woken))
+        was_told = result > 0 && (result & events);
+        if (likely(result > 0))
             result = 0;
     }
     return result;

@@ -77,7 +77,8 @@ static COLD ssize_t read_file(struct task_stream *s, struct task *self,
     return note(s, result);
 }
 
-/* Wait until there is something; 0, or a negative errno. */
+/* Wait until there is something: the events, 0 if it always is, or a negative
+ * errno. */
 static int wait(struct task_stream *s, struct task *self)
 {
     int result = 0;
@@ -100,16 +101,16 @@ static int wait(struct task_stream *s, struct task *self)
         s->is_file = true;
         return 0;
     }
-    return result < 0 ? result : 0;
+    return result;
 }
 
 static ssize_t receive_now(struct task_stream *s, struct task *self,
                            struct iovec part)
 {
     ssize_t result = stream_take_turns(s, self);
-    bool has_waited = false;
+    ssize_t events = 0;
 
-    while (likely(!result)) {
+    while (likely(result >= 0)) {
         if (unlikely(s->is_file))
             return read_file(s, self, part);
         if (!s->descriptor->drained[INCOMING]) {
@@ -118,10 +119,10 @@ static ssize_t receive_now(struct task_stream *s, struct task *self,
                 return result;
             if (!part.iov_base)
                 buffer_tidy(s->loop, &s->in);
-            s->descriptor->is_doubtful |= has_waited;
+            s->descriptor->is_doubtful |= events & POLLIN;
         }
         result = wait(s, self);
-        has_waited = true;
+        events = result;
     }
     return result;
 }

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/net_tstamp.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -526,6 +527,38 @@ static int a_reader_woken_in_vain_hears_of_a_request(void *arg)
 {
     (void)arg;
     return each_pair(rob_the_reader);
+}
+
+/* A time stamp of what was sent waits in the socket's error queue, and as long as
+ * it does the kernel tells of an error; poll() without end. */
+static int an_error_that_stays_does_not_make_the_loop_spin(void *arg)
+{
+    int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    int pair[2];
+    struct task *reader;
+    uint64_t polls;
+    task_time start_time;
+
+    (void)arg;
+    if (!is_real() || !is_epoll())
+        return 0;
+    make_tcp(pair);
+    reader = start(reads, &pair[0]);
+    CHECK_STATUS(
+        setsockopt(pair[0], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags),
+        0);
+    put(pair[0], "x");
+    CHECK_STATUS(poll(&(struct pollfd){.fd = pair[0]}, 1, 0), 1);
+    polls = stats().polls;
+    start_time = loop_time();
+    CHECK_STATUS(task_sleep(20 * TASK_MILLISECOND), 0);
+    CHECK(stats().polls - polls <=
+          20 + (uint64_t)((loop_time() - start_time) / TASK_MILLISECOND));
+    put(pair[1], "ab");
+    CHECK_STATUS(task_await(reader), 2);
+    CHECK_RECORD("read 2 ab");
+    close_both(pair);
+    return 0;
 }
 
 static int reads_for_a_second(void *arg)
@@ -1626,6 +1659,7 @@ int main(void)
         everywhere(a_cancelled_reader_takes_nothing),
         everywhere(bytes_are_told_before_a_request),
         everywhere(a_reader_woken_in_vain_hears_of_a_request),
+        everywhere(an_error_that_stays_does_not_make_the_loop_spin),
         everywhere(a_reader_may_be_timed_out),
         everywhere(what_is_there_at_a_time_out_is_read),
         everywhere(a_writer_waits_for_room),

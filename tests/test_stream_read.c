@@ -7,6 +7,7 @@
 #include "stream.h"
 
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -409,6 +410,43 @@ static int a_reader_whose_request_came_first_does_not_meet_the_error(void *arg)
     CHECK_RECORD("read -125 , read -104 ");
     task_stream_abort(half.s);
     return 0;
+}
+
+/* A time stamp of what was sent waits in the socket's error queue, and as long as
+ * it does the kernel tells of an error. */
+static int an_error_stays(void *arg)
+{
+    int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    struct half half = tcp_half();
+    struct task *task = start(reads, half.s);
+    task_time start_time = loop_time();
+    uint64_t polls;
+
+    (void)arg;
+    CHECK_STATUS(setsockopt(task_stream_fd(half.s), SOL_SOCKET, SO_TIMESTAMPING,
+                            &flags, sizeof flags),
+                 0);
+    CHECK_STATUS(task_stream_write(half.s, "x", 1), 0);
+    polls = stats().polls;
+    CHECK_STATUS(task_sleep(20 * TASK_MILLISECOND), 0);
+    CHECK(stats().polls - polls <=
+          20 + (uint64_t)((loop_time() - start_time) / TASK_MILLISECOND));
+    say(half.fd, "ab");
+    CHECK_STATUS(task_await(task), 2);
+    CHECK_RECORD("read 2 ab");
+    close_half(half);
+    return 0;
+}
+
+/* poll() would tell of it again and again. */
+static void an_error_that_stays_does_not_make_the_loop_spin(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.backend = LOOP_BACKEND_EPOLL;
+    assert_int_equal(run_with(options, an_error_stays, NULL), 0);
 }
 
 static int what_is_not_open_for_reading_says_so(void *arg)
@@ -979,6 +1017,7 @@ int main(void)
         in_streams(an_error_wakes_the_reader_and_stays),
         in_streams(what_came_before_an_error_is_read_first),
         in_streams(a_reader_whose_request_came_first_does_not_meet_the_error),
+        behaviour_of_streams(an_error_that_stays_does_not_make_the_loop_spin),
         in_streams(what_is_not_open_for_reading_says_so),
         in_streams(exactly_waits_for_all),
         in_streams(exactly_at_the_end_leaves_what_came),

@@ -204,6 +204,7 @@ void task__descriptor_renew(struct descriptor *descriptor)
     memset(descriptor->errors, 0, sizeof descriptor->errors);
     descriptor->hung = false;
     descriptor->is_doubtful = false;
+    descriptor->is_closing = false;
 }
 
 void task__descriptor_confirm(struct descriptor *descriptor)

@@ -48,15 +48,17 @@ struct descriptor {
     struct observer *observers[DIRECTIONS];
 
     uint32_t n_waits; /* tasks, until they go on, and observers */
+    struct list jobs; /* of fd.h: what worker threads do with it */
 
     uint8_t kind;
     bool drained[DIRECTIONS]; /* to try is vain before the next event */
     bool hung;                /* one end is closed: to try is never vain */
     uint8_t streak;           /* calls in a row that did not have to wait */
+    bool is_closing;          /* when the last job has ended */
 
     /* An error that came after some bytes, and comes next: 0, or negative. */
     int16_t errors[DIRECTIONS];
-    uint64_t inode; /* of the open file that had one */
+    uint64_t inode; /* of the open file that had one, or that is closing */
 
     /* The poller's. */
     uint32_t registered;   /* for what; 0: not at all */

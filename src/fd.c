@@ -4,6 +4,7 @@
 #include "fd.h"
 
 #include "endpoint.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -353,15 +354,82 @@ int task_wait_fd(int fd, short events)
     return result;
 }
 
+static int close_now(int fd)
+{
+    int result = close(fd) ? -errno : 0;
+
+    return result == -EINTR ? 0 : result;
+}
+
+int task__fd_begin_job(struct task *self, int fd, struct fd_job *job)
+{
+    int error = fd_get(self, fd, &job->descriptor);
+
+    if (error)
+        return error;
+    job->task = self;
+    list_append(&job->descriptor->jobs, &job->node);
+    return 0;
+}
+
+/* Somebody may have had the number be another file, by dup2(). */
+bool task__fd_is_closing(const struct descriptor *descriptor)
+{
+    return unlikely(descriptor->is_closing) &&
+           descriptor->inode == inode_of(descriptor->fd);
+}
+
+void task__fd_end_job(struct fd_job *job)
+{
+    struct descriptor *descriptor = job->descriptor;
+
+    list_remove(&job->node);
+    if (likely(!descriptor->is_closing) || !list_empty(&descriptor->jobs))
+        return;
+    if (task__fd_is_closing(descriptor))
+        (void)close_now(descriptor->fd);
+    descriptor->is_closing = false;
+}
+
+/* Whether a worker uses the number; whoever waits for one is told that it is
+ * closed. */
+static bool has_jobs_at_work(const struct descriptor *descriptor)
+{
+    struct list_node *node = descriptor->jobs.first;
+    bool has = false;
+
+    for (; node; node = node->next)
+        has |= !task__worker_revoke(
+            container_of(node, struct fd_job, node)->task, -EBADF);
+    return has;
+}
+
+static COLD int close_with_jobs(struct descriptor *descriptor)
+{
+    if (!has_jobs_at_work(descriptor))
+        return close_now(descriptor->fd);
+    descriptor->inode = inode_of(descriptor->fd);
+    descriptor->is_closing = true;
+    return 0;
+}
+
+static int close_known(struct loop *loop, struct descriptor *descriptor)
+{
+    if (task__fd_is_closing(descriptor))
+        return -EBADF;
+    forget(loop, descriptor);
+    return likely(list_empty(&descriptor->jobs)) ? close_now(descriptor->fd)
+                                                 : close_with_jobs(descriptor);
+}
+
 int task_close(int fd)
 {
     struct loop *loop = loop_current();
     int saved_errno = errno;
-    int result;
+    struct descriptor *descriptor =
+        loop ? descriptors_find(&loop->poller->descriptors, fd) : NULL;
+    int result = descriptor ? close_known(loop, descriptor) : close_now(fd);
 
-    if (loop)
-        task__fd_forget(loop, fd);
-    result = close(fd) ? -errno : 0;
     errno = saved_errno;
-    return result == -EINTR ? 0 : result;
+    return result;
 }

@@ -138,6 +138,23 @@ void task__fd_opened(struct loop *loop, int fd, enum descriptor_kind kind);
 /* A number that is going to be closed, or given away. */
 void task__fd_forget(struct loop *loop, int fd);
 
+/*
+ * What a worker thread does with a number, or is going to: begun before it is
+ * handed over, and ended by its task. If task_close() comes meanwhile, what no
+ * worker has taken ends with -EBADF; whoever has may be about to use the number,
+ * which stays open until then. -EBADF: it is closed by now; -ENOMEM.
+ */
+struct fd_job {
+    struct task *task;
+    struct descriptor *descriptor;
+    struct list_node node;
+};
+int task__fd_begin_job(struct task *self, int fd, struct fd_job *job);
+void task__fd_end_job(struct fd_job *job);
+
+/* Whether it was closed, and is open for the sake of jobs only. */
+bool task__fd_is_closing(const struct descriptor *descriptor);
+
 /* Watch it, or no more; 0, or a negative errno as task__fd_wait, and what was
  * there before stays. One that takes the place of another is counted once. */
 int task__fd_observe(struct loop *loop, struct descriptor *descriptor,

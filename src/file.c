@@ -6,6 +6,7 @@
  */
 #include "file.h"
 
+#include "fd.h"
 #include "nowait.h"
 #include "worker.h"
 
@@ -52,10 +53,15 @@ static int work(void *arg)
 }
 
 /* By a worker. */
-static ssize_t delegate(struct job *job)
+static ssize_t delegate(struct task *self, struct job *job)
 {
-    int status = task__worker_run(LANE_FILES, work, job);
+    struct fd_job use;
+    int status = task__fd_begin_job(self, job->fd, &use);
 
+    if (status)
+        return status;
+    status = task__worker_run(LANE_FILES, work, job);
+    task__fd_end_job(&use);
     return status ? status : job->result;
 }
 
@@ -98,7 +104,7 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
     job->offset += job->offset < 0 ? 0 : moved;
     more = attempt(job->fd, rest, job->n, job->offset);
     if (more == -EAGAIN && !self->undelivered)
-        more = delegate(job);
+        more = delegate(self, job);
     if (more == -ECANCELED)
         task_keep_request(self);
     return more > 0 ? moved + more : moved;
@@ -108,10 +114,15 @@ static ssize_t move(struct task *self, struct job *job,
                     ssize_t (*attempt)(int fd, const struct iovec parts[],
                                        int n, off_t offset))
 {
-    ssize_t moved = attempt(job->fd, job->parts, job->n, job->offset);
+    const struct descriptor *descriptor =
+        descriptors_find(&loop_of_task(self)->poller->descriptors, job->fd);
+    ssize_t moved;
 
+    if (descriptor && task__fd_is_closing(descriptor))
+        return -EBADF;
+    moved = attempt(job->fd, job->parts, job->n, job->offset);
     if (moved == -EAGAIN || moved == -EINTR)
-        return delegate(job);
+        return delegate(self, job);
     if (moved <= 0 || (size_t)moved == size_of(job->parts, job->n))
         return moved;
     return move_rest(self, job, moved, attempt);

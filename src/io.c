@@ -150,22 +150,22 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
         if (!is_always_ready(descriptor, result) && result != -ENOTSOCK)
             return result;
     } while (result == -ENOTSOCK);
-    return way->move_file(self, descriptor->fd, transfer->parts, transfer->n,
-                          -1);
+    result =
+        way->move_file(self, descriptor->fd, transfer->parts, transfer->n, -1);
+    if (result == -ECANCELED && kind->cancel)
+        task_keep_request(self);
+    return result;
 }
 
 /* Move what can be moved at once, or after a wait. */
-static ALWAYS_INLINE ssize_t move_some(struct task *self, int fd,
+static ALWAYS_INLINE ssize_t move_some(struct task *self,
+                                       struct descriptor *descriptor,
                                        const struct way *way,
                                        struct transfer *transfer,
                                        const struct wait_kind *kind)
 {
-    struct descriptor *descriptor;
-    ssize_t result = fd_get(self, fd, &descriptor);
+    ssize_t result = fd_take_error(descriptor, way->direction);
 
-    if (unlikely(result))
-        return result;
-    result = fd_take_error(descriptor, way->direction);
     if (unlikely(result))
         return result;
     if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN ||
@@ -181,13 +181,18 @@ static ALWAYS_INLINE ssize_t move_some(struct task *self, int fd,
 /* No bytes: whatever the kind, nothing is waited for. */
 static ssize_t move_none(int fd)
 {
-    return fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+    int saved_errno = errno;
+    ssize_t result = fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+
+    errno = saved_errno;
+    return result;
 }
 
 static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
                                   struct iovec parts[], int n)
 {
     struct transfer transfer = {parts, n < IOV_MAX ? n : IOV_MAX};
+    struct descriptor *descriptor;
     struct task *self;
     ssize_t result = task_enter(&self);
     int saved_errno;
@@ -196,12 +201,13 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
         return result;
     if (unlikely(n < 0))
         return -EINVAL;
+    if (unlikely(!size_of(&transfer)))
+        return move_none(fd);
     saved_errno = errno;
-    if (likely(size_of(&transfer)))
-        result = move_some(self, fd, way, &transfer,
+    result = fd_get(self, fd, &descriptor);
+    if (likely(!result))
+        result = move_some(self, descriptor, way, &transfer,
                            way == &READING ? &task__reading : &task__writing);
-    else
-        result = move_none(fd);
     fd_restore_errno(self, saved_errno);
     return result;
 }
@@ -238,43 +244,61 @@ ssize_t task_writev(int fd, const struct iovec *parts, int n)
 
 /* Once something was moved, a request comes next, and so does an error, but for
  * those of this call alone. */
-static ssize_t finish(const struct task *self, int fd, const struct way *way,
+static ssize_t finish(struct descriptor *descriptor, const struct way *way,
                       size_t moved, ssize_t result)
 {
-    struct descriptor *descriptor;
-
     if (!moved)
         return result;
     if (result < 0 && result != -ECANCELED && result != -EBADF &&
-        result != -EBUSY && !fd_get(self, fd, &descriptor))
+        result != -EBUSY)
         task__fd_keep_error(descriptor, way->direction, (int)result);
     return (ssize_t)moved;
+}
+
+/* The number may become another file while a worker has it. */
+static ALWAYS_INLINE ssize_t move_parts(struct task *self,
+                                        struct descriptor *descriptor,
+                                        const struct way *way,
+                                        struct iovec rest,
+                                        const struct wait_kind *first,
+                                        const struct wait_kind *more)
+{
+    const size_t n = rest.iov_len;
+    uint32_t uses = descriptor->uses;
+    ssize_t result;
+
+    do {
+        struct iovec part = rest;
+        struct transfer transfer = {&part, 1};
+
+        result = move_some(self, descriptor, way, &transfer,
+                           rest.iov_len == n ? first : more);
+        if (result <= 0)
+            break;
+        rest.iov_base = (char *)rest.iov_base + result;
+        rest.iov_len -= (size_t)result;
+    } while (rest.iov_len && descriptor->uses == uses);
+    return finish(descriptor, way, n - rest.iov_len, result);
 }
 
 static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
                                       size_t n, const struct wait_kind *first,
                                       const struct wait_kind *more)
 {
+    struct descriptor *descriptor;
     struct task *self;
     ssize_t result = task_enter(&self);
-    size_t moved = 0;
     int saved_errno;
 
     if (result)
         return result;
-    saved_errno = errno;
     if (!n)
-        result = move_none(fd);
-    while (moved < n) {
-        struct iovec part = {buf + moved, n - moved};
-        struct transfer transfer = {&part, 1};
-
-        result = move_some(self, fd, way, &transfer, moved ? more : first);
-        if (result <= 0)
-            break;
-        moved += (size_t)result;
-    }
-    result = finish(self, fd, way, moved, result);
+        return move_none(fd);
+    saved_errno = errno;
+    result = fd_get(self, fd, &descriptor);
+    if (!result)
+        result = move_parts(self, descriptor, way, (struct iovec){buf, n},
+                            first, more);
     fd_restore_errno(self, saved_errno);
     return result;
 }

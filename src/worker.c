@@ -373,17 +373,36 @@ static void count_job(struct loop *loop, int by)
     loop->n_sources += (size_t)by;
 }
 
-static void withdraw(struct waiter *waiter, struct task_chain *requests)
+/* The same, and nothing is waited for any more. */
+static bool withdraw_job(struct waiter *waiter)
 {
     struct job *job = container_of(waiter, struct job, waiter);
 
-    if (!take_back(job)) {
-        waiter_defer(waiter, requests);
-        return;
-    }
+    if (!take_back(job))
+        return false;
     count_job(loop_of_task(waiter->task), -1);
     task__inbox_release(job->inbox);
-    waiter_refuse(waiter);
+    return true;
+}
+
+static void withdraw(struct waiter *waiter, struct task_chain *requests)
+{
+    if (withdraw_job(waiter))
+        waiter_refuse(waiter);
+    else
+        waiter_defer(waiter, requests);
+}
+
+bool task__worker_revoke(struct task *task, int status)
+{
+    struct waiter *waiter = task->waiter;
+
+    if (!waiter) /* it was woken */
+        return true;
+    if (!withdraw_job(waiter))
+        return false;
+    task__wake(waiter, status);
+    return true;
 }
 
 static const struct wait_kind KINDS[N_LANES] = {

@@ -33,6 +33,10 @@ enum { WORKERS_DEFAULT = 32 };
  */
 TASK_SUSPENDS int task__worker_run(enum lane lane, task_fn *fn, void *arg);
 
+/* Take back the job of a task that is in task__worker_run(), which returns
+ * `status`. True also when it is done already; false: a worker has taken it. */
+bool task__worker_revoke(struct task *task, int status);
+
 /*
  * Around a wait of a worker thread for a loop: as long, another may do the jobs
  * that this wait may be for. Elsewhere they do nothing.

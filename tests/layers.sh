@@ -25,7 +25,8 @@ report dump ask.c holder debug step trace marks overflow watchdog.c stats run sh
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once
-fd file
+fd
+file
 reader io socket address resolve sendfile select
 stream unix attempt
 open connect server signals

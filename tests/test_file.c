@@ -1,5 +1,9 @@
 /* Files through worker threads, and sending from them. */
+#include "bodies.h"
+#include "gate.h"
 #include "record.h"
+
+#include "scheduler.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,12 +15,20 @@
 static ssize_t cached = -1;
 static unsigned n_delegated;
 
+/* What workers pass before they read; NULL: nothing. */
+static struct gate *gate;
+
+/* How much they read at once, where the file is; 0: all. */
+static size_t most;
+
 ssize_t __real_preadv2(int fd, const struct iovec *parts, int n, off_t offset,
                        int flags);
 ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int n, off_t offset,
                        int flags);
 ssize_t __real_preadv(int fd, const struct iovec *parts, int n, off_t offset);
 ssize_t __wrap_preadv(int fd, const struct iovec *parts, int n, off_t offset);
+ssize_t __real_readv(int fd, const struct iovec *parts, int n);
+ssize_t __wrap_readv(int fd, const struct iovec *parts, int n);
 ssize_t __real_sendfile(int out, int in, off_t *offset, size_t n);
 ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t n);
 
@@ -25,7 +37,7 @@ ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int n, off_t offset,
 {
     struct iovec part = *parts;
 
-    if (cached < 0 || offset < 0)
+    if (cached < 0)
         return __real_preadv2(fd, parts, n, offset, flags);
     if (cached == 0) {
         errno = EAGAIN;
@@ -37,10 +49,30 @@ ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int n, off_t offset,
     return __real_preadv2(fd, &part, 1, offset, flags);
 }
 
+static void pass(void)
+{
+    __atomic_fetch_add(&n_delegated, 1, __ATOMIC_RELAXED);
+    if (gate)
+        gate_pass(gate);
+}
+
 ssize_t __wrap_preadv(int fd, const struct iovec *parts, int n, off_t offset)
 {
-    n_delegated++;
+    pass();
     return __real_preadv(fd, parts, n, offset);
+}
+
+/* It does little, if it is to. */
+ssize_t __wrap_readv(int fd, const struct iovec *parts, int n)
+{
+    struct iovec part = *parts;
+    ssize_t result;
+
+    if (most && most < part.iov_len)
+        part.iov_len = most;
+    result = __real_readv(fd, most ? &part : parts, most ? 1 : n);
+    pass();
+    return result;
 }
 
 static bool has_sendfile = true;
@@ -277,6 +309,317 @@ static int sending_may_be_cancelled_while_it_waits(void *arg)
     return 0;
 }
 
+/* Jobs: with one thread, one is at work, and the others have not been begun. */
+
+struct reading {
+    int fd;
+    char bytes[8];
+};
+
+static int reads_from_it(void *arg)
+{
+    struct reading *reading = arg;
+
+    return (int)task_pread(reading->fd, reading->bytes, 8, 0);
+}
+
+static int reads_all_from_it(void *arg)
+{
+    struct reading *reading = arg;
+
+    return (int)task_read_full(reading->fd, reading->bytes, 8);
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* From now on nothing is in memory, and workers wait. */
+static void hold(struct gate *now)
+{
+    *now = (struct gate)GATE_INIT;
+    gate = now;
+    cached = 0;
+    n_delegated = 0;
+}
+
+static void let_go(void)
+{
+    gate_open(gate);
+    cached = -1;
+}
+
+/* A task that a worker reads for. */
+static struct task *start_at_work(struct gate *held, struct reading *reading)
+{
+    struct task *task = start(reads_from_it, reading);
+
+    gate_await(held, 1);
+    return task;
+}
+
+static int closing_ends_what_nobody_has_begun(void *arg)
+{
+    struct reading first = {make_file(), ""};
+    struct reading second = {make_file(), ""};
+    struct gate held;
+    struct task *at_work;
+    struct task *queued[2];
+
+    (void)arg;
+    hold(&held);
+    at_work = start_at_work(&held, &first);
+    for (int i = 0; i < 2; i++)
+        queued[i] = start(reads_from_it, &second);
+    CHECK_STATUS(task_close(second.fd), 0);
+    CHECK(!is_open(second.fd));
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(task_await(queued[i]), -EBADF);
+    CHECK_STATUS(stats().jobs, 1);
+    let_go();
+    CHECK_STATUS(task_await(at_work), 8);
+    CHECK(!memcmp(first.bytes, content, 8));
+    CHECK_STATUS(n_delegated, 1);
+    CHECK_STATUS(task_close(first.fd), 0);
+    gate = NULL;
+    return 0;
+}
+
+/* A worker may not have come to the system call yet: the number stays open for
+ * it, but for nobody else. */
+static int closing_waits_for_what_is_at_work(void *arg)
+{
+    struct reading reading = {make_file(), ""};
+    struct gate held;
+    struct task *at_work;
+    int other;
+
+    (void)arg;
+    hold(&held);
+    at_work = start_at_work(&held, &reading);
+    CHECK_STATUS(task_close(reading.fd), 0);
+    CHECK_STATUS(task_close(reading.fd), -EBADF);
+    CHECK_STATUS(reads_from_it(&reading), -EBADF);
+    CHECK_STATUS(reads_all_from_it(&reading), -EBADF);
+    other = dup(0);
+    CHECK(other != reading.fd);
+    let_go();
+    CHECK_STATUS(task_await(at_work), 8);
+    CHECK(!memcmp(reading.bytes, content, 8));
+    CHECK(!is_open(reading.fd));
+    CHECK_STATUS(task_close(reading.fd), -EBADF);
+    CHECK_STATUS(task_close(other), 0);
+    gate = NULL;
+    return 0;
+}
+
+/* One that is done, and whose task has not run yet, uses the number no more. */
+static int closing_does_not_wait_for_what_is_done(void *arg)
+{
+    struct reading reading = {make_file(), ""};
+    struct gate held;
+    struct task *at_work;
+
+    (void)arg;
+    hold(&held);
+    at_work = start_at_work(&held, &reading);
+    let_go();
+    while (at_work->waiter)
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_close(reading.fd), 0);
+    CHECK(!is_open(reading.fd));
+    CHECK_STATUS(task_await(at_work), 8);
+    gate = NULL;
+    return 0;
+}
+
+static int what_has_taken_the_place_is_left_alone(void *arg)
+{
+    struct reading reading = {make_file(), ""};
+    struct gate held;
+    struct task *at_work;
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int other = make_file();
+
+        hold(&held);
+        at_work = start_at_work(&held, &reading);
+        CHECK_STATUS(task_close(reading.fd), 0);
+        CHECK_STATUS(dup2(other, reading.fd), reading.fd);
+        if (i) /* closed again, before the end of the job or after it */
+            CHECK_STATUS(task_close(reading.fd), 0);
+        let_go();
+        CHECK_STATUS(task_await(at_work), 8);
+        CHECK_STATUS(is_open(reading.fd), !i);
+        CHECK_STATUS(task_close(other), 0);
+    }
+    gate = NULL;
+    return 0;
+}
+
+/* A number that is another file's in the middle of a full read. */
+static int what_was_read_before_it_was_closed_is_told(void *arg)
+{
+    struct reading reading = {make_file(), ""};
+    struct gate held;
+    struct task *at_work;
+    int other = make_file();
+
+    (void)arg;
+    CHECK_STATUS(lseek(reading.fd, 0, SEEK_SET), 0);
+    CHECK_STATUS(lseek(other, 0, SEEK_SET), 0);
+    hold(&held);
+    most = 5;
+    at_work = start(reads_all_from_it, &reading);
+    gate_await(&held, 1);
+    CHECK_STATUS(task_close(reading.fd), 0);
+    CHECK_STATUS(dup2(other, reading.fd), reading.fd);
+    let_go();
+    CHECK_STATUS(task_await(at_work), 5);
+    CHECK_STATUS(n_delegated, 1);
+    CHECK_STATUS(task_close(reading.fd), 0);
+    CHECK_STATUS(task_close(other), 0);
+    most = 0;
+    gate = NULL;
+    return 0;
+}
+
+/* Requests. What was in memory is told first. */
+
+static int reads_and_hears(void *arg)
+{
+    record("read %d", reads_from_it(arg));
+    record("then %d", task_yield());
+    return 0;
+}
+
+static int reads_all_and_hears(void *arg)
+{
+    record("read %d", reads_all_from_it(arg));
+    record("then %d", task_yield());
+    return 0;
+}
+
+/* What comes while the rest is not begun, and while it is at work. */
+static int a_request_behind_a_part_comes_next(void *arg)
+{
+    task_fn *const bodies[] = {reads_and_hears, reads_all_and_hears};
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        struct reading first = {make_file(), ""};
+        struct reading second = {make_file(), ""};
+        bool is_queued = i % 2;
+        struct gate held;
+        struct task *at_work = NULL;
+        struct task *task;
+
+        CHECK_STATUS(lseek(second.fd, 0, SEEK_SET), 0);
+        hold(&held);
+        if (is_queued)
+            at_work = start_at_work(&held, &first);
+        cached = 3;
+        task = start(bodies[i / 2], &second);
+        gate_await(&held, 1);
+        task_cancel(task);
+        gate_open(&held);
+        if (is_queued)
+            CHECK_STATUS(task_await(at_work), 8);
+        CHECK_STATUS(task_await(task), 0);
+        CHECK(!memcmp(second.bytes, content, is_queued ? 3 : 8));
+        CHECK_RECORD(is_queued ? "read 3, then -125" : "read 8, then -125");
+        CHECK_STATUS(task_close(first.fd), 0);
+        CHECK_STATUS(task_close(second.fd), 0);
+    }
+    cached = -1;
+    gate = NULL;
+    return 0;
+}
+
+/* The same with a time-out that is over as soon as it is waited. */
+static int reads_in_time(void *arg)
+{
+    struct task_timeout timeout;
+    int n;
+
+    task_timeout_begin(&timeout, 0);
+    n = reads_from_it(arg);
+    record("read %d", n);
+    record("scope %d", task_timeout_end(&timeout, n));
+    CHECK(task_timeout_expired(&timeout));
+    record("requests %u", requests());
+    record("then %d", task_yield());
+    return 0;
+}
+
+enum { NO_CANCEL, CANCEL_FIRST, CANCEL_LAST, ORDERS };
+
+/* Of a time-out and a cancel, each before the other. */
+static int a_time_out_behind_a_part_is_its_scopes(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2 * ORDERS; i++) {
+        struct reading first = {make_file(), ""};
+        struct reading second = {make_file(), ""};
+        bool is_queued = i % 2;
+        int order = i / 2;
+        struct gate held;
+        struct task *at_work = NULL;
+        struct task *task;
+
+        hold(&held);
+        if (is_queued)
+            at_work = start_at_work(&held, &first);
+        cached = 3;
+        task = task_create(reads_in_time, &second);
+        CHECK_STATUS(task_yield(), 0); /* now it waits, and time is up next */
+        gate_await(&held, 1);
+        if (order == CANCEL_FIRST)
+            task_cancel(task);
+        CHECK_STATUS(task_yield(), 0);
+        if (order == CANCEL_LAST)
+            task_cancel(task);
+        let_go();
+        if (is_queued)
+            CHECK_STATUS(task_await(at_work), 8);
+        CHECK_STATUS(task_await(task), 0);
+        record("end %d", order);
+        CHECK_STATUS(task_close(first.fd), 0);
+        CHECK_STATUS(task_close(second.fd), 0);
+    }
+    gate = NULL;
+    CHECK_RECORD("read 8, scope 8, requests 0, then 0, end 0, "
+                 "read 3, scope 3, requests 0, then 0, end 0, "
+                 "read 8, scope 8, requests 1, then -125, end 1, "
+                 "read 3, scope 3, requests 1, then -125, end 1, "
+                 "read 8, scope 8, requests 1, then -125, end 2, "
+                 "read 3, scope 3, requests 1, then -125, end 2");
+    return 0;
+}
+
+/* A main with one worker thread. */
+static void run_with_one_worker(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    task_fn **fn = *state;
+
+    options.worker_threads = 1;
+    assert_int_equal(run_with(options, *fn, NULL), 0);
+    assert_record("");
+    assert_checks();
+}
+
+#define with_one_worker(test)                                                  \
+    {                                                                          \
+#test, run_with_one_worker, record_setup, record_teardown,             \
+            &(task_fn *)                                                       \
+        {                                                                      \
+            test                                                               \
+        }                                                                      \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +630,13 @@ int main(void)
         in_main(a_file_is_sent_whole),
         in_main(parts_of_a_file_are_sent),
         in_main(sending_may_be_cancelled_while_it_waits),
+        with_one_worker(closing_ends_what_nobody_has_begun),
+        with_one_worker(closing_waits_for_what_is_at_work),
+        with_one_worker(closing_does_not_wait_for_what_is_done),
+        with_one_worker(what_has_taken_the_place_is_left_alone),
+        with_one_worker(what_was_read_before_it_was_closed_is_told),
+        with_one_worker(a_request_behind_a_part_comes_next),
+        with_one_worker(a_time_out_behind_a_part_is_its_scopes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,9 +185,16 @@ static uint32_t registration_of(const struct descriptor *descriptor)
                : EDGES;
 }
 
+static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
+{
+    if (!list_has(&descriptor->node))
+        list_append(&self->young, &descriptor->node);
+}
+
 /*
  * Register it, whether it is or not; what is ready is told anew. That one which is
- * registered is not there, or is a regular file, tells that it was closed.
+ * registered is not there, or is a regular file, tells that it was closed. One that
+ * cannot be registered is looked after, as others may have waited for it before.
  */
 static int settle(struct epoll_poller *self, struct descriptor *descriptor)
 {
@@ -203,19 +210,16 @@ static int settle(struct epoll_poller *self, struct descriptor *descriptor)
     else if (error == -EEXIST)
         error = control(self, EPOLL_CTL_MOD, descriptor,
                         registration_of(descriptor));
-    if (error)
-        descriptor->registered = 0;
-    else
-        task__descriptor_confirm(descriptor);
     if (operation == EPOLL_CTL_ADD) /* what is known may be of a former file */
         descriptor->kind = DESCRIPTOR_UNKNOWN;
+    if (!error) {
+        task__descriptor_confirm(descriptor);
+        return 0;
+    }
+    descriptor->registered = 0;
+    if (!descriptor_is_idle(descriptor))
+        doubt(self, descriptor);
     return error;
-}
-
-static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
-{
-    if (!list_has(&descriptor->node))
-        list_append(&self->young, &descriptor->node);
 }
 
 static int watch(struct poller *poller, struct descriptor *descriptor)
@@ -256,8 +260,6 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
     }
     descriptor->kind = DESCRIPTOR_UNKNOWN;
     task__descriptor_ready(descriptor, POLLIN | POLLOUT);
-    if (!descriptor_is_idle(descriptor))
-        doubt(self, descriptor);
 }
 
 /* Ask the kernel about those that have waited since two looks ago. False: there
@@ -435,7 +437,7 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
         pause_until(now, until);
         return;
     }
-    if (self->doubt_at <= now) {
+    if (self->doubt_at <= now || (poller->is_virtual && has_doubts(self))) {
         tick(self, now);
         until = now; /* it may have told somebody */
     }

@@ -413,12 +413,17 @@ static COLD int close_with_jobs(struct descriptor *descriptor)
     return 0;
 }
 
-static int close_known(struct loop *loop, struct descriptor *descriptor)
+int task__fd_close(struct loop *loop, int fd)
 {
+    struct descriptor *descriptor =
+        descriptors_find(&loop->poller->descriptors, fd);
+
+    if (!descriptor)
+        return close_now(fd);
     if (task__fd_is_closing(descriptor))
         return -EBADF;
     forget(loop, descriptor);
-    return likely(list_empty(&descriptor->jobs)) ? close_now(descriptor->fd)
+    return likely(list_empty(&descriptor->jobs)) ? close_now(fd)
                                                  : close_with_jobs(descriptor);
 }
 
@@ -426,9 +431,7 @@ int task_close(int fd)
 {
     struct loop *loop = loop_current();
     int saved_errno = errno;
-    struct descriptor *descriptor =
-        loop ? descriptors_find(&loop->poller->descriptors, fd) : NULL;
-    int result = descriptor ? close_known(loop, descriptor) : close_now(fd);
+    int result = loop ? task__fd_close(loop, fd) : close_now(fd);
 
     errno = saved_errno;
     return result;

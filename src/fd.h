@@ -152,6 +152,9 @@ struct fd_job {
 int task__fd_begin_job(struct task *self, int fd, struct fd_job *job);
 void task__fd_end_job(struct fd_job *job);
 
+/* What task_close() does in a loop: 0, or a negative errno. */
+int task__fd_close(struct loop *loop, int fd);
+
 /* Whether it was closed, and is open for the sake of jobs only. */
 bool task__fd_is_closing(const struct descriptor *descriptor);
 

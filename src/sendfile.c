@@ -1,96 +1,164 @@
 /*
- * Sending from a file: what is in memory by the system's own call, which would
- * wait for the disk; the rest after a worker has brought it there. Where the call
- * does not know a kind of file, it is copied.
+ * Sending from a file.
+ *
+ * The system's own call waits for the disk, and copies nothing. What is worth a
+ * worker thread is sent by one, where `out` need not be waited for; all else is
+ * copied, which is no dearer than to find out what is in memory, and leaves it to
+ * reading and writing to wait.
  */
 #include "sendfile.h"
 
 #include "fd.h"
 #include "file.h"
-#include "nowait.h"
+#include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
-/* How much is sent by one call, and copied by one. */
-enum { PART = 512 * 1024, COPY = 16 * 1024 };
+/* How much is copied at once; what is worth a thread; what that sends at once. */
+enum { COPY = 64 << 10, MUCH = 256 << 10, MOST = 1 << 20 };
 
+/* Both numbers, each in one use. */
 struct sending {
-    int in;
+    struct descriptor *out;
+    struct descriptor *in;
+    uint32_t out_uses;
+    uint32_t in_uses;
     off_t offset;
     size_t n;
+    ssize_t result; /* of a worker */
 };
 
-static ssize_t attempt_sendfile(struct descriptor *descriptor, void *operation)
+/* Whether one was closed since the call began. */
+static bool is_closed(const struct sending *sending)
 {
-    const struct sending *sending = operation;
-
-    return task__sendfile_now(descriptor->fd, sending->in, sending->offset,
-                              sending->n);
+    return sending->out->uses != sending->out_uses ||
+           sending->in->uses != sending->in_uses;
 }
 
-/* A byte of the file: 1, 0 at its end, or a negative errno; suspends if it is not
- * in memory. */
-static ssize_t touch(struct task *self, int in, off_t offset)
+static ssize_t copy_by(struct task *self, const struct sending *sending,
+                       char *bytes)
 {
-    char byte;
-    struct iovec part = {&byte, 1};
-
-    return task__file_readv(self, in, &part, 1, offset);
-}
-
-/* Have the first and the last byte in memory, and hope for what the kernel has
- * read ahead between them. 1, 0 at the end of the file, or a negative errno. */
-static ssize_t bring(struct task *self, const struct sending *sending)
-{
-    ssize_t first = touch(self, sending->in, sending->offset);
-    ssize_t last;
-
-    if (first <= 0 || sending->n == 1)
-        return first;
-    last = touch(self, sending->in, sending->offset + (off_t)sending->n - 1);
-    return last < 0 ? last : 1;
-}
-
-static ssize_t copy(struct task *self, int out, const struct sending *sending)
-{
-    char bytes[COPY];
     struct iovec part = {bytes, sending->n < COPY ? sending->n : COPY};
-    ssize_t n = task__file_readv(self, sending->in, &part, 1, sending->offset);
+    ssize_t n =
+        task__file_readv(self, sending->in->fd, &part, 1, sending->offset);
 
-    return n > 0 ? task_write(out, bytes, (size_t)n) : n;
+    if (n > 0 && is_closed(sending))
+        return -EBADF;
+    return n > 0 ? task_write(sending->out->fd, bytes, (size_t)n) : n;
 }
 
-static ssize_t send_part(struct task *self, int out, struct sending *sending)
+static ssize_t copy(struct task *self, const struct sending *sending)
 {
-    struct descriptor *descriptor;
-    ssize_t result = fd_get(self, out, &descriptor);
+    struct blocks *blocks = &loop_of_task(self)->blocks;
+    char *bytes =
+        task__blocks_get(blocks, sending->n < COPY ? sending->n : COPY, 1);
+    ssize_t result;
+
+    if (!bytes)
+        return -ENOMEM;
+    result = copy_by(self, sending, bytes);
+    task__blocks_free(blocks, bytes);
+    return result;
+}
+
+static int work(void *arg)
+{
+    struct sending *sending = arg;
+
+    do {
+        sending->result = task__sendfile_now(sending->out->fd, sending->in->fd,
+                                             sending->offset, sending->n);
+    } while (sending->result == -EINTR);
+    return 0;
+}
+
+/* By a worker; -EAGAIN: `out` has to be waited for. */
+static ssize_t delegate(struct task *self, struct sending *sending)
+{
+    struct fd_job out;
+    struct fd_job in;
+    int status = task__fd_begin_job(self, sending->out->fd, &out);
+
+    if (status)
+        return status;
+    status = task__fd_begin_job(self, sending->in->fd, &in);
+    if (!status) {
+        status = task__worker_run(LANE_FILES, work, sending);
+        task__fd_end_job(&in);
+    }
+    task__fd_end_job(&out);
+    return status ? status : sending->result;
+}
+
+/* Until it has sent something. An event may come while a worker is at it: so
+ * whether to wait is asked afterwards. */
+static ssize_t send_much(struct task *self, struct sending *sending)
+{
+    ssize_t result;
+
+    do {
+        result = delegate(self, sending);
+        if (result != -EAGAIN)
+            return result;
+        result =
+            task__fd_wait_surely(self, sending->out, POLLOUT, &task__writing);
+    } while (result > 0 && !is_closed(sending));
+    return result < 0 ? result : -EBADF;
+}
+
+/* Whether a worker need not wait for `out`: a socket of which nobody else makes
+ * that wait. */
+static bool is_worth_a_thread(const struct sending *sending)
+{
+    return sending->n >= MUCH && kind_is_stream(sending->out->kind) &&
+           fcntl(sending->out->fd, F_GETFL) & O_NONBLOCK;
+}
+
+static ssize_t send_part(struct task *self, struct sending *sending)
+{
+    struct loop *loop = loop_of_task(self);
+    ssize_t result = task__descriptor_classify(sending->out);
 
     if (!result)
-        result = bring(self, sending);
-    if (result <= 0)
+        result = fd_take_error(sending->out, OUTGOING);
+    if (!result)
+        result = task__fd_check_free(loop, sending->out, POLLOUT);
+    if (!result)
+        result =
+            is_worth_a_thread(sending) ? send_much(self, sending) : -ENOTSUP;
+    return result == -ENOTSUP ? copy(self, sending) : result;
+}
+
+static ssize_t send_from(struct task *self, int out, int in, off_t offset,
+                         size_t n)
+{
+    struct sending sending = {.offset = offset, .n = n < MOST ? n : MOST};
+    ssize_t result = fd_get(self, out, &sending.out);
+
+    if (!result)
+        result = fd_get(self, in, &sending.in);
+    if (result)
         return result;
-    result = task__fd_perform(self, descriptor, OUTGOING, attempt_sendfile,
-                              sending, &task__writing);
-    if (result == -ENOTSUP || result == -EPERM)
-        result = copy(self, out, sending);
-    return result;
+    sending.out_uses = sending.out->uses;
+    sending.in_uses = sending.in->uses;
+    return send_part(self, &sending);
 }
 
 ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
 {
-    struct sending sending = {in, offset ? *offset : -1, n < PART ? n : PART};
     struct task *self;
     ssize_t result = task_enter(&self);
     int saved_errno;
 
     if (result)
         return result;
-    if (sending.offset < 0)
+    if (!offset || *offset < 0)
         return -EINVAL;
     if (!n)
         return 0;
     saved_errno = errno;
-    result = send_part(self, out, &sending);
+    result = send_from(self, out, in, *offset, n);
     if (result > 0)
         *offset += result;
     fd_restore_errno(self, saved_errno);

@@ -8,8 +8,9 @@
 
 #include <sys/types.h>
 
-/* One call that does not wait for `out`: how many bytes, 0 at the end of the
- * file, -EAGAIN, or another negative errno; -ENOTSUP: it has to be copied. */
+/* One call to an `out` that is non-blocking, which waits for the disk only: how
+ * many bytes, 0 at the end of the file, -EAGAIN, or another negative errno;
+ * -ENOTSUP: it has to be copied. */
 ssize_t task__sendfile_now(int out, int in, off_t offset, size_t n);
 
 #endif

@@ -1,15 +1,12 @@
 /*
- * Sending from a file by sendfile(2).
- *
- * The call knows no flag not to wait and none against SIGPIPE: the open file is
- * made non-blocking for the time of a call, and the signal is held back.
+ * Sending from a file by sendfile(2), which knows no flag against SIGPIPE: it is
+ * held back.
  */
 #include "sendfile.h"
 
 #include "nowait.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/sendfile.h>
 
 struct part {
@@ -37,14 +34,7 @@ ssize_t task__sendfile_now(int out, int in, off_t offset, size_t n)
 {
     struct part part = {in, offset, n};
     struct iovec as_iovec = {&part, sizeof part};
-    int flags = fcntl(out, F_GETFL);
-    bool blocks = flags >= 0 && !(flags & O_NONBLOCK);
-    ssize_t result;
+    ssize_t result = task__nowait_quietly(out, &as_iovec, 1, send_part);
 
-    if (flags < 0 || (blocks && fcntl(out, F_SETFL, flags | O_NONBLOCK) < 0))
-        return -errno;
-    result = task__nowait_quietly(out, &as_iovec, 1, send_part);
-    if (blocks)
-        fcntl(out, F_SETFL, flags);
     return is_unknown(result) ? -ENOTSUP : result;
 }

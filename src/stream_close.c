@@ -5,19 +5,11 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static const struct wait_kind CLOSING = {
     .verb = "closing",
     .describe = task__stream_describe,
 };
-
-static int close_now(int fd)
-{
-    int result = close(fd) ? -errno : 0;
-
-    return result == -EINTR ? 0 : result;
-}
 
 int task__stream_close_descriptor(struct task_stream *s)
 {
@@ -30,9 +22,9 @@ int task__stream_close_descriptor(struct task_stream *s)
     s->fd = -1;
     if (is_lost)
         return 0;
-    task__fd_forget(s->loop, fd);
     if (!s->jobs)
-        return close_now(fd);
+        return task__fd_close(s->loop, fd);
+    task__fd_forget(s->loop, fd);
     s->late = fd;
     return 0;
 }
@@ -41,7 +33,7 @@ void task__stream_end_job(struct task_stream *s)
 {
     if (--s->jobs || s->late < 0)
         return;
-    (void)close_now(s->late);
+    (void)task__fd_close(s->loop, s->late);
     s->late = -1;
 }
 
@@ -198,7 +190,7 @@ void task__streams_destroy(struct loop *loop)
         s->jobs = 0;
         task__stream_close_descriptor(s);
         if (s->late >= 0)
-            (void)close_now(s->late);
+            (void)task__fd_close(s->loop, s->late);
         task__stream_free(s);
     }
     task__stream_buffers_destroy(loop);

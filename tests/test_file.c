@@ -1,8 +1,8 @@
 /* Files through worker threads, and sending from them. */
+#include "everywhere.h"
+
 #include "bodies.h"
 #include "gate.h"
-#include "record.h"
-
 #include "scheduler.h"
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What is in memory: as much of each attempt as this; -1: all. */
+/* What of files is in memory: as much of each attempt as this; -1: all. */
 static ssize_t cached = -1;
 static unsigned n_delegated;
 
@@ -37,7 +37,7 @@ ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int n, off_t offset,
 {
     struct iovec part = *parts;
 
-    if (cached < 0)
+    if (cached < 0 || lseek(fd, 0, SEEK_CUR) < 0)
         return __real_preadv2(fd, parts, n, offset, flags);
     if (cached == 0) {
         errno = EAGAIN;
@@ -75,21 +75,32 @@ ssize_t __wrap_readv(int fd, const struct iovec *parts, int n)
     return result;
 }
 
+/* By worker threads only. */
 static bool has_sendfile = true;
+static unsigned n_sent;
 
 ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t n)
 {
+    CHECK(!loop_current());
+    __atomic_fetch_add(&n_sent, 1, __ATOMIC_RELAXED);
+    if (gate)
+        gate_pass(gate);
     if (has_sendfile)
         return __real_sendfile(out, in, offset, n);
     errno = EINVAL;
     return -1;
 }
 
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
 enum { SIZE = 100000 };
 
 static char content[SIZE];
 
-static int make_file(void)
+static int make_content(void)
 {
     char name[] = "/tmp/task-test-XXXXXX";
     int fd = mkstemp(name);
@@ -104,7 +115,7 @@ static int make_file(void)
 static int what_is_in_memory_needs_no_thread(void *arg)
 {
     static char buf[SIZE];
-    int fd = make_file();
+    int fd = make_content();
 
     (void)arg;
     n_delegated = 0;
@@ -120,7 +131,7 @@ static int what_is_in_memory_needs_no_thread(void *arg)
 static int what_is_not_in_memory_is_read_by_a_thread(void *arg)
 {
     static char buf[SIZE];
-    int fd = make_file();
+    int fd = make_content();
 
     (void)arg;
     for (ssize_t part = 0; part < 3; part++) {
@@ -141,7 +152,7 @@ static int what_is_not_in_memory_is_read_by_a_thread(void *arg)
 static int reads_and_writes_go_on_where_the_file_is(void *arg)
 {
     static char buf[SIZE];
-    int fd = make_file();
+    int fd = make_content();
 
     (void)arg;
     CHECK_STATUS(lseek(fd, 10, SEEK_SET), 10);
@@ -163,7 +174,7 @@ static int reads_and_writes_go_on_where_the_file_is(void *arg)
 static int a_request_is_delivered_before_anything_is_read(void *arg)
 {
     char byte;
-    int fd = make_file();
+    int fd = make_content();
 
     (void)arg;
     task_cancel(task_current());
@@ -194,58 +205,116 @@ static int receives_all(void *arg)
     ssize_t n;
 
     receiver->well = true;
-    while ((n = task_read(receiver->fd, buf, sizeof buf)) > 0) {
-        receiver->well =
-            receiver->well && !memcmp(buf, content + receiver->got, (size_t)n);
-        receiver->got += (size_t)n;
-    }
+    while ((n = task_read(receiver->fd, buf, sizeof buf)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            receiver->well &= buf[i] == content[receiver->got++ % SIZE];
     return (int)n;
 }
 
-static void send_all(int fd, bool by_sendfile)
+/* The same again and again, until it is worth a thread. */
+enum { MUCH = 6 * SIZE };
+
+static int make_large_file(void)
+{
+    int fd = make_content();
+
+    for (int i = SIZE; i < MUCH; i += SIZE)
+        CHECK_STATUS(task_write_all(fd, content, SIZE), SIZE);
+    return fd;
+}
+
+/* Send all of it; how often sendfile was called. */
+static unsigned send_all(int fd, void (*open)(int pair[2]))
 {
     struct receiver receiver = {0};
     int pair[2];
+    int flags;
     off_t offset = 0;
     ssize_t n;
 
-    has_sendfile = by_sendfile;
-    CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    receiver.fd = pair[1];
+    open(pair);
+    flags = fcntl(pair[1], F_GETFL);
+    receiver.fd = pair[0];
+    n_sent = 0;
     struct task *task = task_create(receives_all, &receiver);
 
-    while ((n = task_sendfile(pair[0], fd, &offset, SIZE)) > 0)
-        continue;
+    do {
+        off_t before = offset;
+
+        n = task_sendfile(pair[1], fd, &offset, MUCH);
+        CHECK_STATUS(offset - before, n);
+        CHECK_STATUS(fcntl(pair[1], F_GETFL), flags);
+    } while (n > 0);
     CHECK_STATUS(n, 0);
-    CHECK_STATUS(offset, SIZE);
-    CHECK_STATUS(fcntl(pair[0], F_GETFL) & O_NONBLOCK, 0);
-    CHECK_STATUS(task_close(pair[0]), 0);
-    CHECK_STATUS(task_await(task), 0);
-    CHECK_STATUS(receiver.got, SIZE);
-    CHECK(receiver.well);
+    CHECK_STATUS(offset, MUCH);
     CHECK_STATUS(task_close(pair[1]), 0);
-    has_sendfile = true;
+    CHECK_STATUS(task_await(task), 0);
+    CHECK_STATUS(receiver.got, MUCH);
+    CHECK(receiver.well);
+    CHECK_STATUS(task_close(pair[0]), 0);
+    return n_sent;
 }
 
+static void make_free_local(int pair[2])
+{
+    make_local(pair);
+    unblock(pair[1]);
+}
+
+static void make_free_tcp(int pair[2])
+{
+    make_tcp(pair);
+    unblock(pair[1]);
+}
+
+/* Nobody else may wait for what is sent to, and it may not make a thread wait. */
 static int a_file_is_sent_whole(void *arg)
 {
-    int fd = make_file();
+    int fd = make_large_file();
 
     (void)arg;
-    send_all(fd, true);
-    send_all(fd, false);
-    cached = 0;
-    send_all(fd, true);
-    cached = 0;
-    send_all(fd, false);
+    for (int i = 0; i < 2; i++) {
+        cached = i - 1;
+        CHECK(send_all(fd, make_free_local) > 1);
+        CHECK(send_all(fd, make_free_tcp) > 1);
+        CHECK_STATUS(send_all(fd, make_local), 0);
+        CHECK_STATUS(send_all(fd, make_tcp), 0);
+        CHECK_STATUS(send_all(fd, make_pipe), 0);
+    }
+    has_sendfile = false;
+    CHECK(send_all(fd, make_free_local) > 1);
+    has_sendfile = true;
     cached = -1;
     CHECK_STATUS(task_close(fd), 0);
     return 0;
 }
 
+/* By a thread: a disk would have the loop wait. */
+static int a_file_is_sent_to_a_file(void *arg)
+{
+    static char buf[SIZE];
+    int from = make_content();
+    int to = make_content();
+    off_t offset = 5;
+
+    (void)arg;
+    CHECK_STATUS(ftruncate(to, 0), 0);
+    CHECK_STATUS(lseek(to, 0, SEEK_SET), 0);
+    n_sent = 0;
+    while (task_sendfile(to, from, &offset, SIZE) > 0)
+        continue;
+    CHECK_STATUS(offset, SIZE);
+    CHECK_STATUS(n_sent, 0);
+    CHECK_STATUS(task_pread(to, buf, SIZE, 0), SIZE - 5);
+    CHECK(!memcmp(buf, content + 5, SIZE - 5));
+    CHECK_STATUS(task_close(from), 0);
+    CHECK_STATUS(task_close(to), 0);
+    return 0;
+}
+
 static int parts_of_a_file_are_sent(void *arg)
 {
-    int fd = make_file();
+    int fd = make_content();
     int pair[2];
     char buf[64];
     off_t offset = 100;
@@ -274,39 +343,205 @@ static int parts_of_a_file_are_sent(void *arg)
     return 0;
 }
 
-static int sends_until_it_waits(void *arg)
-{
-    struct receiver *sender = arg;
-    off_t offset = 0;
-    ssize_t n;
+struct sender {
+    int out;
+    int in;
+    size_t n;
+    off_t offset;
+};
 
-    do {
-        n = task_sendfile(sender->fd, (int)sender->got, &offset, SIZE);
-        if (offset == SIZE)
-            offset = 0;
-    } while (n > 0);
-    sender->well = n == -ECANCELED;
-    return (int)n;
+static int sends(void *arg)
+{
+    struct sender *sender = arg;
+
+    return (int)task_sendfile(sender->out, sender->in, &sender->offset,
+                              sender->n);
 }
 
+/* Whether it copies, or a thread has found that it has to wait. */
 static int sending_may_be_cancelled_while_it_waits(void *arg)
 {
-    int fd = make_file();
-    struct receiver sender = {.got = (size_t)fd};
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        struct sender sender = {.in = make_large_file(), .n = i ? MUCH : 1};
+        struct task *task;
+        int pair[2];
+
+        (i < 2 ? make_free_local : make_local)(pair);
+        fill(pair[1]);
+        sender.out = pair[1];
+        task = start(sends, &sender);
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+        CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+        CHECK_STATUS(sender.offset, 0);
+        CHECK_STATUS(task_close(pair[0]), 0);
+        CHECK_STATUS(task_close(pair[1]), 0);
+        CHECK_STATUS(task_close(sender.in), 0);
+    }
+    return 0;
+}
+
+/* Read all that is there. */
+static void drain(int fd)
+{
+    static char buf[1 << 16];
+
+    while (recv(fd, buf, sizeof buf, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+/* Either number may be another file's when it goes on. What is copied was read
+ * before. */
+static int sending_ends_when_either_is_closed(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        struct sender sender = {.in = make_large_file(), .n = MUCH};
+        bool by_copy = i % 2;
+        int *closed = i / 2 ? &sender.out : &sender.in;
+        struct task *task;
+        int pair[2];
+        int other = make_content();
+        int status;
+
+        (by_copy ? make_local : make_free_local)(pair);
+        fill(pair[1]);
+        sender.out = pair[1];
+        task = start(sends, &sender);
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+        CHECK_STATUS(task_close(*closed), 0);
+        CHECK_STATUS(dup2(other, *closed), *closed);
+        n_sent = 0;
+        drain(pair[0]);
+        status = task_await(task);
+        if (by_copy && closed == &sender.in)
+            CHECK(status > 0);
+        else
+            CHECK_STATUS(status, -EBADF);
+        CHECK_STATUS(n_sent, 0);
+        CHECK_STATUS(sender.offset, status > 0 ? status : 0);
+        close_both(pair);
+        CHECK_STATUS(task_close(sender.in), 0);
+        CHECK_STATUS(task_close(other), 0);
+    }
+    return 0;
+}
+
+static int sends_and_hears(void *arg)
+{
+    int n = sends(arg);
+
+    CHECK(n > 0 && ((struct sender *)arg)->offset == n);
+    record("then %d", task_yield());
+    return 0;
+}
+
+/* Both numbers stay open as long as a thread sends; a request comes next. */
+static int a_thread_that_sends_is_waited_for(void *arg)
+{
+    struct sender sender = {.in = make_large_file(), .n = MUCH};
+    struct gate held = GATE_INIT;
+    struct task *task;
     int pair[2];
 
     (void)arg;
-    CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    sender.fd = pair[0];
-    struct task *task = task_create(sends_until_it_waits, &sender);
-
-    CHECK_STATUS(task_wait_all_blocked(), 0);
-    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
-    CHECK(sender.well);
+    make_free_local(pair);
+    sender.out = pair[1];
+    gate = &held;
+    task = start(sends_and_hears, &sender);
+    gate_await(&held, 1);
+    task_cancel(task);
+    CHECK_STATUS(task_close(sender.in), 0);
+    CHECK_STATUS(task_close(sender.out), 0);
+    CHECK(is_open(sender.in) && is_open(sender.out));
+    gate_open(&held);
+    CHECK_STATUS(task_await(task), 0);
+    CHECK(!is_open(sender.in) && !is_open(sender.out));
+    CHECK_RECORD("then -125");
     CHECK_STATUS(task_close(pair[0]), 0);
-    CHECK_STATUS(task_close(pair[1]), 0);
-    CHECK_STATUS(task_close(fd), 0);
+    gate = NULL;
     return 0;
+}
+
+/* A stream as well, whose handle is gone at once. */
+static int a_stream_is_not_closed_under_a_thread_that_sends(void *arg)
+{
+    struct sender sender = {.in = make_large_file(), .n = MUCH};
+    struct gate held = GATE_INIT;
+    struct task_stream *s;
+    struct task *task;
+    int pair[2];
+
+    (void)arg;
+    make_free_local(pair);
+    s = task_stream_open(pair[1]);
+    sender.out = pair[1];
+    gate = &held;
+    task = start(sends, &sender);
+    gate_await(&held, 1);
+    task_stream_abort(s);
+    CHECK(is_open(sender.out));
+    gate_open(&held);
+    CHECK(task_await(task) > 0);
+    CHECK(!is_open(sender.out));
+    CHECK_STATUS(task_close(sender.in), 0);
+    CHECK_STATUS(task_close(pair[0]), 0);
+    gate = NULL;
+    return 0;
+}
+
+static int sends_from_a_small_stack(void *arg)
+{
+    const struct task_options options = {.stack_size = TASK_STACK_MIN};
+    struct sender sender = {.in = make_large_file()};
+    int pair[2];
+
+    (void)arg;
+    make_free_tcp(pair);
+    sender.out = pair[1];
+    for (int i = 0; i < 2; i++) {
+        sender.n = i ? MUCH : 60000;
+        cached = i - 1;
+        CHECK(task_await(task_create_with(sends, &sender, &options)) > 0);
+        drain(pair[0]);
+    }
+    cached = -1;
+    close_both(pair);
+    CHECK_STATUS(task_close(sender.in), 0);
+    return 0;
+}
+
+/* The first time a number is seen, and for what is copied. */
+static int sends_while_memory_fails(void *arg)
+{
+    struct memory_count *count = arg;
+    int pair[2];
+    struct sender sender = {.in = make_content(), .n = 10};
+    int result;
+    size_t i = 0;
+
+    make_pipe(pair);
+    sender.out = pair[1];
+    do {
+        count->fail_at = ++i;
+        result = sends(&sender);
+        count->fail_at = 0;
+        CHECK_STATUS(result, sender.offset ? 10 : -ENOMEM);
+    } while (result < 0 && i < 10);
+    CHECK(i > 1);
+    close_both(pair);
+    CHECK_STATUS(task_close(sender.in), 0);
+    return 0;
+}
+
+static void without_memory_nothing_is_sent(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, sends_while_memory_fails, &count), 0);
+    test_loop_free(loop, &count);
 }
 
 /* Jobs: with one thread, one is at work, and the others have not been begun. */
@@ -328,11 +563,6 @@ static int reads_all_from_it(void *arg)
     struct reading *reading = arg;
 
     return (int)task_read_full(reading->fd, reading->bytes, 8);
-}
-
-static bool is_open(int fd)
-{
-    return fcntl(fd, F_GETFD) >= 0;
 }
 
 /* From now on nothing is in memory, and workers wait. */
@@ -361,8 +591,8 @@ static struct task *start_at_work(struct gate *held, struct reading *reading)
 
 static int closing_ends_what_nobody_has_begun(void *arg)
 {
-    struct reading first = {make_file(), ""};
-    struct reading second = {make_file(), ""};
+    struct reading first = {make_content(), ""};
+    struct reading second = {make_content(), ""};
     struct gate held;
     struct task *at_work;
     struct task *queued[2];
@@ -390,7 +620,7 @@ static int closing_ends_what_nobody_has_begun(void *arg)
  * it, but for nobody else. */
 static int closing_waits_for_what_is_at_work(void *arg)
 {
-    struct reading reading = {make_file(), ""};
+    struct reading reading = {make_content(), ""};
     struct gate held;
     struct task *at_work;
     int other;
@@ -417,7 +647,7 @@ static int closing_waits_for_what_is_at_work(void *arg)
 /* One that is done, and whose task has not run yet, uses the number no more. */
 static int closing_does_not_wait_for_what_is_done(void *arg)
 {
-    struct reading reading = {make_file(), ""};
+    struct reading reading = {make_content(), ""};
     struct gate held;
     struct task *at_work;
 
@@ -436,13 +666,13 @@ static int closing_does_not_wait_for_what_is_done(void *arg)
 
 static int what_has_taken_the_place_is_left_alone(void *arg)
 {
-    struct reading reading = {make_file(), ""};
+    struct reading reading = {make_content(), ""};
     struct gate held;
     struct task *at_work;
 
     (void)arg;
     for (int i = 0; i < 2; i++) {
-        int other = make_file();
+        int other = make_content();
 
         hold(&held);
         at_work = start_at_work(&held, &reading);
@@ -462,10 +692,10 @@ static int what_has_taken_the_place_is_left_alone(void *arg)
 /* A number that is another file's in the middle of a full read. */
 static int what_was_read_before_it_was_closed_is_told(void *arg)
 {
-    struct reading reading = {make_file(), ""};
+    struct reading reading = {make_content(), ""};
     struct gate held;
     struct task *at_work;
-    int other = make_file();
+    int other = make_content();
 
     (void)arg;
     CHECK_STATUS(lseek(reading.fd, 0, SEEK_SET), 0);
@@ -509,8 +739,8 @@ static int a_request_behind_a_part_comes_next(void *arg)
 
     (void)arg;
     for (int i = 0; i < 4; i++) {
-        struct reading first = {make_file(), ""};
-        struct reading second = {make_file(), ""};
+        struct reading first = {make_content(), ""};
+        struct reading second = {make_content(), ""};
         bool is_queued = i % 2;
         struct gate held;
         struct task *at_work = NULL;
@@ -561,8 +791,8 @@ static int a_time_out_behind_a_part_is_its_scopes(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 2 * ORDERS; i++) {
-        struct reading first = {make_file(), ""};
-        struct reading second = {make_file(), ""};
+        struct reading first = {make_content(), ""};
+        struct reading second = {make_content(), ""};
         bool is_queued = i % 2;
         int order = i / 2;
         struct gate held;
@@ -630,6 +860,12 @@ int main(void)
         in_main(a_file_is_sent_whole),
         in_main(parts_of_a_file_are_sent),
         in_main(sending_may_be_cancelled_while_it_waits),
+        in_main(sending_ends_when_either_is_closed),
+        in_main(a_file_is_sent_to_a_file),
+        in_main(a_thread_that_sends_is_waited_for),
+        in_main(a_stream_is_not_closed_under_a_thread_that_sends),
+        in_main(sends_from_a_small_stack),
+        behaviour(without_memory_nothing_is_sent),
         with_one_worker(closing_ends_what_nobody_has_begun),
         with_one_worker(closing_waits_for_what_is_at_work),
         with_one_worker(closing_does_not_wait_for_what_is_done),

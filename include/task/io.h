@@ -182,15 +182,19 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
                                   off_t offset);
 
 /**
- * Send a part of a file, without a copy where the system can do that.
+ * Send a part of a file.
+ *
+ * Where much is to be sent by a non-blocking socket it is not copied, and the
+ * loop does not send it itself: a worker thread does.
  *
  * @param out     a socket or a pipe; whatever task_write() takes
  * @param in      a file that can be sought in; its own place is not touched
  * @param offset  in: where the part begins; out: where it ended
  * @param n       its length; 0: nothing happens
  *
- * Suspends until something can be sent, and while a worker thread brings into
- * memory what is not there. A cancel ends it; then nothing was sent.
+ * Suspends until something can be sent, and while a worker thread sends, or reads
+ * what is not in memory. A cancel ends it, and then nothing was sent; one that
+ * comes while a thread sends comes next.
  *
  * @return how many bytes were sent, which may be less than @p n; 0 at the end of
  *         the file; or as task_write(), and

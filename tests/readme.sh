@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The program on the first page of README.md compiles, and prints what is said
-# there (its 5 seconds shortened).
+# there (its 5 seconds shortened). The map in src/README.md has each module once.
 . "$(dirname "$0")/support/common.sh"
 
 awk '/^```c$/ { inside = 1; next } /^```$/ { inside = 0 } inside' \
@@ -19,3 +19,17 @@ cmp "$tmp/wanted" "$tmp/printed" || fail 'other output'
 grep -oE '\]\([^)]+\)' "$root/README.md" | tr -d '])(' | while read -r path; do
     [[ -e $root/$path ]] || fail "$path is not there"
 done
+
+# The modules of the map, and those that there are.
+awk -F '|' '/^## /{ exit } { print $3 }' "$root/src/README.md" |
+    grep -oE '`[^`]+`' | tr -d '`' | sed 's/\.[ch]$//' | sort >"$tmp/told"
+(cd "$root/src" && printf '%s\n' *.[ch] *.py) | sed -E 's/\.[ch]$//' >"$tmp/files"
+uniq -d "$tmp/told" | grep . && fail 'src/README.md has the above twice'
+while read -r file; do
+    # A part may go without saying: x_y of x.
+    grep -qxF -e "$file" -e "${file%%_*}" "$tmp/told" ||
+        fail "src/README.md does not tell of $file"
+done <"$tmp/files"
+grep -vxF -f "$tmp/files" "$tmp/told" &&
+    fail 'src/README.md tells of the above, which are not there'
+exit 0

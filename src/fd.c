@@ -376,7 +376,7 @@ int task__fd_begin_job(struct task *self, int fd, struct fd_job *job)
 bool task__fd_is_closing(const struct descriptor *descriptor)
 {
     return unlikely(descriptor->is_closing) &&
-           descriptor->inode == inode_of(descriptor->fd);
+           descriptor->inode == task__fd_inode(descriptor->fd);
 }
 
 void task__fd_end_job(struct fd_job *job)
@@ -408,7 +408,7 @@ static COLD int close_with_jobs(struct descriptor *descriptor)
 {
     if (!has_jobs_at_work(descriptor))
         return close_now(descriptor->fd);
-    descriptor->inode = inode_of(descriptor->fd);
+    descriptor->inode = task__fd_inode(descriptor->fd);
     descriptor->is_closing = true;
     return 0;
 }

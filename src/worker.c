@@ -276,14 +276,12 @@ static int start_thread(struct lane_threads *lane)
     return 0;
 }
 
-/* Have somebody take the job that is new in the lane, and what was left there
- * for want of threads. */
-static int call_worker(struct lane_threads *lane)
+/* Have threads enough for the job that is new in the lane, and for what was left
+ * there for want of them. */
+static int provide_threads(struct lane_threads *lane)
 {
     int error = 0;
 
-    if (lane->n_jobs <= lane->n_idle)
-        pthread_cond_signal(&lane->work);
     while (lane->n_jobs > lane->n_idle && !error)
         error = start_thread(lane);
     return error;
@@ -336,7 +334,7 @@ static int submit(struct job *job)
         list_append(&job->share->waiting, &job->node);
     } else {
         admit(job);
-        error = call_worker(lane);
+        error = provide_threads(lane);
         if (has_other_threads(lane))
             error = 0;
         if (error) {
@@ -346,6 +344,7 @@ static int submit(struct job *job)
         }
     }
     unlock();
+    pthread_cond_signal(&lane->work);
     return error;
 }
 
@@ -464,7 +463,7 @@ void task__worker_pause(void)
 {
     struct job *job = current;
     struct lane_threads *lane;
-    int error = 0;
+    int error;
 
     if (!job)
         return;
@@ -472,11 +471,11 @@ void task__worker_pause(void)
     lock();
     leave_share(job);
     lane->n_paused++;
-    if (lane->n_jobs)
-        error = call_worker(lane);
+    error = provide_threads(lane);
     if (error && lane->n_threads == lane->n_paused)
         refuse_all(lane, error);
     unlock();
+    pthread_cond_signal(&lane->work);
 }
 
 void task__worker_resume(void)

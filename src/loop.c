@@ -203,8 +203,8 @@ int loop_free(struct loop *loop)
     task__loop_shut_down(loop);
     if (loop_is_inherited(loop))
         return -EPERM;
+    task__remotes_refuse(loop); /* first: jobs may be among those that wait */
     task__workers_finish(loop);
-    task__remotes_refuse(loop);
     loop->freed = true;
     loop->wants_alarm = false;
     task__debugger_remove(loop);

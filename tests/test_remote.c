@@ -677,6 +677,39 @@ static void who_waits_for_a_task_that_is_dropped_hears_of_it(void **state)
     loop_remote_close(table.remote);
 }
 
+static int runs_forever_in_a_job(void *arg)
+{
+    runs_forever(arg);
+    return 0;
+}
+
+static int has_a_job_that_runs_forever(void *arg)
+{
+    return task_to_thread(runs_forever_in_a_job, arg);
+}
+
+static int works_a_while(void *arg)
+{
+    ((struct table *)arg)->remote = loop_remote_open();
+    task_detach(task_create(has_a_job_that_runs_forever, arg));
+    while (stats().tasks < 3)
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    return 0;
+}
+
+static void so_does_a_worker_for_which_the_loop_waits(void **state)
+{
+    struct loop_options options = real_clock();
+    struct table table = {.n = 0};
+
+    (void)state;
+    options.shutdown_timeout = TASK_MILLISECOND;
+    assert_int_equal(run_with(options, works_a_while, &table), 0);
+    assert_int_equal(table.status, -ESHUTDOWN);
+    record_clear();
+    loop_remote_close(table.remote);
+}
+
 /* Coroutines. */
 
 static void *runs_it(void *arg)
@@ -1360,6 +1393,7 @@ int main(void)
         behaviour(what_is_called_may_close_the_remote),
         behaviour(the_descriptor_goes_with_the_last_remote),
         behaviour(who_waits_for_a_task_that_is_dropped_hears_of_it),
+        behaviour(so_does_a_worker_for_which_the_loop_waits),
         in_main(another_thread_runs_a_coroutine),
         in_main(one_that_is_in_time_is_not_cancelled),
         in_main(one_that_is_late_is_cancelled_and_awaited),

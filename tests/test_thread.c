@@ -393,6 +393,25 @@ static int a_request_that_waits_comes_before_the_job(void *arg)
     return 0;
 }
 
+/* The other way round: it is cancelled, then done, before the loop looks. */
+static int a_job_is_done_after_a_cancel_in_the_same_turn(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct task *task = start(passes_and_says, &gate);
+    const struct inbox *inbox = loop_of_task(task)->inbox;
+
+    (void)arg;
+    gate_await(&gate, 1);
+    CHECK(task_cancel(task));
+    gate_open(&gate);
+    while (!inbox_is_stirred(inbox))
+        sched_yield();
+    CHECK(task_cancel(task));
+    CHECK_STATUS(task_await(task), 7);
+    CHECK_RECORD("7, then -125, then 0");
+    return 0;
+}
+
 /* The job is done, and the loop has not looked: then it is cancelled. */
 static int a_cancel_comes_after_a_job_that_is_done(void *arg)
 {
@@ -650,6 +669,7 @@ int main(void)
         in_main(a_cancel_waits_for_a_job_that_runs),
         behaviour(a_cancel_takes_back_a_job_that_waits),
         in_main(a_request_that_waits_comes_before_the_job),
+        in_main(a_job_is_done_after_a_cancel_in_the_same_turn),
         in_main(a_cancel_comes_after_a_job_that_is_done),
         in_main(a_cancel_comes_after_the_waking_by_a_job),
         in_main(requests_that_were_taken_back_do_not_come),

@@ -677,6 +677,34 @@ static void end_well(void)
     _exit(0);
 }
 
+static int exits_while_a_job_runs(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work work = {LANE_USERS, passes, &gate};
+
+    (void)arg;
+    atexit(end_well); /* before leaks are looked for */
+    start_work(&work);
+    gate_await(&gate, 1);
+    exit(1);
+}
+
+/* Nobody waits for it then, nor for the loop. */
+static void a_process_may_exit_while_a_job_runs(void **state)
+{
+    pid_t pid;
+
+    (void)state;
+    if (HAVE_TSAN) /* as above */
+        skip();
+    pid = fork();
+    if (!pid) {
+        alarm(20);
+        loop_run(exits_while_a_job_runs, NULL);
+    }
+    assert_true(went_well(pid));
+}
+
 static int forks(void *arg)
 {
     pid_t pid = fork();
@@ -807,6 +835,7 @@ int main(void)
         threaded(a_loop_does_not_end_before_its_jobs),
         threaded(a_loop_in_a_hurry_waits_for_jobs_all_the_same),
         threaded(a_child_has_workers_of_its_own),
+        threaded(a_process_may_exit_while_a_job_runs),
         threaded(a_worker_that_forks_answers_once),
         threaded(a_job_in_line_stays_the_parents),
     };

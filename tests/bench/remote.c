@@ -1,12 +1,17 @@
 /* What calls from another thread cost, with the loop and that thread on a core
  * each: a call, from the first to the last one's run, and in the caller alone; a
  * round trip, to the thread by a condition variable and back by a call, or to it
- * and back as a job; a wake-up that is pending already. */
+ * and back as a job; a wake-up that is pending already. Besides, calls that have
+ * piled up, when the loop comes to run them; and what a job would cost at the
+ * least: a condition variable and an eventfd, in plain C. */
 #include "bench.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { CALLS = 1000000, TRIPS = 20000 };
 
@@ -15,6 +20,7 @@ struct table {
     struct task_event done;
     long n;              /* calls, trips, so far */
     uint64_t poster_cpu; /* of the last calls, in nanoseconds */
+    bool piled_up;       /* all but the last were made; atomic */
 
     /* What the other thread is to do next. */
     pthread_mutex_t mutex;
@@ -92,6 +98,7 @@ static void call_often(struct table *table)
     for (long i = 0; i < CALLS - 1; i++)
         call(table, take_call);
     table->poster_cpu = bench_read_clock(CLOCK_THREAD_CPUTIME_ID) - began;
+    __atomic_store_n(&table->piled_up, true, __ATOMIC_RELEASE);
     call(table, take_call);
 }
 
@@ -106,6 +113,25 @@ static void measure_poster(struct bench_case *c, struct table *table)
     for (int i = 0; i < BENCH_WINDOWS; i++) {
         bench_check(calls(table), c->name);
         bench_add(c, (double)table->poster_cpu / CALLS);
+    }
+    bench_report(c);
+}
+
+/* They are made while the loop is held, and run then. */
+static void measure_piled_up(struct bench_case *c, struct table *table)
+{
+    for (int i = 0; i < BENCH_WINDOWS; i++) {
+        uint64_t began;
+
+        table->n = 0;
+        table->piled_up = false;
+        task_event_clear(&table->done);
+        order(table, call_often);
+        while (!__atomic_load_n(&table->piled_up, __ATOMIC_ACQUIRE))
+            continue;
+        began = bench_clock();
+        bench_check(task_event_wait(&table->done), c->name);
+        bench_add(c, (double)(bench_clock() - began) / CALLS);
     }
     bench_report(c);
 }
@@ -148,6 +174,77 @@ static int jobs(void *arg)
     return status;
 }
 
+/* Plain C, on one processor as the worker threads: they inherit the loop's. */
+
+struct plain {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int n; /* jobs to do; negative: no more */
+    int done;
+    int epoll;
+};
+
+static void *work_plainly(void *arg)
+{
+    struct plain *plain = arg;
+    const uint64_t one = 1;
+
+    for (;;) {
+        pthread_mutex_lock(&plain->mutex);
+        while (!plain->n)
+            pthread_cond_wait(&plain->changed, &plain->mutex);
+        if (plain->n < 0)
+            break;
+        plain->n--;
+        pthread_mutex_unlock(&plain->mutex);
+        bench_check((int)write(plain->done, &one, sizeof one), "write");
+    }
+    pthread_mutex_unlock(&plain->mutex);
+    return NULL;
+}
+
+static void order_plainly(struct plain *plain, int n)
+{
+    pthread_mutex_lock(&plain->mutex);
+    plain->n = n;
+    pthread_mutex_unlock(&plain->mutex);
+    pthread_cond_signal(&plain->changed);
+}
+
+static int plain_jobs(void *arg)
+{
+    struct plain *plain = arg;
+    struct epoll_event event;
+
+    for (long i = 0; i < TRIPS; i++) {
+        order_plainly(plain, 1);
+        while (epoll_wait(plain->epoll, &event, 1, -1) != 1)
+            continue;
+    }
+    return 0;
+}
+
+static void measure_plain(struct bench_case *c)
+{
+    struct plain plain = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                          .changed = PTHREAD_COND_INITIALIZER,
+                          .done = eventfd(0, 0),
+                          .epoll = epoll_create1(0)};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    pthread_t worker;
+
+    bench_check(
+        epoll_ctl(plain.epoll, EPOLL_CTL_ADD, plain.done, &event) ? -errno : 0,
+        "epoll_ctl");
+    bench_check(-pthread_create(&worker, NULL, work_plainly, &plain),
+                "pthread_create");
+    bench_rounds(c, plain_jobs, &plain);
+    order_plainly(&plain, -1);
+    pthread_join(worker, NULL);
+    close(plain.epoll);
+    close(plain.done);
+}
+
 static int wakes(void *arg)
 {
     const struct table *table = arg;
@@ -168,6 +265,8 @@ static int main_task(void *arg)
         {"w8", .name = "wake, pending", .operations = CALLS},
         {"w8", .name = "post 1M, poster", .unit = "ns CPU",
          .operations = CALLS},
+        {"w8", .name = "run 1M, piled up", .operations = CALLS},
+        {"w8", .name = "to_thread, plain C", .operations = TRIPS},
     };
 
     table->remote = loop_remote_open();
@@ -177,6 +276,8 @@ static int main_task(void *arg)
     bench_rounds(&cases[2], jobs, table);
     bench_rounds(&cases[3], wakes, table);
     measure_poster(&cases[4], table);
+    measure_piled_up(&cases[5], table);
+    measure_plain(&cases[6]);
     order(table, NULL);
     return 0;
 }

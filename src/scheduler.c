@@ -127,10 +127,10 @@ static COLD void begin_coroutine(struct scheduler *scheduler,
     struct coroutine *coroutine = coroutine_of(stack);
     char *low = task__stack_low(stack);
     size_t size = (size_t)((char *)coroutine - low);
-    unsigned stack_id = task__context_begin(&coroutine->context, low, size,
-                                            run_tasks, coroutine);
 
-    coroutine->stack_id = stack_id;
+    ASAN_UNPOISON(coroutine, sizeof *coroutine); /* of what was mapped before */
+    coroutine->stack_id = task__context_begin(&coroutine->context, low, size,
+                                              run_tasks, coroutine);
     coroutine->stack = stack;
     coroutine->stacks = stacks;
     coroutine->scheduler = scheduler;

@@ -1,5 +1,6 @@
 #include "context.h"
 
+#include "bodies.h"
 #include "child.h"
 #include "record.h"
 
@@ -795,6 +796,25 @@ static void exit_in_a_task_writes_what_stdio_holds(void **state)
     close(exit_pipe[0]);
 }
 
+/* AddressSanitizer's shadow of memory outlives the memory. */
+static void run_where_frames_were(void *arg)
+{
+    size_t size = (size_t)64 << 20;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)arg;
+    ASAN_POISON(memory, size);
+    if (munmap(memory, size) || loop_run(yields, NULL))
+        abort();
+}
+
+static void stacks_may_lie_where_frames_were(void **state)
+{
+    (void)state;
+    assert_int_equal(child_run(run_where_frames_were, NULL), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -808,6 +828,7 @@ int main(void)
         TEST(a_coroutine_runs_at_the_top_of_its_stack),
         TEST(numbers_live_across_switches),
         TEST(a_coroutine_begins_on_an_aligned_stack),
+        behaviour(stacks_may_lie_where_frames_were),
         behaviour(a_task_begins_on_an_aligned_stack),
         behaviour(long_doubles_live_across_switches),
         behaviour(floats_are_printed_in_tasks),

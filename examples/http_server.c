@@ -10,67 +10,52 @@
  * Port 0 takes a free one; the first line of output names it.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <task.h>
 #include <unistd.h>
 
 #define PATIENCE (20 * TASK_SECOND) /* with a client, for a request */
 
-enum { PATH = 1024, SMALL = 16384, HEADERS = 100 };
+/* Of a request; of the head of a reply; of a file that goes with it. */
+enum { LONGEST = 8192, HEAD = 1024, SMALL = 16384 };
+
+static const char OK[] = "200 OK";
+static const char PARTIAL[] = "206 Partial Content";
+static const char BAD_REQUEST[] = "400 Bad Request";
+static const char FORBIDDEN[] = "403 Forbidden";
+static const char NOT_FOUND[] = "404 Not Found";
+static const char NOT_ALLOWED[] = "405 Method Not Allowed";
+static const char NO_SUCH_RANGE[] = "416 Range Not Satisfiable";
+static const char TOO_LONG[] = "431 Request Header Fields Too Large";
+static const char NOT_IMPLEMENTED[] = "501 Not Implemented";
+static const char NO_SUCH_VERSION[] = "505 HTTP Version Not Supported";
 
 struct request {
+    const char *path; /* below the folder */
+    const char *range;
     bool is_head;
     bool keeps_alive;
-    bool has_range;
-    bool from_end; /* the range is the last `first` bytes */
-    off_t first;
-    off_t last; /* -1: up to the end */
-    char path[PATH];
 };
 
 struct reply {
-    int code;
-    const char *type;
-    int file; /* -1: none */
-    off_t size;
-    off_t first;
-    off_t length;
+    const char *status; /* one of the above */
+    int file;           /* -1: none */
+    long long size;
+    long long first; /* of the bytes that are sent, up to `end` */
+    long long end;
 };
 
 static int root; /* the folder */
 
-static const char *reason_of(int code)
+static bool is_error(const struct reply *reply)
 {
-    switch (code) {
-    case 200:
-        return "OK";
-    case 206:
-        return "Partial Content";
-    case 400:
-        return "Bad Request";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 416:
-        return "Range Not Satisfiable";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 501:
-        return "Not Implemented";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "Internal Server Error";
-    }
+    return *reply->status >= '4';
 }
 
 static const char *type_of(const char *path)
@@ -80,8 +65,6 @@ static const char *type_of(const char *path)
         {".txt", "text/plain; charset=utf-8"},
         {".css", "text/css"},
         {".js", "text/javascript"},
-        {".json", "application/json"},
-        {".svg", "image/svg+xml"},
         {".png", "image/png"},
         {".jpg", "image/jpeg"},
     };
@@ -93,92 +76,53 @@ static const char *type_of(const char *path)
     return "application/octet-stream";
 }
 
-/* The value of a hexadecimal digit, or -1. */
-static int digit_of(char c)
+/* Put what %xx stands for, and drop the query; false: there is a wrong one. */
+static bool decode(char *path)
 {
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c ? strchr(digits, c | 0x20) : NULL;
+    char *to = path;
 
-    return at ? (int)(at - digits) : -1;
-}
-
-/* From a request's target to a path below the folder; 0 or a status code. */
-static int decode_path(const char *target, char path[PATH])
-{
-    size_t n = 0;
-
-    if (*target != '/')
-        return 400;
-    for (const char *at = target + 1; *at && *at != '?'; at++) {
-        int c = (unsigned char)*at;
-
-        if (c == '%') {
-            int high = digit_of(at[1]);
-            int low = high < 0 ? -1 : digit_of(at[2]);
-
-            if (low < 0)
-                return 400;
-            c = high * 16 + low;
-            at += 2;
+    for (; *path && *path != '?'; path++) {
+        *to = *path;
+        if (*path == '%') {
+            if (!isxdigit((unsigned char)path[1]) ||
+                !isxdigit((unsigned char)path[2]))
+                return false;
+            *to = (char)strtol((char[]){path[1], path[2], 0}, NULL, 16);
+            path += 2;
         }
-        if (c == 0 || n + sizeof "index.html" >= PATH)
-            return 400;
-        path[n++] = (char)c;
-    }
-    path[n] = '\0';
-    if (n == 0 || path[n - 1] == '/')
-        strcpy(path + n, "index.html");
-    return 0;
-}
-
-/* Whether the path stays below the folder: no part of it is "..", or empty. */
-static bool is_below(const char *path)
-{
-    for (;;) {
-        size_t length = strcspn(path, "/");
-
-        if (length == 0 || (length == 2 && !memcmp(path, "..", 2)))
+        if (!*to++)
             return false;
-        if (!path[length])
-            return true;
-        path += length + 1;
     }
+    *to = '\0';
+    return true;
 }
 
-/* "bytes=first-last", "bytes=first-" or "bytes=-count"; others are ignored, as
- * are several ranges. */
-static void parse_range(struct request *request, const char *value)
+/* "GET /path HTTP/1.1"; NULL, or what is wrong. */
+static const char *parse_first(struct request *request, char *line)
 {
-    long long first = 0;
-    long long last = -1;
-    int n = 0;
+    char *target = strchr(line, ' ');
+    char *version = target ? strchr(target + 1, ' ') : NULL;
 
-    if (strncasecmp(value, "bytes=", 6) != 0)
-        return;
-    value += 6;
-    request->from_end = *value == '-';
-    if (sscanf(value + request->from_end, "%lld%n", &first, &n) != 1 ||
-        first < 0)
-        return;
-    value += request->from_end + n;
-    if (!request->from_end && *value == '-' && value[1]) {
-        if (sscanf(value + 1, "%lld%n", &last, &n) != 1 || last < first)
-            return;
-        value += 1 + n;
-    }
-    value += !request->from_end && *value == '-';
-    request->has_range = *value == '\0';
-    request->first = (off_t)first;
-    request->last = (off_t)last;
+    if (!version || target[1] != '/')
+        return BAD_REQUEST;
+    *target = *version++ = '\0';
+    request->path = target + 2;
+    request->is_head = !strcmp(line, "HEAD");
+    request->keeps_alive = strcmp(version, "HTTP/1.0") != 0;
+    if (strncmp(version, "HTTP/1.", 7) != 0)
+        return NO_SUCH_VERSION;
+    if (!request->is_head && strcmp(line, "GET") != 0)
+        return NOT_ALLOWED;
+    return decode(target + 2) ? NULL : BAD_REQUEST;
 }
 
-/* A header; 0 or a status code. */
-static int parse_header(struct request *request, char *line)
+/* "name: value"; NULL, or what is wrong. */
+static const char *parse_field(struct request *request, char *line)
 {
     char *value = strchr(line, ':');
 
-    if (!value || value == line)
-        return 400;
+    if (!value)
+        return BAD_REQUEST;
     *value++ = '\0';
     value += strspn(value, " \t");
     if (!strcasecmp(line, "connection"))
@@ -186,248 +130,221 @@ static int parse_header(struct request *request, char *line)
             !strcasestr(value, "close") &&
             (request->keeps_alive || strcasestr(value, "keep-alive"));
     else if (!strcasecmp(line, "range"))
-        parse_range(request, value);
+        request->range = value;
     else if (!strcasecmp(line, "transfer-encoding") ||
-             (!strcasecmp(line, "content-length") && strtoll(value, NULL, 10)))
-        return 501; /* no request of ours has a body */
+             (!strcasecmp(line, "content-length") && strcmp(value, "0") != 0))
+        return NOT_IMPLEMENTED; /* no request of ours has a body */
+    return NULL;
+}
+
+static const char *parse(struct request *request, char *text)
+{
+    char *rest;
+    char *line = strtok_r(text, "\r\n", &rest);
+    const char *wrong = line ? parse_first(request, line) : BAD_REQUEST;
+
+    while (!wrong && (line = strtok_r(NULL, "\r\n", &rest)))
+        wrong = parse_field(request, line);
+    return wrong;
+}
+
+/* The text of a request, in time; 0 or a negative errno. */
+static int read_request(struct task_stream *client, char text[LONGEST])
+{
+    struct task_timeout timeout;
+    const char *data;
+    ssize_t n;
+    int status;
+
+    task_timeout_begin(&timeout, PATIENCE);
+    n = task_stream_read_until(client, "\r\n\r\n", 4, &data);
+    status = task_timeout_end(&timeout, n < 0 ? (int)n : 0);
+    if (status < 0)
+        return status;
+    memcpy(text, data, (size_t)n);
+    text[n] = '\0';
+    if (memchr(data, '\0', (size_t)n))
+        *text = '\0'; /* it is none */
     return 0;
 }
 
-/* The next line without its end, as a string; its length, 0 for an empty one, or
- * a negative errno. */
-static ssize_t read_line(struct task_stream *client, char *to, size_t size)
+/* Whether it does not begin at the folder, or a part of it is "..". */
+static bool leads_out(const char *path)
 {
-    const char *line;
-    ssize_t n = task_stream_read_line(client, &line);
-
-    if (n == 0)
-        return -ENODATA;
-    if (n < 0)
-        return n;
-    n -= line[n - 1] == '\n';
-    n -= n > 0 && line[n - 1] == '\r';
-    if ((size_t)n >= size || memchr(line, '\0', (size_t)n))
-        return -EMSGSIZE;
-    memcpy(to, line, (size_t)n);
-    to[n] = '\0';
-    return n;
+    for (const char *at = path; (at = strstr(at, "..")); at++)
+        if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
+            return true;
+    return *path == '/';
 }
 
-/* "GET /path HTTP/1.1"; 0 or a status code. */
-static int parse_request_line(struct request *request, char *line)
+/* "bytes=first-last", "bytes=first-" or "bytes=-count"; what is none of these is
+ * ignored. The status. */
+static const char *choose_range(const char *range, struct reply *reply)
 {
-    char *target = strchr(line, ' ');
-    char *version = target ? strrchr(target + 1, ' ') : NULL;
+    long long size = reply->size;
+    long long first = 0;
+    long long last = size - 1;
+    int n;
 
-    if (!version)
-        return 400;
-    *target++ = '\0';
-    *version++ = '\0';
-    if (strncmp(version, "HTTP/1.", 7) != 0)
-        return 505;
-    request->keeps_alive = strcmp(version, "HTTP/1.0") != 0;
-    request->is_head = !strcmp(line, "HEAD");
-    if (!request->is_head && strcmp(line, "GET") != 0)
-        return 405;
-    return decode_path(target, request->path);
-}
-
-/* The whole request: 0, a status code, or a negative errno. */
-static int read_request(struct task_stream *client, struct request *request)
-{
-    char line[2 * PATH];
-    ssize_t n = read_line(client, line, sizeof line);
-    int bad;
-
-    if (n == 0) /* RFC 9112, 2.2: one before a request is ignored */
-        n = read_line(client, line, sizeof line);
-    bad = n > 0 ? parse_request_line(request, line) : 0;
-    for (int i = 0; n > 0 && i < HEADERS; i++) {
-        n = read_line(client, line, sizeof line);
-        if (n > 0 && !bad)
-            bad = parse_header(request, line);
-    }
-    if (n > 0 || n == -EMSGSIZE)
-        return 431;
-    return n < 0 ? (int)n : bad;
-}
-
-static int read_request_in_time(struct task_stream *client,
-                                struct request *request)
-{
-    struct task_timeout timeout;
-    int status;
-    int ended;
-
-    task_timeout_begin(&timeout, PATIENCE);
-    status = read_request(client, request);
-    ended = task_timeout_end(&timeout, status < 0 ? status : 0);
-    return ended < 0 ? ended : status;
-}
-
-/* Which bytes of the file are asked for. */
-static void choose_range(const struct request *request, struct reply *reply)
-{
-    off_t end = reply->size;
-    off_t first = 0;
-
-    if (request->has_range) {
-        reply->code = 206;
-        first = request->from_end ? end - request->first : request->first;
-        first = first > 0 ? first : 0;
-        if (request->last >= 0 && request->last < end)
-            end = request->last + 1;
-        if (first >= end)
-            reply->code = 416;
-    }
+    if (!range || sscanf(range, "bytes=%n%lld-%lld", &n, &first, &last) < 1 ||
+        strchr(range, ','))
+        return OK;
+    if (range[n] == '-')
+        first = first > -size ? size + first : 0;
+    if (first >= size)
+        return NO_SUCH_RANGE;
+    if (last < first)
+        return OK;
     reply->first = first;
-    reply->length = reply->code == 416 ? 0 : end - first;
+    reply->end = last < size ? last + 1 : size;
+    return PARTIAL;
 }
 
 /* A name that is looked up comes from memory nearly always, so no thread is
  * asked for that. */
-static void find(const struct request *request, struct reply *reply)
+static int open_at(int folder, const char *path, struct stat *stat)
+{
+    int file = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (file >= 0 && fstat(file, stat) < 0)
+        stat->st_mode = 0;
+    return file;
+}
+
+/* Open what is asked for; the status. */
+static const char *find(struct request *request, struct reply *reply)
 {
     struct stat stat;
+    int folder;
 
-    if (!is_below(request->path)) {
-        reply->code = 403;
-        return;
+    if (leads_out(request->path))
+        return FORBIDDEN;
+    reply->file = open_at(root, *request->path ? request->path : ".", &stat);
+    if (reply->file >= 0 && S_ISDIR(stat.st_mode)) {
+        folder = reply->file;
+        request->path = "index.html";
+        reply->file = open_at(folder, request->path, &stat);
+        close(folder);
     }
-    reply->file =
-        openat(root, request->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (reply->file < 0) {
-        reply->code = errno == EACCES                       ? 403
-                      : errno == ENOENT || errno == ENOTDIR ? 404
-                                                            : 500;
-        return;
-    }
-    if (fstat(reply->file, &stat) < 0 || !S_ISREG(stat.st_mode)) {
-        reply->code = 404;
-        return;
-    }
-    reply->code = 200;
-    reply->type = type_of(request->path);
-    reply->size = stat.st_size;
-    choose_range(request, reply);
+    if (reply->file < 0)
+        return errno == EACCES ? FORBIDDEN : NOT_FOUND;
+    if (!S_ISREG(stat.st_mode))
+        return NOT_FOUND;
+    reply->size = reply->end = stat.st_size;
+    return choose_range(request->range, reply);
 }
 
 static int write_head(const struct request *request, const struct reply *reply,
-                      char *to, size_t size)
+                      char to[HEAD])
 {
-    int n = snprintf(to, size,
-                     "HTTP/1.1 %d %s\r\n"
-                     "Content-Type: %s\r\n"
-                     "Content-Length: %lld\r\n"
-                     "Accept-Ranges: bytes\r\n"
-                     "Connection: %s\r\n",
-                     reply->code, reason_of(reply->code), reply->type,
-                     (long long)reply->length,
-                     request->keeps_alive ? "keep-alive" : "close");
+    char range[80] = "";
+    long long length = is_error(reply) ? (long long)strlen(reply->status) + 1
+                                       : reply->end - reply->first;
 
-    if (reply->code == 206)
-        n += snprintf(to + n, size - (size_t)n,
-                      "Content-Range: bytes %lld-%lld/%lld\r\n",
-                      (long long)reply->first,
-                      (long long)(reply->first + reply->length - 1),
-                      (long long)reply->size);
-    if (reply->code == 416)
-        n +=
-            snprintf(to + n, size - (size_t)n,
-                     "Content-Range: bytes */%lld\r\n", (long long)reply->size);
-    if (reply->code == 405)
-        n += snprintf(to + n, size - (size_t)n, "Allow: GET, HEAD\r\n");
-    return n + snprintf(to + n, size - (size_t)n, "\r\n");
+    if (reply->status == PARTIAL)
+        snprintf(range, sizeof range, "Content-Range: bytes %lld-%lld/%lld\r\n",
+                 reply->first, reply->end - 1, reply->size);
+    else if (reply->status == NO_SUCH_RANGE)
+        snprintf(range, sizeof range, "Content-Range: bytes */%lld\r\n",
+                 reply->size);
+    return snprintf(
+        to, HEAD,
+        "HTTP/1.1 %s\r\nContent-Length: %lld\r\nContent-Type: %s\r\n"
+        "Connection: %s\r\n%s%s\r\n",
+        reply->status, length,
+        is_error(reply) ? "text/plain" : type_of(request->path),
+        request->keeps_alive ? "keep-alive" : "close", range,
+        reply->status == NOT_ALLOWED ? "Allow: GET, HEAD\r\n" : "");
 }
 
-/* A small file goes with the head in one piece, a large one by sendfile. */
-static int send_file(struct task_stream *client, const struct reply *reply,
-                     char *head, size_t n)
+static int send_file(struct task_stream *client, const struct reply *reply)
 {
-    off_t offset = reply->first;
-    off_t end = offset + reply->length;
-    int status;
+    off_t at = reply->first;
+    int status = task_stream_flush(client);
 
-    if (reply->length <= SMALL) {
-        ssize_t got =
-            task_pread(reply->file, head + n, (size_t)reply->length, offset);
+    while (!status && at < reply->end) {
+        ssize_t n = task_sendfile(task_stream_fd(client), reply->file, &at,
+                                  (size_t)(reply->end - at));
 
-        if (got != reply->length)
-            return got < 0 ? (int)got : -EIO;
-        return task_stream_write(client, head, n + (size_t)got);
-    }
-    status = task_stream_write(client, head, n);
-    if (!status)
-        status = task_stream_flush(client);
-    while (!status && offset < end) {
-        ssize_t sent = task_sendfile(task_stream_fd(client), reply->file,
-                                     &offset, (size_t)(end - offset));
-
-        status = sent < 0 ? (int)sent : sent == 0 ? -EIO : 0;
+        if (n <= 0)
+            status = n < 0 ? (int)n : -EIO; /* it has become shorter */
     }
     return status;
 }
 
-/* What is wrong is told in a line. */
-static int send_error(struct task_stream *client, const struct request *request,
-                      struct reply *reply, char *head, size_t size)
-{
-    char text[64];
-    int n;
-
-    reply->type = "text/plain";
-    reply->length = snprintf(text, sizeof text, "%d %s\n", reply->code,
-                             reason_of(reply->code));
-    n = write_head(request, reply, head, size);
-    if (!request->is_head)
-        n += snprintf(head + n, size - (size_t)n, "%s", text);
-    return task_stream_write(client, head, (size_t)n);
-}
-
+/* The head, and in one piece with it what is wrong, or a file that is small. */
 static int answer(struct task_stream *client, const struct request *request,
-                  int bad)
+                  const struct reply *reply)
 {
-    char head[1024 + SMALL];
-    struct reply reply = {.code = bad, .file = -1};
+    char text[HEAD + SMALL];
+    size_t n = (size_t)write_head(request, reply, text);
+    size_t length = (size_t)(reply->end - reply->first);
+    bool has_file = !is_error(reply) && !request->is_head;
     int status;
 
-    if (!bad)
-        find(request, &reply);
-    if (reply.code == 200 || reply.code == 206) {
-        int n = write_head(request, &reply, head, sizeof head);
+    if (is_error(reply) && !request->is_head)
+        n += (size_t)snprintf(text + n, HEAD - n, "%s\n", reply->status);
+    if (has_file && length <= SMALL) {
+        ssize_t got = task_pread(reply->file, text + n, length, reply->first);
 
-        status = !request->is_head ? send_file(client, &reply, head, (size_t)n)
-                                   : task_stream_write(client, head, (size_t)n);
-    } else {
-        status = send_error(client, request, &reply, head, sizeof head);
+        if (got != (ssize_t)length)
+            return got < 0 ? (int)got : -EIO;
+        n += length;
     }
-    if (reply.file >= 0)
-        close(reply.file);
+    status = task_stream_write(client, text, n);
+    if (!status && has_file && length > SMALL)
+        status = send_file(client, reply);
     return status;
 }
 
-/* After a request that was not understood nobody knows where the next begins. */
-static int converse(struct task_stream *client, void *arg)
+/* After a request that was not understood nobody knows where the next begins.
+ * Our end comes first, since who sends on would be reset, and not read it. */
+static int leave(struct task_stream *client)
+{
+    struct task_timeout timeout;
+    char rest[4096];
+    ssize_t n;
+
+    task_stream_write_eof(client);
+    task_timeout_begin(&timeout, PATIENCE);
+    while ((n = task_stream_read(client, rest, sizeof rest)) > 0)
+        continue;
+    return task_timeout_end(&timeout, (int)n);
+}
+
+static int serve_client(struct task_stream *client, void *arg)
 {
     struct request request;
+    char text[LONGEST];
     int status;
 
     (void)arg;
+    task_stream_set_limit(client, LONGEST - sizeof "\r\n\r\n");
     do {
-        request = (struct request){.last = -1};
-        status = read_request_in_time(client, &request);
-        if (status >= 400 && status != 405)
+        struct reply reply = {.file = -1};
+
+        request = (struct request){.path = ""};
+        status = read_request(client, text);
+        if (status && status != -EMSGSIZE)
+            break;
+        reply.status = status ? TOO_LONG : parse(&request, text);
+        if (reply.status)
             request.keeps_alive = false;
-        if (status >= 0)
-            status = answer(client, &request, status);
+        else
+            reply.status = find(&request, &reply);
+        status = answer(client, &request, &reply);
+        if (reply.file >= 0)
+            close(reply.file);
     } while (!status && request.keeps_alive);
+    if (!status)
+        status = leave(client);
     return status == -ECANCELED ? status : 0;
 }
 
 static int serve(void *arg)
 {
     struct task_server *server;
-    int status = task_start_server(&server, NULL, arg, converse, NULL);
+    int status = task_start_server(&server, NULL, arg, serve_client, NULL);
 
     if (status < 0)
         return status;

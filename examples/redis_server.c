@@ -1,9 +1,10 @@
 /*
- * redis_server: a small Redis, kept in memory (RESP2, and lines by hand).
+ * redis_server: a small Redis, kept in memory (RESP2).
  *
- * PING ECHO SET (EX, PX) GET DEL EXISTS INCR EXPIRE TTL LPUSH LRANGE FLUSHALL.
- * All that a client has sent is answered by one write, so that those who send
- * many commands at once get what that is for.
+ * PING ECHO SET GET DEL INCR EXPIRE LPUSH LRANGE. The streams are read and
+ * written by stdio, which calls us when a buffer is empty or full. Replies are
+ * sent before we wait for more: so many commands that came at once are answered
+ * by one write.
  *
  * usage: redis_server <port>
  *
@@ -11,136 +12,70 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <task.h>
 
-enum { ARGUMENTS = 1024, BULK = 512 * 1024 * 1024, CHUNK = 16384 };
-enum { TABLE = 1 << 16 };
+/* Of a command: how many arguments, and how many bytes. */
+enum { ARGUMENTS = 1024, LONGEST = 1 << 24, TABLE = 1 << 16 };
 
-/* Bytes that grow. `failed` once there was no memory for some. */
-struct bytes {
-    char *data;
+/* An argument, which may become a key, a value, or an element of a list. */
+struct text {
+    struct text *next;
     size_t size;
-    size_t capacity;
-    bool failed;
+    char data[]; /* and a 0 byte */
 };
 
-struct slice {
-    const char *data;
-    size_t size;
-};
-
-/* A list is its elements, from the last to the first. */
 struct entry {
     struct entry *next;
-    struct slice key;
-    struct slice *elements; /* of a string: its value */
-    size_t n;
+    struct text *key;
+    struct text *first; /* the value, or the elements of a list */
+    long long n;        /* of these */
     bool is_list;
     task_time expires; /* TASK_FOREVER: never */
 };
 
 struct client {
     struct task_stream *stream;
-    struct bytes in;
-    struct bytes out;
-    struct slice arguments[ARGUMENTS];
-    size_t n;
+    FILE *in;
+    FILE *out;
+    ssize_t status; /* of the stream; once it is negative that is left alone */
+    int n;
+    struct text *arguments[ARGUMENTS]; /* NULL: it was taken */
 };
 
 static struct entry *table[TABLE];
 
-static bool reserve(struct bytes *bytes, size_t n)
+/* Without memory we do not go on, as Redis does not. */
+static void *allocate(size_t n)
 {
-    size_t capacity = bytes->capacity ? bytes->capacity : CHUNK;
-    char *data;
+    void *memory = calloc(1, n);
 
-    while (capacity - bytes->size < n)
-        capacity *= 2;
-    if (capacity == bytes->capacity)
-        return true;
-    data = realloc(bytes->data, capacity);
-    bytes->failed = bytes->failed || !data;
-    if (!data)
-        return false;
-    bytes->data = data;
-    bytes->capacity = capacity;
-    return true;
+    if (!memory) {
+        perror("redis_server");
+        exit(EXIT_FAILURE);
+    }
+    return memory;
 }
 
-static void put(struct bytes *bytes, const void *data, size_t n)
+static struct text *make_text(size_t size)
 {
-    if (!reserve(bytes, n))
-        return;
-    memcpy(bytes->data + bytes->size, data, n);
-    bytes->size += n;
-}
+    struct text *text = allocate(sizeof *text + size + sizeof "\r\n");
 
-static void put_text(struct client *client, const char *text)
-{
-    put(&client->out, text, strlen(text));
-}
-
-static void put_number(struct client *client, char kind, long long number)
-{
-    char text[32];
-
-    put(&client->out, text,
-        (size_t)snprintf(text, sizeof text, "%c%lld\r\n", kind, number));
-}
-
-static void put_bulk(struct client *client, struct slice bulk)
-{
-    put_number(client, '$', (long long)bulk.size);
-    put(&client->out, bulk.data, bulk.size);
-    put(&client->out, "\r\n", 2);
-}
-
-static bool equal(struct slice a, struct slice b)
-{
-    return a.size == b.size && !memcmp(a.data, b.data, a.size);
-}
-
-static bool says(struct slice a, const char *word)
-{
-    return a.size == strlen(word) && !strncasecmp(a.data, word, a.size);
-}
-
-static bool copy(struct slice *to, struct slice from)
-{
-    char *data = malloc(from.size + 1);
-
-    if (!data)
-        return false;
-    memcpy(data, from.data, from.size);
-    *to = (struct slice){data, from.size};
-    return true;
-}
-
-static void release(struct slice slice)
-{
-    free((void *)(uintptr_t)slice.data);
-}
-
-/* FNV-1a */
-static size_t hash(struct slice key)
-{
-    uint64_t sum = UINT64_C(14695981039346656037);
-
-    for (size_t i = 0; i < key.size; i++)
-        sum = (sum ^ (unsigned char)key.data[i]) * UINT64_C(1099511628211);
-    return (size_t)(sum ^ sum >> 32) % TABLE;
+    text->size = size;
+    return text;
 }
 
 static void clear(struct entry *entry)
 {
-    for (size_t i = 0; i < entry->n; i++)
-        release(entry->elements[i]);
-    free(entry->elements);
-    entry->elements = NULL;
+    struct text *text;
+
+    while ((text = entry->first)) {
+        entry->first = text->next;
+        free(text);
+    }
     entry->n = 0;
 }
 
@@ -150,440 +85,321 @@ static void drop(struct entry **at)
 
     *at = entry->next;
     clear(entry);
-    release(entry->key);
+    free(entry->key);
     free(entry);
 }
 
-/* Where a key is, or would be; what has expired is dropped on the way. */
-static struct entry **find(struct slice key)
+static bool equal(const struct text *a, const struct text *b)
 {
-    struct entry **at = &table[hash(key)];
+    return a->size == b->size && !memcmp(a->data, b->data, a->size);
+}
 
+/* Where a key is, or would be. One that has expired is dropped. */
+static struct entry **find(const struct text *key)
+{
+    size_t hash = 5381;
+    struct entry **at;
+
+    for (size_t i = 0; i < key->size; i++)
+        hash = 33 * hash + (unsigned char)key->data[i];
+    at = &table[hash % TABLE];
     while (*at && !equal((*at)->key, key))
         at = &(*at)->next;
-    if (*at && (*at)->expires != TASK_FOREVER && (*at)->expires <= loop_time())
+    if (*at && (*at)->expires <= loop_time()) {
         drop(at);
-    return *at && !equal((*at)->key, key) ? find(key) : at;
+        return find(key);
+    }
+    return at;
 }
 
-/* The entry of a key, a new one if it has none; NULL: no memory. */
-static struct entry *get_or_make(struct slice key, bool is_list)
+static struct text *take(struct client *client, int i)
 {
-    struct entry **at = find(key);
-    struct entry *entry = *at;
+    struct text *text = client->arguments[i];
 
-    if (entry)
-        return entry;
-    entry = calloc(1, sizeof *entry);
-    if (!entry || !copy(&entry->key, key)) {
-        free(entry);
-        return NULL;
-    }
-    entry->is_list = is_list;
-    entry->expires = TASK_FOREVER;
-    entry->next = *at;
-    *at = entry;
-    return entry;
+    client->arguments[i] = NULL;
+    return text;
 }
 
-/* One more element, at the end: that of a list is the first. */
-static bool push(struct entry *entry, struct slice element)
+/* The entry of the first argument, which is made if there is none. */
+static struct entry *get_or_make(struct client *client, struct entry **at)
 {
-    struct slice *elements = entry->elements;
-
-    if ((entry->n & (entry->n - 1)) == 0) { /* 0, 1, 2, 4, 8 ... */
-        elements =
-            realloc(elements, (entry->n ? 2 * entry->n : 1) * sizeof *elements);
-        if (!elements)
-            return false;
-        entry->elements = elements;
+    if (!*at) {
+        *at = allocate(sizeof **at);
+        (*at)->key = take(client, 1);
+        (*at)->expires = TASK_FOREVER;
     }
-    if (!copy(&entry->elements[entry->n], element))
-        return false;
+    return *at;
+}
+
+static void push(struct entry *entry, struct text *text)
+{
+    text->next = entry->first;
+    entry->first = text;
     entry->n++;
-    return true;
 }
 
-static bool parse_number(struct slice text, long long *number)
+static void reply_text(struct client *client, const struct text *text)
 {
-    char digits[24];
+    fprintf(client->out, "$%zu\r\n", text->size);
+    fwrite(text->data, 1, text->size, client->out);
+    fputs("\r\n", client->out);
+}
+
+static void reply_number(struct client *client, long long number)
+{
+    fprintf(client->out, ":%lld\r\n", number);
+}
+
+/* False: it is none that can be counted with, and that was replied. */
+static bool parse(struct client *client, const struct text *text,
+                  long long *number)
+{
     char *end;
 
-    if (text.size == 0 || text.size >= sizeof digits)
-        return false;
-    memcpy(digits, text.data, text.size);
-    digits[text.size] = '\0';
-    errno = 0;
-    *number = strtoll(digits, &end, 10);
-    return !*end && !errno && digits[0] != ' ';
+    *number = strtoll(text->data, &end, 10);
+    if (text->size && end == text->data + text->size &&
+        *number<LLONG_MAX && * number> LLONG_MIN)
+        return true;
+    fputs("-ERR value is not an integer or out of range\r\n", client->out);
+    return false;
 }
 
-#define NO_MEMORY "-ERR out of memory\r\n"
-#define NO_NUMBER "-ERR value is not an integer or out of range\r\n"
-#define NO_SYNTAX "-ERR syntax error\r\n"
-#define NO_TYPE                                                                \
-    "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+/* The commands: `at` is where the first argument is, or would be, as a key. */
 
-/* The value of a string, replaced. */
-static bool set(struct slice key, struct slice value)
+static void do_ping(struct client *client, struct entry **at)
 {
-    struct slice copied = {NULL, 0};
-    struct entry *entry = copy(&copied, value) ? get_or_make(key, false) : NULL;
-    struct slice *elements = entry ? malloc(sizeof *elements) : NULL;
+    (void)at;
+    fputs("+PONG\r\n", client->out);
+}
 
-    if (!elements) {
-        release(copied);
-        return false;
-    }
+static void do_echo(struct client *client, struct entry **at)
+{
+    (void)at;
+    reply_text(client, client->arguments[1]);
+}
+
+static void do_set(struct client *client, struct entry **at)
+{
+    struct entry *entry = get_or_make(client, at);
+
     clear(entry);
-    *elements = copied;
-    entry->elements = elements;
-    entry->n = 1;
+    push(entry, take(client, 2));
     entry->is_list = false;
     entry->expires = TASK_FOREVER;
-    return true;
+    fputs("+OK\r\n", client->out);
 }
 
-static void do_ping(struct client *client, struct slice *arguments)
+static void do_get(struct client *client, struct entry **at)
 {
-    if (client->n > 1)
-        put_bulk(client, arguments[1]);
+    if (*at)
+        reply_text(client, (*at)->first);
     else
-        put_text(client, "+PONG\r\n");
+        fputs("$-1\r\n", client->out);
 }
 
-static void do_echo(struct client *client, struct slice *arguments)
-{
-    put_bulk(client, arguments[1]);
-}
-
-static void do_set(struct client *client, struct slice *arguments)
-{
-    long long time = 0;
-    bool in_seconds = client->n > 3 && says(arguments[3], "EX");
-
-    if (client->n != 3 &&
-        (client->n != 5 || (!in_seconds && !says(arguments[3], "PX")))) {
-        put_text(client, NO_SYNTAX);
-    } else if (client->n == 5 && (!parse_number(arguments[4], &time) ||
-                                  time <= 0 || time > INT32_MAX)) {
-        put_text(client, NO_NUMBER);
-    } else if (!set(arguments[1], arguments[2])) {
-        put_text(client, NO_MEMORY);
-    } else {
-        if (time)
-            (*find(arguments[1]))->expires =
-                loop_time() +
-                time * (in_seconds ? TASK_SECOND : TASK_MILLISECOND);
-        put_text(client, "+OK\r\n");
-    }
-}
-
-static void do_get(struct client *client, struct slice *arguments)
-{
-    const struct entry *entry = *find(arguments[1]);
-
-    if (!entry)
-        put_text(client, "$-1\r\n");
-    else if (entry->is_list)
-        put_text(client, NO_TYPE);
-    else
-        put_bulk(client, entry->elements[0]);
-}
-
-static void do_del(struct client *client, struct slice *arguments)
+static void do_del(struct client *client, struct entry **at)
 {
     int n = 0;
 
-    for (size_t i = 1; i < client->n; i++) {
-        struct entry **at = find(arguments[i]);
-
-        if (!*at)
-            continue;
-        drop(at);
-        n++;
+    for (int i = 1; i < client->n; i++) {
+        at = find(client->arguments[i]);
+        if (*at) {
+            drop(at);
+            n++;
+        }
     }
-    put_number(client, ':', n);
+    reply_number(client, n);
 }
 
-static void do_exists(struct client *client, struct slice *arguments)
+static void do_incr(struct client *client, struct entry **at)
 {
-    int n = 0;
-
-    for (size_t i = 1; i < client->n; i++)
-        n += *find(arguments[i]) != NULL;
-    put_number(client, ':', n);
-}
-
-static void do_incr(struct client *client, struct slice *arguments)
-{
-    const struct entry *entry = *find(arguments[1]);
-    task_time expires = entry ? entry->expires : TASK_FOREVER;
     long long number = 0;
-    char text[24];
+    struct text *text;
 
-    if (entry && entry->is_list) {
-        put_text(client, NO_TYPE);
+    if (*at && !parse(client, (*at)->first, &number))
         return;
-    }
-    if ((entry && !parse_number(entry->elements[0], &number)) ||
-        number == INT64_MAX) {
-        put_text(client, NO_NUMBER);
-        return;
-    }
-    number++;
-    if (!set(arguments[1],
-             (struct slice){
-                 text, (size_t)snprintf(text, sizeof text, "%lld", number)})) {
-        put_text(client, NO_MEMORY);
-        return;
-    }
-    (*find(arguments[1]))->expires = expires;
-    put_number(client, ':', number);
+    text = make_text(20);
+    text->size = (size_t)snprintf(text->data, 20 + 1, "%lld", ++number);
+    clear(get_or_make(client, at));
+    push(*at, text);
+    reply_number(client, number);
 }
 
-static void do_expire(struct client *client, struct slice *arguments)
+static void do_expire(struct client *client, struct entry **at)
 {
-    struct entry **at = find(arguments[1]);
     long long seconds;
 
-    if (!parse_number(arguments[2], &seconds) || seconds > INT32_MAX) {
-        put_text(client, NO_NUMBER);
+    if (!parse(client, client->arguments[2], &seconds))
         return;
-    }
-    put_number(client, ':', *at != NULL);
-    if (*at && seconds <= 0)
-        drop(at);
-    else if (*at)
-        (*at)->expires = loop_time() + seconds * TASK_SECOND;
+    reply_number(client, *at != NULL);
+    if (seconds > INT_MAX)
+        seconds = INT_MAX;
+    if (*at)
+        (*at)->expires = seconds > 0 ? loop_time() + seconds * TASK_SECOND : 0;
 }
 
-static void do_ttl(struct client *client, struct slice *arguments)
+static void do_lpush(struct client *client, struct entry **at)
 {
-    const struct entry *entry = *find(arguments[1]);
+    struct entry *entry = get_or_make(client, at);
 
-    if (!entry || entry->expires == TASK_FOREVER)
-        put_number(client, ':', entry ? -1 : -2);
-    else
-        put_number(client, ':',
-                   (entry->expires - loop_time() + TASK_SECOND - 1) /
-                       TASK_SECOND);
+    entry->is_list = true;
+    for (int i = 2; i < client->n; i++)
+        push(entry, take(client, i));
+    reply_number(client, entry->n);
 }
 
-static void do_lpush(struct client *client, struct slice *arguments)
+/* Negative ones count from the end. */
+static void do_lrange(struct client *client, struct entry **at)
 {
-    struct entry *entry = get_or_make(arguments[1], true);
-
-    if (!entry || !entry->is_list) {
-        put_text(client, entry ? NO_TYPE : NO_MEMORY);
-        return;
-    }
-    for (size_t i = 2; i < client->n; i++)
-        if (!push(entry, arguments[i])) {
-            put_text(client, NO_MEMORY);
-            return;
-        }
-    put_number(client, ':', (long long)entry->n);
-}
-
-/* From the front, where negative ones count from the back, as Redis has it. */
-static void do_lrange(struct client *client, struct slice *arguments)
-{
-    const struct entry *entry = *find(arguments[1]);
-    long long n = entry ? (long long)entry->n : 0;
+    const struct text *text = *at ? (*at)->first : NULL;
+    long long n = *at ? (*at)->n : 0;
     long long first;
     long long last;
 
-    if (!parse_number(arguments[2], &first) ||
-        !parse_number(arguments[3], &last)) {
-        put_text(client, NO_NUMBER);
+    if (!parse(client, client->arguments[2], &first) ||
+        !parse(client, client->arguments[3], &last))
         return;
-    }
-    if (entry && !entry->is_list) {
-        put_text(client, NO_TYPE);
-        return;
-    }
-    first = first < 0 ? first + n : first;
+    first += first < 0 ? n : 0;
+    last += last < 0 ? n : 0;
     first = first < 0 ? 0 : first;
-    last = last < 0 ? last + n : last;
-    last = last >= n ? n - 1 : last;
-    put_number(client, '*', first > last ? 0 : last - first + 1);
-    for (long long i = first; i <= last; i++)
-        put_bulk(client, entry->elements[n - 1 - i]);
+    last = last < n ? last : n - 1;
+    fprintf(client->out, "*%lld\r\n", first > last ? 0 : last - first + 1);
+    for (long long i = 0; i <= last; i++, text = text->next)
+        if (i >= first)
+            reply_text(client, text);
 }
 
-static void do_flushall(struct client *client, struct slice *arguments)
-{
-    (void)arguments;
-    for (size_t i = 0; i < TABLE; i++)
-        while (table[i])
-            drop(&table[i]);
-    put_text(client, "+OK\r\n");
-}
+enum kind { ANY, STRING, LIST };
 
 static const struct command {
     const char *name;
-    size_t least; /* arguments, with the name */
-    size_t most;
-    void (*run)(struct client *client, struct slice *arguments);
+    int least; /* arguments, with the name */
+    int most;
+    enum kind kind; /* of the entry, if there is one */
+    void (*run)(struct client *client, struct entry **at);
 } commands[] = {
-    {"GET", 2, 2, do_get},
-    {"SET", 3, 5, do_set},
-    {"INCR", 2, 2, do_incr},
-    {"PING", 1, 2, do_ping},
-    {"ECHO", 2, 2, do_echo},
-    {"DEL", 2, ARGUMENTS, do_del},
-    {"EXISTS", 2, ARGUMENTS, do_exists},
-    {"EXPIRE", 3, 3, do_expire},
-    {"TTL", 2, 2, do_ttl},
-    {"LPUSH", 3, ARGUMENTS, do_lpush},
-    {"LRANGE", 4, 4, do_lrange},
-    {"FLUSHALL", 1, 2, do_flushall},
+    {"GET", 2, 2, STRING, do_get},     {"SET", 3, 3, ANY, do_set},
+    {"INCR", 2, 2, STRING, do_incr},   {"LPUSH", 3, ARGUMENTS, LIST, do_lpush},
+    {"LRANGE", 4, 4, LIST, do_lrange}, {"DEL", 2, ARGUMENTS, ANY, do_del},
+    {"EXPIRE", 3, 3, ANY, do_expire},  {"ECHO", 2, 2, ANY, do_echo},
+    {"PING", 1, 1, ANY, do_ping},      {NULL, 0, 0, ANY, NULL},
 };
 
 static void run(struct client *client)
 {
-    const struct command *end = commands + sizeof commands / sizeof *commands;
     const struct command *command = commands;
+    struct entry **at = client->n > 1 ? find(client->arguments[1]) : NULL;
 
-    while (command < end && !says(client->arguments[0], command->name))
+    while (command->name &&
+           strcasecmp(command->name, client->arguments[0]->data) != 0)
         command++;
-    if (command == end)
-        put_text(client, "-ERR unknown command\r\n");
+    if (!command->name)
+        fputs("-ERR unknown command\r\n", client->out);
     else if (client->n < command->least || client->n > command->most)
-        put_text(client, "-ERR wrong number of arguments\r\n");
+        fputs("-ERR wrong number of arguments\r\n", client->out);
+    else if (at && *at && command->kind != ANY &&
+             (*at)->is_list != (command->kind == LIST))
+        fputs("-WRONGTYPE Operation against a key holding the wrong kind of "
+              "value\r\n",
+              client->out);
     else
-        command->run(client, client->arguments);
+        command->run(client, at);
 }
 
-/* "<kind><number>\r\n": how long it is; 0: not all there; -1: it is none. */
-static int parse_head(struct slice in, char kind, long long *number)
+/* "<kind><number>\r\n"; -1: that is not what comes. */
+static long long read_number(struct client *client, char kind)
 {
-    const char *end = memchr(in.data, '\n', in.size < 32 ? in.size : 32);
+    char line[32];
+    char *end;
+    long long number;
 
-    if (!end)
-        return in.size < 32 ? 0 : -1;
-    if (*in.data != kind || end - in.data < 3 || end[-1] != '\r' ||
-        !parse_number((struct slice){in.data + 1, (size_t)(end - in.data) - 2},
-                      number))
+    if (!fgets(line, sizeof line, client->in) || *line != kind)
         return -1;
-    return (int)(end - in.data) + 1;
+    number = strtoll(line + 1, &end, 10);
+    return end > line + 1 && !strcmp(end, "\r\n") ? number : -1;
 }
 
-/* Words in a line, as people type them. */
-static long parse_line(struct client *client, struct slice in)
+/* False: the end, or what is no command. */
+static bool read_command(struct client *client)
 {
-    const char *end = memchr(in.data, '\n', in.size);
-    const char *at = in.data;
+    long long n = read_number(client, '*');
+    long long room = LONGEST;
 
-    if (!end)
-        return in.size < CHUNK ? 0 : -1;
-    while (client->n < ARGUMENTS) {
-        const char *word;
+    if (n < 0 || n > ARGUMENTS)
+        return false;
+    while (client->n < n) {
+        long long size = read_number(client, '$');
+        struct text *text;
 
-        while (at < end && (*at == ' ' || *at == '\r'))
-            at++;
-        if (at == end)
-            break;
-        word = at;
-        while (at < end && *at != ' ' && *at != '\r')
-            at++;
-        client->arguments[client->n++] =
-            (struct slice){word, (size_t)(at - word)};
+        if (size < 0 || size > room)
+            return false;
+        room -= size;
+        text = make_text((size_t)size);
+        client->arguments[client->n++] = text;
+        if (!fread(text->data, text->size + 2, 1, client->in) ||
+            memcmp(text->data + size, "\r\n", 2) != 0)
+            return false;
+        text->data[size] = '\0';
     }
-    return end - in.data + 1;
+    return true;
 }
 
-/* The arguments of the next command: how long it is; 0: not all of it is there;
- * -1: it is none. */
-static long parse(struct client *client, struct slice in)
+static void forget_command(struct client *client)
 {
-    const char *begin = in.data;
-    long long n;
-    int head;
-
-    client->n = 0;
-    if (*in.data != '*')
-        return parse_line(client, in);
-    head = parse_head(in, '*', &n);
-    if (head > 0 && n > ARGUMENTS)
-        head = -1;
-    while (head > 0) {
-        long long size = 0;
-
-        in.data += head;
-        in.size -= (size_t)head;
-        if ((long long)client->n >= n)
-            return in.data - begin;
-        head = in.size ? parse_head(in, '$', &size) : 0;
-        if (head <= 0)
-            break;
-        if (size < 0 || size > BULK)
-            return -1;
-        if (in.size < (size_t)(head + size + 2))
-            return 0;
-        client->arguments[client->n++] =
-            (struct slice){in.data + head, (size_t)size};
-        head += (int)size + 2;
-    }
-    return head;
+    while (client->n)
+        free(client->arguments[--client->n]);
 }
 
-/* Run all commands that are there whole; false: what came is none. */
-static bool run_all(struct client *client)
+static void converse(struct client *client)
 {
-    struct slice in = {client->in.data, client->in.size};
-    long length = 0;
-
-    while (in.size && (length = parse(client, in)) > 0) {
+    while (read_command(client)) {
         if (client->n)
             run(client);
-        in.data += length;
-        in.size -= (size_t)length;
+        forget_command(client);
     }
-    memmove(client->in.data, in.data, in.size);
-    client->in.size = in.size;
-    if (length < 0)
-        put_text(client, "-ERR Protocol error\r\n");
-    return length >= 0 && !client->out.failed;
+    forget_command(client);
+    if (!feof(client->in))
+        fputs("-ERR Protocol error\r\n", client->out);
 }
 
-static int converse(struct client *client)
-{
-    bool goes_on = true;
-    int status = 0;
-    ssize_t n;
+/* What stdio calls: the stream's functions, after which it may be another
+ * client's turn. */
 
-    while (goes_on && !status) {
-        if (!reserve(&client->in, CHUNK))
-            return -ENOMEM;
-        n = task_stream_read(client->stream, client->in.data + client->in.size,
-                             client->in.capacity - client->in.size);
-        if (n <= 0)
-            return (int)n;
-        client->in.size += (size_t)n;
-        goes_on = run_all(client);
-        status = task_stream_write(client->stream, client->out.data,
-                                   client->out.size);
-        client->out.size = 0;
-    }
-    return status;
+static ssize_t read_more(void *cookie, char *buf, size_t n)
+{
+    struct client *client = cookie;
+
+    fflush(client->out);
+    if (client->status >= 0)
+        client->status = task_stream_read(client->stream, buf, n);
+    return client->status;
+}
+
+static ssize_t write_out(void *cookie, const char *data, size_t n)
+{
+    struct client *client = cookie;
+
+    if (client->status >= 0)
+        client->status = task_stream_write(client->stream, data, n);
+    return client->status < 0 ? 0 : (ssize_t)n;
 }
 
 static int serve_client(struct task_stream *stream, void *arg)
 {
-    struct client *client = calloc(1, sizeof *client);
-    int status;
+    struct client client = {.stream = stream};
 
     (void)arg;
-    if (!client)
-        return -ENOMEM;
-    client->stream = stream;
-    status = converse(client);
-    free(client->in.data);
-    free(client->out.data);
-    free(client);
-    return status == -ECANCELED || status == -ENOMEM ? status : 0;
+    client.in =
+        fopencookie(&client, "r", (cookie_io_functions_t){.read = read_more});
+    client.out =
+        fopencookie(&client, "w", (cookie_io_functions_t){.write = write_out});
+    if (client.in && client.out)
+        converse(&client);
+    if (client.in)
+        fclose(client.in);
+    if (client.out)
+        fclose(client.out);
+    return client.status == -ECANCELED ? -ECANCELED : 0;
 }
 
 static int serve(void *arg)

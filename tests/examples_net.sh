@@ -92,6 +92,7 @@ head -c 3000000 /dev/urandom >"$tmp/www/large"
 echo secret >"$tmp/secret"
 serve http_server 0 "$tmp/www"
 url=http://127.0.0.1:$port
+http_port=$port
 
 # code <argument of curl>...: what the server answers.
 code() {
@@ -116,9 +117,25 @@ if has curl; then
     same 501 "$(code -d body -X GET "$url/digits")" 'http_server: a body'
     curl -sI "$url/digits" | grep -qi '^content-length: 10' ||
         fail 'http_server: HEAD'
-    same '01234567890123456789 1' "$(curl -s -w ' %{num_connects}' \
-        "$url/digits" "$url/digits" -o - | tr -d '\n' | sed 's/ 1//;s/ 0$/ 1/')" \
-        'http_server: two on one connection' || true
+    same 10 "$(curl -s -o "$tmp/body" -o "$tmp/body" -w '%{num_connects}' \
+        "$url/digits" "$url/none")" 'http_server: two on one connection'
+    same 1 "$(curl -s -0 -o "$tmp/body" -w '%{num_connects}' "$url/digits")" \
+        'http_server: HTTP/1.0'
+    same 400 "$(code "$url/%00")" 'http_server: a zero byte'
+    same 400 "$(code "$url/%zz")" 'http_server: no number'
+    same 403 "$(code --path-as-is "$url//etc/passwd")" 'http_server: the root'
+    same 416 "$(code -r -0 "$url/digits")" 'http_server: the last 0 bytes'
+    same 200 "$(code -r 1-2,4-5 "$url/digits")" 'http_server: several ranges'
+    same 431 "$(code -H "X: $(head -c 100000 /dev/zero | tr '\0' x)" \
+        "$url/digits")" 'http_server: a head without end'
+    same 405 "$(code -X PUT -H Expect: -T "$tmp/www/large" "$url/digits")" \
+        'http_server: a body that is not read'
+    same 404 "$(curl -sI -w '%{http_code}' -o "$tmp/body" "$url/none")" \
+        'http_server: HEAD of none'
+    echo '<p>folder</p>' >"$tmp/www/folder/index.html"
+    same '<p>folder</p>' "$(curl -s "$url/folder/")" 'http_server: an index'
+    curl -s -D - -o "$tmp/body" -r 3-5 "$url/digits" |
+        grep -qi '^content-range: bytes 3-5/10' || fail 'http_server: which range'
 
     serve http_server 0 "$tmp/www"
     $launcher "$build/examples/fetch" "$url/digits" "$url/large" >"$tmp/fetched" ||
@@ -135,6 +152,25 @@ if has curl; then
         grep -q '^200 .*digits$\|^ *200' "$tmp/fetched" ||
             fail 'fetch: one that is late stops the others'
     fi
+fi
+if has socat; then
+    # ask <request>: what is answered, without its heads.
+    ask() {
+        printf "$1" | timeout 20 socat -t5 - "TCP:127.0.0.1:$http_port" |
+            tr -d '\r' | grep -v '^[A-Z].*: ' | tr '\n' ' '
+    }
+    get='GET /digits HTTP/1.1\r\n'
+    same 'HTTP/1.1 200 OK  0123456789HTTP/1.1 404 Not Found  404 Not Found ' \
+        "$(ask "\r\n$get\r\nGET /none HTTP/1.1\r\nConnection: close\r\n\r\n")" \
+        'http_server: two at once'
+    for request in '\r\n\r\n' 'GET /\r\n\r\n' 'GET x HTTP/1.1\r\n\r\n' \
+        "${get}nonsense\r\n\r\n" 'GET / HTTP/1.1\r\n\0\r\n\r\n'; do
+        same 'HTTP/1.1 400 Bad Request  400 Bad Request ' "$(ask "$request$get")" \
+            "http_server: $request"
+    done
+    same 'HTTP/1.1 505 HTTP Version Not Supported  505 HTTP Version Not Supported ' \
+        "$(ask 'GET / HTTP/2.0\r\n\r\n')" 'http_server: HTTP/2'
+    same '' "$(ask "$get")" 'http_server: half a request'
 fi
 if has wrk; then
     wrk -t1 -c20 -d1s "$url/digits" >"$tmp/wrk"
@@ -158,20 +194,32 @@ if has redis-cli; then
     same 'y x' "$(echo $(redis lrange l -2 100))" 'redis_server: LRANGE, cut'
     redis get l | grep -q WRONGTYPE || fail 'redis_server: GET of a list'
     same 1 "$(redis expire a 100)" 'redis_server: EXPIRE'
-    same 100 "$(redis ttl a)" 'redis_server: TTL'
-    same OK "$(redis set b 1 px 50)" 'redis_server: SET PX'
-    sleep 0.1
-    same '' "$(redis get b)" 'redis_server: an expired key'
-    same 2 "$(redis del a l none)" 'redis_server: DEL'
+    same 'x y' "$(redis get a)" 'redis_server: GET of one that will expire'
+    same 1 "$(redis expire a 0)" 'redis_server: EXPIRE now'
+    same '' "$(redis get a)" 'redis_server: an expired key'
+    same 2 "$(redis del n l none a)" 'redis_server: DEL'
     redis nonsense | grep -q 'unknown command' || fail 'redis_server: nonsense'
     head -c 200000 /dev/zero | tr '\0' v >"$tmp/value"
     redis -x set big <"$tmp/value" >/dev/null
     redis get big | tr -d '\n' | cmp - "$tmp/value" || fail 'redis_server: big'
     if has socat; then
-        same $'+PONG\r\n$2\r\nhi\r' "$(printf 'PING\r\necho hi\r\n' | talk)" \
-            'redis_server: commands by hand'
+        ping='*1\r\n$4\r\nPING\r\n'
+        pong=$'+PONG\r\n'
+        echo='*2\r\n$4\r\necho\r\n$2\r\nhi\r\n'
+        same "$pong"$'$2\r\nhi\r\n+PONG\r' \
+            "$(printf "$ping$echo*0\r\n$ping" | talk)" 'redis_server: many at once'
+        for wrong in 'nonsense\r\n' '\n' '\0\r\n' '*\r\n' '*1x\r\n' '*-5\r\n' \
+            '*99999999999999999999\r\n' '*1\r\n$-1\r\n' '*1\r\n+4\r\nPING\r\n' \
+            '*1\r\n$99999999999999999999\r\n' '*1\r\n$500000000\r\n' \
+            '*1\r\n$4\r\nPINGxx'; do
+            same "$pong"$'-ERR Protocol error\r' "$(printf "$ping$wrong" | talk)" \
+                "redis_server: $wrong"
+        done
+        for half in '*1' '*1\r\n' '*1\r\n$4\r\nPI' '*1\r\n$4\r\nPING\r'; do
+            same "${pong%?}" "$(printf "$ping$half" | talk)" "redis_server: $half"
+        done
     fi
-    redis-benchmark -p "$port" -n 2000 -P 8 -q -t set,get,incr,lpush \
+    redis-benchmark -p "$port" -n 2000 -P 8 -q -t set,get,incr,lpush,lrange_100 \
         >"$tmp/benchmark" 2>&1 || fail 'redis_server: redis-benchmark'
     grep -q 'GET: .*requests per second' "$tmp/benchmark" ||
         fail 'redis_server: redis-benchmark got nothing'

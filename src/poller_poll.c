@@ -13,13 +13,21 @@
 
 enum { REFUSED_WAIT = 5 }; /* milliseconds */
 
+/*
+ * What has told of an error alone, twice in a row, goes on telling: something is
+ * in its error queue, for nobody to read. It is left out then, for so long.
+ */
+#define ERROR_WAIT (5 * TASK_MILLISECOND)
+enum { ERRORS = 2 };
+
 struct poll_poller {
     struct poller poller;
     struct list watched;
     size_t n_watched;      /* at the most */
     struct pollfd *polled; /* room for all of `watched`, and the waker */
     size_t room;
-    int waker; /* -1: none */
+    int waker;         /* -1: none */
+    size_t n_left_out; /* for a while */
 };
 
 static struct poll_poller *self_of(struct poller *poller)
@@ -101,6 +109,15 @@ static void ask_for(struct pollfd *polled, int fd, short events)
     polled->revents = 0;
 }
 
+/* How many errors there were is in `registered`, which says nothing else here. */
+static bool is_left_out(struct descriptor *descriptor)
+{
+    if (descriptor->registered < ERRORS)
+        return false;
+    descriptor->registered--;
+    return true;
+}
+
 /* List what is waited for, and then the waker; how many descriptors. Nothing but
  * the waker needs no room. */
 static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
@@ -108,6 +125,7 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
     struct list_node *node = self->watched.first;
     nfds_t n = 0;
 
+    self->n_left_out = 0;
     while (node) {
         struct descriptor *descriptor =
             container_of(node, struct descriptor, node);
@@ -116,10 +134,12 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
         node = node->next;
         if (descriptor_is_idle(descriptor))
             list_remove(&descriptor->node);
+        else if (is_left_out(descriptor))
+            self->n_left_out++;
         else
             ask_for(&polled[n++], descriptor->fd, wanted);
     }
-    self->n_watched = n;
+    self->n_watched = n + self->n_left_out;
     ask_for(&polled[n], self->waker, POLLIN);
     return n;
 }
@@ -129,10 +149,13 @@ static void hear(struct poller *poller, const struct pollfd *polled)
     struct descriptor *descriptor =
         descriptors_find(&poller->descriptors, polled->fd);
 
-    if (polled->revents & POLLNVAL)
+    if (polled->revents & POLLNVAL) {
         task__descriptor_renew(descriptor);
-    else
-        task__descriptor_ready(descriptor, polled->revents);
+        return;
+    }
+    descriptor->registered =
+        polled->revents == POLLERR ? descriptor->registered + 1 : 0;
+    task__descriptor_ready(descriptor, polled->revents);
 }
 
 /* Poll; how many of them are ready. A poll that is refused (they are more than
@@ -157,9 +180,12 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     struct pollfd waker;
     struct pollfd *polled = self->polled ? self->polled : &waker;
     nfds_t n = list_watched(self, polled);
-    int ready = poll_all(polled, n + (self->waker >= 0),
-                         poller_milliseconds(now, until));
+    int ready;
 
+    if (self->n_left_out && until - now > ERROR_WAIT)
+        until = now + ERROR_WAIT;
+    ready = poll_all(polled, n + (self->waker >= 0),
+                     poller_milliseconds(now, until));
     for (nfds_t i = 0; i < n && ready > 0; i++)
         if (self->polled[i].revents)
             hear(poller, &self->polled[i]);

@@ -948,6 +948,29 @@ static int a_shutdown_without_grace_takes_a_turn(void *arg)
     return 0;
 }
 
+/* Connections are in the backlog, accepted, or served already. */
+static int a_shutdown_may_come_in_any_turn(void *arg)
+{
+    (void)arg;
+    for (int turns = 0; turns < 8; turns++) {
+        struct task_server *server = start_echo();
+        int fds[3];
+        int status;
+
+        for (int i = 0; i < 3; i++)
+            fds[i] = dial_at_once(port(server));
+        for (int i = 0; i < turns; i++)
+            CHECK_STATUS(task_yield(), 0);
+        status = task_server_shutdown(server, turns % 2 ? 0 : TASK_SECOND);
+        CHECK_STATUS(status, 0);
+        CHECK_STATUS(stats().tasks, 1);
+        CHECK_STATUS(task_server_wait_closed(server), 0);
+        task_server_free(server);
+        close_fds(fds, 3);
+    }
+    return 0;
+}
+
 static int shuts_down(void *arg)
 {
     int status = task_server_shutdown(arg, 5 * TASK_SECOND);
@@ -1244,6 +1267,7 @@ int main(void)
         in_main(a_shutdown_waits_for_those_that_end),
         in_main(a_shutdown_cancels_and_aborts_in_the_end),
         in_main(a_shutdown_without_grace_takes_a_turn),
+        in_main(a_shutdown_may_come_in_any_turn),
         in_main(a_shutdown_that_is_cancelled_stops_there),
         behaviour(the_end_of_the_loop_ends_its_servers),
         behaviour(a_server_that_was_not_closed_is_reported),

@@ -73,7 +73,7 @@ static void tell(struct receiver *receiver, int signo, const siginfo_t *info,
         inbox_is_of_thread(receiver->inbox, task__scheduler_thread))
         block_again(signo, interrupted);
     if (!exchange(&receiver->is_posted, true))
-        task__inbox_post(receiver->inbox, &receiver->post);
+        task__inbox_answer(receiver->inbox, &receiver->post);
 }
 
 static void catch_signal(int signo, siginfo_t *info, void *interrupted)
@@ -113,11 +113,9 @@ static bool is_ours(const struct sigaction *action)
            (action->sa_sigaction == catch_signal || is_default(action));
 }
 
-static bool is_caught(int signo)
+static bool is_caught(int signo, struct sigaction *now)
 {
-    struct sigaction now;
-
-    return !sigaction(signo, NULL, &now) && is_ours(&now);
+    return !sigaction(signo, NULL, now) && is_ours(now);
 }
 
 static int install(int signo)
@@ -158,18 +156,20 @@ static int take(int signo, bool once)
     return error;
 }
 
-/* Another handler that was set meanwhile stays. */
+/* Another handler that was set meanwhile stays; and so does the default effect,
+ * when the signal has come that the others wanted once. */
 static void give_back(int signo, bool once)
 {
     struct taken *at = &taken[signo];
+    struct sigaction now;
 
     count(at, once, -1);
-    if (!is_caught(signo))
+    if (!is_caught(signo, &now))
         return;
-    if (at->n)
-        install(signo);
-    else
+    if (!at->n)
         sigaction(signo, &at->former, NULL);
+    else if (!is_default(&now))
+        install(signo);
 }
 
 /* Nobody has wanted anything of it for a while: handlers look, and no more. */
@@ -225,8 +225,10 @@ static void forget(struct receiver *receiver)
 
 static void be_forked(void)
 {
+    struct sigaction now;
+
     for (int signo = 1; signo < NSIG; signo++) {
-        if (taken[signo].n && is_caught(signo))
+        if (taken[signo].n && is_caught(signo, &now))
             sigaction(signo, &taken[signo].former, NULL);
         taken[signo].n = taken[signo].n_once = 0;
     }

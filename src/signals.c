@@ -159,8 +159,6 @@ static int add_handler(struct signals *signals, int signo, loop_fn *fn,
 
     if (!handler)
         return -ENOMEM;
-    if (signals->handlers[signo])
-        remove_handler(signals, signo);
     forget(signals, signo);
     *handler = (struct signal_handler){
         .ready = {.run = run}, .fn = fn, .arg = arg, .loop = loop};
@@ -174,23 +172,45 @@ static int add_handler(struct signals *signals, int signo, loop_fn *fn,
     return 0;
 }
 
+/* The signal stays caught meanwhile, and what has come is for the new one. */
+static int replace_handler(struct signals *signals, int signo, loop_fn *fn,
+                           void *arg)
+{
+    struct signal_handler *handler = signals->handlers[signo];
+    int error = task__catch_begin(signals->receiver, signo, false);
+
+    if (error)
+        return error;
+    handler->fn = fn;
+    handler->arg = arg;
+    task__catch_end(signals->receiver, signo, false);
+    return 0;
+}
+
+static int set_handler(int signo, loop_fn *fn, void *arg)
+{
+    struct signals *signals;
+    int error = task__signals_get(loop_current(), &signals);
+
+    if (error)
+        return error;
+    return (signals->handlers[signo] ? replace_handler
+                                     : add_handler)(signals, signo, fn, arg);
+}
+
 int loop_add_signal_handler(int signo, loop_fn *fn, void *arg)
 {
-    struct loop *loop = loop_current();
-    struct signals *signals;
     int saved_errno = errno;
     int error;
 
-    if (!loop)
+    if (!loop_current())
         return MISUSE(-EPERM, "no loop runs in this thread");
     if (!fn || !task__catch_can(signo)) {
         errno = saved_errno;
         return MISUSE(-EINVAL, fn ? "no such signal can be handled"
                                   : "the function is NULL");
     }
-    error = task__signals_get(loop, &signals);
-    if (!error)
-        error = add_handler(signals, signo, fn, arg);
+    error = set_handler(signo, fn, arg);
     errno = saved_errno;
     return error;
 }

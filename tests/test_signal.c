@@ -69,6 +69,15 @@ static void ignore(int signo)
     (void)signo;
 }
 
+/* ThreadSanitizer keeps a signal back until what it has interrupted calls the
+ * C library, and loses it with its thread. */
+static void let_through(void)
+{
+    const struct timespec at_once = {0, 0};
+
+    nanosleep(&at_once, NULL);
+}
+
 /* Another thread that sends signals, a little later. */
 
 struct sender {
@@ -85,6 +94,7 @@ static void *send_signals(void *arg)
     nanosleep(&delay, NULL);
     for (unsigned i = 0; i < sender->n; i++)
         kill(getpid(), sender->signo);
+    let_through();
     return NULL;
 }
 
@@ -99,15 +109,6 @@ static void end_sending(struct sender *sender)
     CHECK_STATUS(pthread_join(sender->thread, NULL), 0);
 }
 
-/* ThreadSanitizer keeps a signal back until the task that it has interrupted
- * calls the C library. */
-static void let_through(void)
-{
-    const struct timespec at_once = {0, 0};
-
-    nanosleep(&at_once, NULL);
-}
-
 static void queue(int signo, int value)
 {
     sigqueue(getpid(), signo, (union sigval){.sival_int = value});
@@ -119,6 +120,11 @@ static void queue(int signo, int value)
 static void say(void *arg)
 {
     record("%s", (char *)arg);
+}
+
+static void count(void *arg)
+{
+    ++*(unsigned *)arg;
 }
 
 static void complete(void *arg)
@@ -192,14 +198,55 @@ static int a_second_handler_replaces_the_first(void *arg)
     raise(SIGUSR1);
     let_run();
     CHECK_RECORD("second");
-    raise(SIGUSR1);
+    raise(SIGUSR1); /* which is for the one that is there when it is called */
     CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("third")), 0);
     let_run();
     CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
     CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), -ENOENT);
     CHECK(is_default(SIGUSR1));
-    CHECK_RECORD("");
+    CHECK_RECORD("third");
     return 0;
+}
+
+static void *storm(void *arg)
+{
+    while (!__atomic_load_n((bool *)arg, __ATOMIC_ACQUIRE))
+        kill(getpid(), SIGUSR1);
+    let_through();
+    return NULL;
+}
+
+static int replaces_often(void *arg)
+{
+    bool is_over = false;
+    pthread_t thread;
+    unsigned n[2] = {0, 0};
+
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, count, &n[0]), 0);
+    CHECK_STATUS(pthread_create(&thread, NULL, storm, &is_over), 0);
+    for (unsigned i = 0; i < test_rounds(2000) || n[0] + n[1] == 0; i++) {
+        CHECK_STATUS(loop_add_signal_handler(SIGUSR1, count, &n[i % 2]), 0);
+        CHECK_STATUS(task_yield(), 0);
+        let_through();
+    }
+    __atomic_store_n(&is_over, true, __ATOMIC_RELEASE);
+    CHECK_STATUS(pthread_join(thread, NULL), 0);
+    let_run();
+    return checks_failed();
+}
+
+static void replace_often(void *arg)
+{
+    (void)arg;
+    _exit(run_virtual(replaces_often, NULL));
+}
+
+/* It would have its default effect, and kill. */
+static void no_signal_slips_by_while_a_handler_is_replaced(void **state)
+{
+    (void)state;
+    assert_int_equal(child_run(replace_often, NULL), 0);
 }
 
 static int a_removed_handler_is_not_called(void *arg)
@@ -308,19 +355,20 @@ static int different_signals_are_all_told(void *arg)
 {
     static const int signals[] = {SIGHUP,  SIGINT,  SIGUSR1, SIGUSR2,
                                   SIGTERM, SIGCHLD, SIGWINCH};
+    enum { N = sizeof signals / sizeof *signals };
+    unsigned n[N] = {0};
 
     (void)arg;
-    for (size_t i = 0; i < 7; i++)
-        CHECK_STATUS(loop_add_signal_handler(signals[i], say,
-                                             text(strsignal(signals[i]))),
-                     0);
-    for (size_t i = 0; i < 7; i++)
-        raise(signals[6 - i]);
+    for (size_t i = 0; i < N; i++)
+        CHECK_STATUS(loop_add_signal_handler(signals[i], count, &n[i]), 0);
+    for (size_t i = N; i-- > 0;)
+        raise(signals[i]);
     raise(SIGHUP);
     let_run();
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < N; i++) {
+        CHECK(n[i] == 1 || (!i && n[i] == 2));
         CHECK_STATUS(loop_remove_signal_handler(signals[i]), 0);
-    record_clear();
+    }
     return 0;
 }
 
@@ -336,11 +384,6 @@ static int errno_is_kept(void *arg)
     CHECK_STATUS(errno, 77);
     CHECK_RECORD("x");
     return 0;
-}
-
-static void count(void *arg)
-{
-    ++*(unsigned *)arg;
 }
 
 static int a_storm_neither_blocks_nor_is_lost(void *arg)
@@ -716,6 +759,52 @@ static void a_dropped_wait_leaves_nothing(void **state)
     record_clear();
 }
 
+/* Tasks that come with the last calls of other threads wait as all others do. */
+
+static int waits_in_spite_of_a_request(void *arg)
+{
+    sigset_t set = set_of(SIGUSR1, 0);
+
+    (void)arg;
+    CHECK_STATUS(task_signal_wait(&set, NULL), -ECANCELED);
+    record("got %d", task_signal_wait(&set, NULL));
+    return 0;
+}
+
+static int sends_late(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++)
+        task_yield();
+    raise(SIGUSR1);
+    let_through();
+    return 0;
+}
+
+static void begin_late(void *arg)
+{
+    (void)arg;
+    task_detach(task_create(waits_in_spite_of_a_request, NULL));
+    task_detach(task_create(sends_late, NULL));
+}
+
+static int leaves_a_call(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+
+    (void)arg;
+    CHECK_STATUS(loop_remote_call(remote, begin_late, NULL), 0);
+    loop_remote_close(remote);
+    return 0;
+}
+
+static void signals_come_until_the_last_task_has_ended(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(leaves_a_call, NULL), 0);
+    assert_record("got 10");
+}
+
 static int waits_without_memory(void *arg)
 {
     struct memory_count *memory = arg;
@@ -1017,6 +1106,56 @@ static void a_second_sigint_has_its_default_effect(void **state)
     }
 }
 
+/* Two loops; one does not come to it. */
+
+static int is_stuck(void *arg)
+{
+    stop(arg);
+    while (pause() < 0)
+        continue;
+    return 0;
+}
+
+static void *run_stuck(void *arg)
+{
+    run_interruptible(is_stuck, arg);
+    return NULL;
+}
+
+static int is_sent_sigint(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGINT);
+    return task_sleep(TASK_HOUR);
+}
+
+static void interrupt_two_loops(void *arg)
+{
+    struct loop_options options = test_options(NULL);
+    bool is_there = false;
+    pthread_t thread;
+
+    (void)arg;
+    options.clock = LOOP_CLOCK_REAL;
+    options.handle_sigint = true;
+    pthread_create(&thread, NULL, run_stuck, &is_there);
+    wait_to_be_told(&is_there);
+    if (run_with(options, is_sent_sigint, NULL) != -EINTR)
+        _exit(1);
+    kill(getpid(), SIGINT);
+    sleep(10); /* with Valgrind it takes a while */
+    _exit(2);
+}
+
+static void a_loop_that_is_stuck_holds_up_no_second_sigint(void **state)
+{
+    int status = child_run(interrupt_two_loops, NULL);
+
+    (void)state;
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
 static int ends_with_sigint(void *arg)
 {
     raise(SIGINT);
@@ -1120,6 +1259,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(a_signal_ends_the_wait_of_a_loop),
     leakless(a_handler_alone_makes_the_difference),
     leakless_in_main(a_second_handler_replaces_the_first),
+    leakless(no_signal_slips_by_while_a_handler_is_replaced),
     leakless_in_main(a_removed_handler_is_not_called),
     leakless_in_main(a_handler_may_remove_itself),
     leakless_in_main(the_former_disposition_comes_back),
@@ -1143,6 +1283,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(what_cannot_be_waited_for_is_left_out),
     leakless(a_wait_may_be_cancelled_anywhere),
     leakless(a_dropped_wait_leaves_nothing),
+    leakless(signals_come_until_the_last_task_has_ended),
     leakless(lack_of_memory_is_told),
     leakless(a_signal_goes_to_all_loops),
     leakless(a_fork_has_nothing_of_it),
@@ -1150,6 +1291,7 @@ static const struct CMUnitTest tests[] = {
     leakless(sigint_ends_the_wait_of_the_loop),
     leakless(interrupted_is_only_what_ends_by_sigint_alone),
     leakless(a_second_sigint_has_its_default_effect),
+    leakless(a_loop_that_is_stuck_holds_up_no_second_sigint),
     leakless(a_sigint_that_main_does_not_hear_of_counts),
     leakless(a_users_own_handler_is_left_alone),
     leakless(handlers_and_waits_come_before_main),

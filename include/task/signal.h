@@ -32,7 +32,8 @@ TASK_BEGIN_DECLS
  * which a loop that waits does at once. While a handler is set the loop is not
  * deadlocked. It stays, over runs, until it is removed or the loop is freed.
  *
- * @param signo  the signal; a second handler of the loop's replaces the first
+ * @param signo  the signal; a second handler of the loop's replaces the first, and
+ *               is called for what has come and was not told
  * @param fn     called in the loop's thread: it may not suspend
  * @param arg    passed to @p fn
  *

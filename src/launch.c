@@ -56,6 +56,8 @@ static int place_stdio(const int stdio[3])
             error = keep_on_exec(i);
         else if (from[i] >= 0 && dup2(from[i], i) < 0)
             error = errno;
+        else if (from[i] == LAUNCH_CLOSED)
+            close(i);
         if (error)
             return error;
     }
@@ -78,8 +80,7 @@ static int place_descriptors(const struct launch *launch)
 
     LAUNCH_SEAL();
     for (size_t i = 0; i < launch->n_pass_fds && !error; i++)
-        if (launch->pass_fds[i] > 2)
-            error = keep_on_exec(launch->pass_fds[i]);
+        error = keep_on_exec(launch->pass_fds[i]);
     return error;
 }
 
@@ -166,6 +167,19 @@ int task__launch_lift(int fd)
     return lifted;
 }
 
+int task__launch_pipe(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC))
+        return -errno;
+    for (int i = 0; i < 2; i++)
+        ends[i] = task__launch_lift(ends[i]);
+    if (ends[0] > 2 && ends[1] > 2)
+        return 0;
+    close(ends[0]);
+    close(ends[1]);
+    return -EMFILE;
+}
+
 /* Neither a handler nor a cancel of this thread comes between. */
 int task__launch(const struct launch *launch, struct launch_room *room,
                  struct launched *launched)
@@ -184,16 +198,6 @@ int task__launch(const struct launch *launch, struct launch_room *room,
     pthread_setcancelstate(former_cancel, NULL);
     errno = saved_errno;
     return result;
-}
-
-/* A pipe that is closed on exec, and whose numbers are above 2. */
-static int open_pipe(int ends[2])
-{
-    if (pipe2(ends, O_CLOEXEC))
-        return -errno;
-    for (int i = 0; i < 2; i++)
-        ends[i] = task__launch_lift(ends[i]);
-    return 0;
 }
 
 /* What the child has to say, which is nothing if it has a program. */
@@ -218,7 +222,7 @@ int task__launch_by_fork(const struct launch *launch, struct launch_room *room,
                          struct launched *launched)
 {
     int ends[2];
-    int error = open_pipe(ends);
+    int error = task__launch_pipe(ends);
     pid_t pid;
 
     if (error)

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+enum { LAUNCH_AS_IT_IS = -1, LAUNCH_CLOSED = -2 };
+
 /* What a child is to be. All is looked at in this process, before it changes its
  * folder, but for `file`. */
 struct launch {
@@ -23,7 +25,7 @@ struct launch {
     char *const *env;
     const char *cwd; /* NULL: ours */
     bool new_session;
-    int stdio[3]; /* what is to be 0, 1 and 2; -1: as it is */
+    int stdio[3]; /* what is to be 0, 1 and 2; or one of the values below */
     const int *pass_fds;
     size_t n_pass_fds;
 };
@@ -80,5 +82,8 @@ void task__launch_seal_all(void);
 /* A new descriptor of ours by a number above 2, so that it is in nobody's way;
  * the same if there is none left. */
 int task__launch_lift(int fd);
+
+/* A pipe that is closed on exec, by numbers above 2; 0, or a negative errno. */
+int task__launch_pipe(int ends[2]);
 
 #endif

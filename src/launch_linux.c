@@ -43,34 +43,37 @@ static pid_t clone_on(struct launch_room *room, int (*fn)(void *arg), int flags,
     return clone(fn, room->stack + sizeof room->stack, flags, arg, pidfd);
 }
 
+enum { UNKNOWN, SHARES, FORKS };
+
 /*
  * Emulators make of this a fork, and its child's words are not heard: find out
  * by a child that only leaves a note, and whose end is no signal for anybody.
  * Valgrind does the same, and takes that child for one that leaks; and
  * ThreadSanitizer would take what the child does for what this thread does.
  */
-static bool find_out(struct launch_room *room)
+static int find_out(struct launch_room *room)
 {
     int noted = 0;
     pid_t pid;
 
     if (HAVE_TSAN || RUNNING_ON_VALGRIND)
-        return false;
+        return FORKS;
     pid = clone_on(room, note, SHARED, &noted, NULL);
-    while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+    if (pid < 0)
+        return UNKNOWN;
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         continue;
-    return noted;
+    return noted ? SHARES : FORKS;
 }
 
 /* Whether the memory is shared. Several threads may find out at once. */
 static bool shares_memory(struct launch_room *room)
 {
-    enum { UNKNOWN, SHARES, FORKS };
     static int found;
     int known = __atomic_load_n(&found, __ATOMIC_RELAXED);
 
     if (known == UNKNOWN) {
-        known = find_out(room) ? SHARES : FORKS;
+        known = find_out(room);
         __atomic_store_n(&found, known, __ATOMIC_RELAXED);
     }
     return known == SHARES;

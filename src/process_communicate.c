@@ -83,7 +83,18 @@ static int hear(void *arg)
     return (int)n;
 }
 
-/* A child that does not want to know is no error. */
+/* Let it see the end of its input; a child that does not want to know is no
+ * error. */
+static int end_input(const struct part *part, int error)
+{
+    struct task_stream *s = stream_of(part);
+    int ended = s ? task_stream_write_eof(s) : 0;
+
+    if (!error)
+        error = ended;
+    return error == -EPIPE || error == -ECONNRESET ? 0 : error;
+}
+
 static int feed(void *arg)
 {
     struct part *part = arg;
@@ -92,9 +103,7 @@ static int feed(void *arg)
 
     if (!error && (s = stream_of(part)))
         error = task_stream_flush(s);
-    if ((s = stream_of(part)))
-        task_stream_write_eof(s);
-    return error == -EPIPE || error == -ECONNRESET ? 0 : error;
+    return end_input(part, error);
 }
 
 /* The caller hears the one, and a child of the group the other. */
@@ -102,12 +111,9 @@ static int talk(struct task_group *group, struct part parts[3])
 {
     bool has_out = stream_of(&parts[1]);
     bool has_err = stream_of(&parts[2]);
-    int error = 0;
+    int error = parts[0].n ? (task_group_start)(group, feed, &parts[0])
+                           : end_input(&parts[0], 0);
 
-    if (parts[0].n)
-        error = (task_group_start)(group, feed, &parts[0]);
-    else if (stream_of(&parts[0]))
-        task_stream_write_eof(stream_of(&parts[0]));
     if (!error && has_out && has_err)
         error = (task_group_start)(group, hear, &parts[2]);
     if (!error && (has_out || has_err))

@@ -67,12 +67,11 @@ static int open_pipe(struct start *start, int number)
 {
     int ends[2];
     int ours = number ? 0 : 1;
+    int error = task__launch_pipe(ends);
     struct task_stream *s;
 
-    if (pipe2(ends, O_CLOEXEC))
-        return -errno;
-    for (int i = 0; i < 2; i++)
-        ends[i] = task__launch_lift(ends[i]);
+    if (error)
+        return error;
     start->given[number] = ends[!ours];
     s = task__stream_new(start->process->loop, ends[ours], DESCRIPTOR_PIPE);
     if (!s) {
@@ -83,6 +82,20 @@ static int open_pipe(struct start *start, int number)
     return 0;
 }
 
+/* What is closed on exec may be one of ours that has got the number. */
+static bool is_inherited(int fd)
+{
+    return fcntl(fd, F_GETFD) == 0;
+}
+
+/* What standard output is. */
+static int copy_output(const int stdio[3])
+{
+    if (stdio[1] != LAUNCH_AS_IT_IS)
+        return stdio[1];
+    return is_inherited(1) ? 1 : LAUNCH_CLOSED;
+}
+
 /* Open what is wanted as 0, 1 or 2. */
 static int place(struct start *start, int number, int mode)
 {
@@ -91,10 +104,10 @@ static int place(struct start *start, int number, int mode)
 
     switch (mode) {
     case TASK_INHERIT:
-        stdio[number] = -1;
+        stdio[number] = LAUNCH_AS_IT_IS;
         return 0;
     case TASK_STDOUT:
-        stdio[number] = stdio[1] < 0 ? 1 : stdio[1];
+        stdio[number] = copy_output(stdio);
         return 0;
     case TASK_PIPE:
         error = open_pipe(start, number);

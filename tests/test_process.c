@@ -58,10 +58,23 @@ static int check_session(void)
     return getsid(0) == getpid() && getpgrp() == getpid() ? 0 : 1;
 }
 
-static int be_child(const char *what)
+/* What file each of 0, 1 and 2 is, to the descriptor that was passed. */
+static int say_files(int to)
+{
+    struct stat files[3];
+
+    memset(files, 0, sizeof files);
+    for (int fd = 0; fd < 3; fd++)
+        fstat(fd, &files[fd]);
+    return write(to, files, sizeof files) != sizeof files;
+}
+
+static int be_child(const char *what, const char *how)
 {
     if (!strcmp(what, "descriptors"))
         return say_descriptors();
+    if (!strcmp(what, "files"))
+        return say_files(atoi(how));
     if (!strcmp(what, "signals"))
         return check_signals();
     return check_session();
@@ -476,6 +489,28 @@ static void a_child_is_of_one_loop(void **state)
     test_loop_free(loop, &count);
 }
 
+static int is_still_there(void *arg)
+{
+    CHECK_STATUS(task_process_send_signal(arg, 0), 0);
+    CHECK_STATUS(task_process_kill(arg), 0);
+    return WTERMSIG(end(arg));
+}
+
+/* A run ends with its main; and by turns a child is something alive. */
+static void a_child_outlives_a_run(void **state)
+{
+    struct task_process *process = NULL;
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, begins, &process), 0);
+    assert_true(loop_run_turn(loop, 0) > 0);
+    assert_int_equal(loop_run_main(loop, is_still_there, process), SIGKILL);
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    test_loop_free(loop, &count);
+}
+
 static void nothing_is_started_outside_a_loop(void **state)
 {
     struct task_process *process = NULL;
@@ -775,6 +810,30 @@ static int no_descriptor_is_inherited_unasked(void *arg)
     return 0;
 }
 
+static int what_is_passed_works(void *arg)
+{
+    struct task_process *process;
+    char command[40];
+    char said[20] = "";
+    int ends[2];
+
+    (void)arg;
+    CHECK_STATUS(pipe2(ends, O_CLOEXEC), 0);
+    snprintf(command, sizeof command, "echo passed >&%d", ends[1]);
+    /* As standard output too, and twice. */
+    process = begin_shell(
+        command, OPTIONS(.stdout_mode = ends[1],
+                         .pass_fds = (const int[]){ends[1], 2, ends[1]},
+                         .n_pass_fds = 3));
+    close(ends[1]);
+    CHECK_STATUS(end(process), 0);
+    CHECK_STATUS(task_read(ends[0], said, sizeof said - 1), 7);
+    CHECK(!strcmp(said, "passed\n"));
+    CHECK_STATUS(task_read(ends[0], said, sizeof said), 0);
+    CHECK_STATUS(task_close(ends[0]), 0);
+    return 0;
+}
+
 static int folder_and_environment_are_as_told(void *arg)
 {
     static const char *const none[] = {NULL};
@@ -950,6 +1009,43 @@ static void output_and_errors_may_be_swapped(void **state)
     close(swap.files[1]);
 }
 
+static int passes_what_is_closed_on_exec(void *arg)
+{
+    static const int passed[] = {1, 2};
+    const char *command = "echo out; echo err >&2";
+    int file = open_file();
+
+    (void)arg;
+    for (int fd = 1; fd < 3; fd++) {
+        dup2(file, fd);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    CHECK(end(begin_shell(command, NULL)));
+    CHECK_STATUS(
+        end(begin_shell(command, OPTIONS(.stdout_mode = 1, .stderr_mode = 2))),
+        0);
+    CHECK_STATUS(
+        end(begin_shell(command, OPTIONS(.pass_fds = passed, .n_pass_fds = 2))),
+        0);
+    record_file(file);
+    CHECK_RECORD("out\nerr\nout\nerr\n");
+    for (int fd = 1; fd < 3; fd++)
+        CHECK_STATUS(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    return checks_failed();
+}
+
+static void pass_what_is_closed_on_exec(void *arg)
+{
+    (void)arg;
+    _exit(run_virtual(passes_what_is_closed_on_exec, NULL));
+}
+
+static void what_is_passed_is_open_whatever_its_flags(void **state)
+{
+    (void)state;
+    assert_int_equal(child_run(pass_what_is_closed_on_exec, NULL), 0);
+}
+
 /* In a process that has some of 0, 1 and 2 closed: bits of the argument. */
 static void close_some(int which)
 {
@@ -1020,6 +1116,169 @@ static void the_parents_0_to_2_may_be_closed(void **state)
     for (int which = 1; which < 8; which++)
         assert_int_equal(WEXITSTATUS(child_run(talk_with_some_closed, &which)),
                          0);
+}
+
+/* There are numbers for a pipe, but only those of 0 to 2, until there are more. */
+static int starts_with_few_descriptors(void *arg)
+{
+    int file = *(int *)arg;
+    const struct task_process_options options = {
+        .stdin_mode = file, .stdout_mode = file, .stderr_mode = file};
+    struct task_process *process = NULL;
+    struct rlimit limit;
+    int error;
+
+    if (run_shell(":"))
+        return 1;
+    close_some(7);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 3;
+    do {
+        setrlimit(RLIMIT_NOFILE, &limit);
+        error = task_process_exec(&process, ARGV("/no/such"), &options);
+        if (process || has_children())
+            return 2;
+    } while (error == -EMFILE && limit.rlim_cur++ < 100);
+    return error == -ENOENT ? 0 : 4;
+}
+
+static void start_with_few_descriptors(void *arg)
+{
+    _exit(run_virtual(starts_with_few_descriptors, arg));
+}
+
+static void whatever_numbers_are_free_errors_are_told(void **state)
+{
+    int file = open_file();
+
+    (void)state;
+    assert_int_equal(WEXITSTATUS(child_run(start_with_few_descriptors, &file)),
+                     0);
+    close(file);
+}
+
+/* Mixes of what 0, 1 and 2 may be, with some of them closed here: a seventh of
+ * all, in which each pair of ways comes. */
+
+enum { INHERITED, PIPED, NULLED, GIVEN, N_WAYS, MERGED = N_WAYS };
+
+struct mix {
+    int ways[3];
+    int closed; /* bits */
+    int file;   /* what is given */
+};
+
+static int mode_of(const struct mix *mix, int number)
+{
+    static const int modes[] = {[INHERITED] = TASK_INHERIT,
+                                [PIPED] = TASK_PIPE,
+                                [NULLED] = TASK_DEVNULL,
+                                [MERGED] = TASK_STDOUT};
+
+    return mix->ways[number] == GIVEN ? mix->file : modes[mix->ways[number]];
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_mode == b->st_mode;
+}
+
+/* Whether that is what the child's descriptor has to be. */
+static bool is_right(const struct mix *mix, int number,
+                     const struct stat said[3],
+                     const struct task_process *process)
+{
+    struct stat wanted;
+    int fd = number;
+
+    memset(&wanted, 0, sizeof wanted);
+    switch (mix->ways[number]) {
+    case MERGED:
+        return is_same(&said[number], &said[1]);
+    case NULLED:
+        return !stat("/dev/null", &wanted) && is_same(&said[number], &wanted);
+    case GIVEN:
+        fd = mix->file;
+        break;
+    case PIPED:
+        fd = task_stream_fd(task__process_stream(process, number));
+        break;
+    default:
+        if (mix->closed & 1 << number)
+            return !said[number].st_mode;
+    }
+    fstat(fd, &wanted);
+    return is_same(&said[number], &wanted);
+}
+
+static int mixes(void *arg)
+{
+    const struct mix *mix = arg;
+    int ends[2];
+    char number[12];
+    struct stat said[3];
+    struct task_process *process;
+    int bad = 0;
+
+    if (pipe(ends))
+        return 1;
+    for (int i = 0; i < 2; i++) {
+        int low = ends[i];
+
+        ends[i] = fcntl(low, F_DUPFD_CLOEXEC, 10);
+        close(low);
+    }
+    snprintf(number, sizeof number, "%d", ends[1]);
+    process = begin(ARGV(program, "files", number),
+                    OPTIONS(.stdin_mode = mode_of(mix, 0),
+                            .stdout_mode = mode_of(mix, 1),
+                            .stderr_mode = mode_of(mix, 2),
+                            .pass_fds = &ends[1], .n_pass_fds = 1));
+    close(ends[1]);
+    if (!process || read(ends[0], said, sizeof said) != sizeof said)
+        return 1;
+    for (int i = 0; i < 3; i++)
+        bad |= is_right(mix, i, said, process) ? 0 : 2 << i;
+    close(ends[0]);
+    return bad | (end(process) ? 16 : 0);
+}
+
+static int mixes_all(void *arg)
+{
+    struct mix *mix = arg;
+    const unsigned all = N_WAYS * N_WAYS * (N_WAYS + 1);
+    unsigned step = 7 * 50 / test_rounds(50);
+
+    for (unsigned i = (unsigned)mix->closed; i < all; i += step) {
+        int bad;
+
+        mix->ways[0] = (int)(i % N_WAYS);
+        mix->ways[1] = (int)(i / N_WAYS % N_WAYS);
+        mix->ways[2] = (int)(i / N_WAYS / N_WAYS);
+        bad = mixes(mix);
+        if (bad)
+            return bad;
+    }
+    return 0;
+}
+
+static void mix_all(void *arg)
+{
+    struct mix *mix = arg;
+
+    close_some(mix->closed);
+    _exit(run_virtual(mixes_all, mix));
+}
+
+static void any_mix_is_as_wanted(void **state)
+{
+    struct mix mix = {.file = open_file()};
+
+    (void)state;
+    for (mix.closed = 0; mix.closed < 8; mix.closed++)
+        assert_int_equal(WEXITSTATUS(child_run(mix_all, &mix)), 0);
+    close(mix.file);
 }
 
 /* Talking. */
@@ -1270,6 +1529,140 @@ static int a_grandchild_with_the_pipe_does_not_hold_up_a_wait(void *arg)
     return 0;
 }
 
+/* It has said as much as the pipe takes, and nobody has read. */
+static int a_full_pipe_does_not_hold_up_a_wait(void *arg)
+{
+    enum { PIPE = 1 << 16 };
+    struct task_process *process = begin_shell(
+        "head -c 65536 /dev/zero", OPTIONS(.stdout_mode = TASK_PIPE));
+    struct task_buffer out = {0};
+
+    (void)arg;
+    CHECK_STATUS(task_process_wait(process), 0);
+    CHECK_STATUS(task_process_communicate(process, NULL, 0, &out, NULL), 0);
+    CHECK_STATUS(out.size, PIPE);
+    task_buffer_free(&out);
+    task_process_free(process);
+    return 0;
+}
+
+/* The same, and a stream's buffer is full, as its reader has stopped reading. */
+static int who_stops_reading_loses_nothing(void *arg)
+{
+    struct task_process *process =
+        begin_shell("echo first; head -c 50000 /dev/zero",
+                    OPTIONS(.stdout_mode = TASK_PIPE));
+    struct task_stream *out = task_process_stdout(process);
+    static char bytes[50000];
+    const char *line;
+    char more;
+
+    (void)arg;
+    CHECK_STATUS(task_stream_read_line(out, &line), 6);
+    CHECK_STATUS(task_process_wait(process), 0);
+    CHECK_STATUS(task_stream_read_exactly(out, bytes, sizeof bytes), 0);
+    CHECK_STATUS(task_stream_read(out, &more, 1), 0);
+    task_process_free(process);
+    return 0;
+}
+
+/* The number that a shell says by its output. */
+static pid_t said_number(struct task_process *process)
+{
+    const char *line = "0";
+
+    CHECK(task_stream_read_line(task_process_stdout(process), &line) > 1);
+    return (pid_t)atoi(line);
+}
+
+/* A signal for the shell is none for what it has started. */
+static int a_shells_children_outlive_it(void *arg)
+{
+    struct task_process *process = begin_shell(
+        "sleep 100 & echo $!; wait", OPTIONS(.stdout_mode = TASK_PIPE));
+    pid_t grandchild = said_number(process);
+    char more;
+
+    (void)arg;
+    CHECK_STATUS(task_process_kill(process), 0);
+    CHECK_STATUS(WTERMSIG(task_process_wait(process)), SIGKILL);
+    CHECK_STATUS(kill(grandchild, SIGKILL), 0);
+    CHECK_STATUS(task_stream_read(task_process_stdout(process), &more, 1), 0);
+    task_process_free(process);
+    return 0;
+}
+
+static int in_a_session_a_signal_reaches_all(void *arg)
+{
+    struct task_process *process =
+        begin_shell("sleep 100 & echo $!; wait",
+                    OPTIONS(.stdout_mode = TASK_PIPE, .new_session = true));
+    char more;
+
+    (void)arg;
+    CHECK(said_number(process) > 1);
+    CHECK_STATUS(kill(-task_process_pid(process), SIGTERM), 0);
+    CHECK_STATUS(WTERMSIG(task_process_wait(process)), SIGTERM);
+    /* The pipe has no writer any more. */
+    CHECK_STATUS(task_stream_read(task_process_stdout(process), &more, 1), 0);
+    task_process_free(process);
+    return 0;
+}
+
+/* One that a request asks to end, and kills when that was in vain for a while. */
+struct stopped {
+    const char *command;
+    task_time grace;
+    struct task_event begun;
+    int status;
+};
+
+static int runs_until_cancelled(void *arg)
+{
+    struct stopped *stopped = arg;
+    struct task_process *process =
+        begin_shell(stopped->command,
+                    OPTIONS(.stdin_mode = TASK_PIPE, .stdout_mode = TASK_PIPE));
+    struct task_timeout grace;
+
+    CHECK_STATUS(said_number(process), 1);
+    task_event_set(&stopped->begun);
+    CHECK_STATUS(task_process_wait(process), -ECANCELED);
+    CHECK_STATUS(task_process_terminate(process), 0);
+    task_timeout_begin(&grace, stopped->grace);
+    stopped->status = task_timeout_end(&grace, task_process_wait(process));
+    if (stopped->status == -ETIMEDOUT) {
+        CHECK_STATUS(task_process_kill(process), 0);
+        stopped->status = task_process_wait(process);
+    }
+    task_process_free(process);
+    return -ECANCELED;
+}
+
+static int stops(void *arg)
+{
+    struct stopped *stopped = arg;
+    struct task *task = task_create(runs_until_cancelled, stopped);
+
+    CHECK_STATUS(task_event_wait(&stopped->begun), 0);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    return stopped->status;
+}
+
+static void who_asks_one_to_end_may_kill_it_later(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    struct stopped willing = {.command = "echo 1; read line",
+                              .grace = TASK_HOUR};
+    struct stopped deaf = {.command = "trap '' TERM; echo 1; read line",
+                           .grace = 10 * TASK_MILLISECOND};
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    assert_int_equal(WTERMSIG(run_with(options, stops, &willing)), SIGTERM);
+    assert_int_equal(WTERMSIG(run_with(options, stops, &deaf)), SIGKILL);
+}
+
 static int talks(void *arg)
 {
     struct talk *talk = arg;
@@ -1341,6 +1734,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(to_free_one_that_has_ended_is_nothing),
     leakless(a_loop_kills_what_is_left),
     leakless(a_child_is_of_one_loop),
+    leakless(a_child_outlives_a_run),
     leakless(nothing_is_started_outside_a_loop),
     leakless(the_fork_of_a_parent_has_no_children),
     leakless_in_main(what_cannot_be_run_is_an_error_of_creation),
@@ -1350,13 +1744,17 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(signals_are_as_a_program_expects_them),
     leakless_in_main(a_session_is_its_own_if_wanted),
     leakless_in_main(no_descriptor_is_inherited_unasked),
+    leakless_in_main(what_is_passed_works),
     leakless_in_main(folder_and_environment_are_as_told),
     leakless_in_main(programs_are_looked_for_in_the_childs_path),
     leakless_in_main(each_may_be_dev_null),
     leakless_in_main(errors_may_go_where_output_goes),
     leakless_in_main(a_given_descriptor_stays_the_callers),
     leakless(output_and_errors_may_be_swapped),
+    leakless(what_is_passed_is_open_whatever_its_flags),
     leakless(the_parents_0_to_2_may_be_closed),
+    leakless(whatever_numbers_are_free_errors_are_told),
+    leakless(any_mix_is_as_wanted),
     leakless_in_main(a_stream_leads_to_each_pipe),
     leakless_in_main(a_megabyte_each_way_does_not_stop_short),
     leakless_in_main(no_input_is_the_end_of_it),
@@ -1368,6 +1766,11 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(output_is_read_after_the_end),
     leakless_in_main(what_was_read_before_is_not_read_again),
     leakless_in_main(a_grandchild_with_the_pipe_does_not_hold_up_a_wait),
+    leakless_in_main(a_full_pipe_does_not_hold_up_a_wait),
+    leakless_in_main(who_stops_reading_loses_nothing),
+    leakless_in_main(a_shells_children_outlive_it),
+    leakless_in_main(in_a_session_a_signal_reaches_all),
+    leakless(who_asks_one_to_end_may_kill_it_later),
     leakless(a_talk_may_be_cancelled_anywhere),
     leakless_in_main(the_library_does_without_its_descriptor),
 };
@@ -1378,7 +1781,7 @@ int main(int argc, char *argv[])
 
     program = argv[0];
     if (argc > 1)
-        return be_child(argv[1]);
+        return be_child(argv[1], argv[argc - 1]);
     failed = cmocka_run_group_tests_name("the best way", tests, NULL, NULL);
     task__launch_way = task__launch_by_fork;
     task__child_best = &task__child_thread;

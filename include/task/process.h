@@ -68,7 +68,8 @@ struct task_process;
  * is greater than 0, which stays the caller's.
  */
 enum task_process_mode {
-    /** What this process has; if that is closed, so it is in the child. */
+    /** What this process has; if that is closed, or closed on exec, the child
+     *  has nothing. */
     TASK_INHERIT = 0,
 
     /** A pipe, whose other end is a stream here. */

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# The examples that run other programs: run_parallel and pipeline, with real
+# commands. A terminal is one of script(1), if that is there.
+. "$(dirname "$0")/support/common.sh"
+
+read -ra launcher <<<"${LAUNCHER:-}"
+parallel=("${launcher[@]}" "$build/examples/run_parallel")
+pipeline=("${launcher[@]}" "$build/examples/pipeline")
+interruptible=(env --default-signal=INT)
+
+# same <wanted> <got> <what>
+same() {
+    [[ $1 == "$2" ]] || fail "$3: '$2' instead of '$1'"
+}
+
+# code_of <command...>: its exit code; its output in $tmp/out, $tmp/err
+code_of() {
+    local code=0
+
+    timeout 30 "$@" >"$tmp/out" 2>"$tmp/err" || code=$?
+    echo $code
+}
+
+# until_true <command...>: within ten seconds
+until_true() {
+    local i
+
+    for ((i = 0; i < 500; i++)); do
+        ! "$@" || return 0
+        sleep 0.02
+    done
+    return 1
+}
+
+# all_are <file> <n>: so many numbers are there
+all_are() {
+    [[ $(wc -l <"$1") == "$2" ]]
+}
+# gone <file>: none of the processes in there is left
+gone() {
+    local pid
+
+    while read -r pid; do
+        ! kill -0 "$pid" 2>/dev/null || return 1
+    done <"$1"
+}
+
+# run_parallel: every line with the number of its command, whole
+for i in {1..20}; do
+    echo "echo out $i; echo err $i >&2; printf last"
+done >"$tmp/commands"
+for n in 1 3 20; do
+    same 0 "$(code_of "${parallel[@]}" $n <"$tmp/commands")" "run_parallel $n"
+    same 60 "$(wc -l <"$tmp/out")" "run_parallel $n: lines"
+    for i in 1 2 20; do
+        same "[$i] out $i [$i] err $i [$i] last" \
+            "$(grep -F "[$i] " "$tmp/out" | paste -sd' ')" "run_parallel $n, command $i"
+    done
+    ! grep -v '^==' "$tmp/err" || fail "run_parallel $n: words on stderr"
+done
+same 0 "$(code_of "${parallel[@]}" 4 </dev/null)" 'run_parallel: no command'
+head -c 300000 /dev/zero | tr '\0' x >"$tmp/long"
+same 0 "$(code_of "${parallel[@]}" 1 <<<"cat $tmp/long")" 'run_parallel: a long line'
+same 300005 "$(wc -c <"$tmp/out")" 'run_parallel: a long line'
+
+# ... N at a time, and no more: the first ones wait for each other, and each
+# counts those that run
+mkdir "$tmp/running"
+for ((i = 1; i <= 12; i++)); do
+    ((i > 3)) || printf 'touch %s; until [ -e %s ]; do sleep 0.01; done; ' \
+        "$tmp/here$i" "$tmp/here$((i % 3 + 1))"
+    printf 'touch %s; ls %s | wc -l; rm %s\n' "$tmp/running/$i" "$tmp/running" \
+        "$tmp/running/$i"
+done >"$tmp/commands"
+same 0 "$(code_of "${parallel[@]}" 3 <"$tmp/commands")" 'run_parallel 3'
+(($(sed 's/.*] //' "$tmp/out" | sort -n | tail -n 1) <= 3)) ||
+    fail 'run_parallel 3: too many at a time'
+same 0 "$(code_of "${parallel[@]}" 1 <<<"$(tail -n 9 "$tmp/commands")")" \
+    'run_parallel 1'
+same 1 "$(sed 's/.*] //' "$tmp/out" | sort -nu)" 'run_parallel: one at a time'
+
+# ... and the worst status, with nothing of its input for the commands
+same 7 "$(code_of "${parallel[@]}" 2 <<<$'exit 3\nexit 7\nexit 5\n')" \
+    'run_parallel: the worst status'
+same 143 "$(code_of "${parallel[@]}" 2 <<<$'kill $$\nexit 9')" 'run_parallel: a signal'
+same 127 "$(code_of "${parallel[@]}" 2 <<<$'no-such-command\ntrue')" \
+    'run_parallel: no such command'
+same 0 "$(code_of "${parallel[@]}" 1 <<<$'cat\necho next')" 'run_parallel: cat'
+same '[2] next' "$(cat "$tmp/out")" 'run_parallel: cat reads the commands'
+for arguments in '' 0 x 1x 1000 '1 2'; do
+    # shellcheck disable=SC2086
+    same 2 "$(code_of "${parallel[@]}" $arguments </dev/null)" "run_parallel $arguments"
+    grep -q '^usage: ' "$tmp/err" || fail "run_parallel $arguments: no usage"
+done
+! "${parallel[@]}" 1 <<<'echo x' >/dev/full 2>"$tmp/err" ||
+    fail 'run_parallel: a full disk goes unnoticed'
+
+# ... SIGINT, which a job of the shell ignores unless it is told not to: all end,
+# also what the commands have started, and one that does not want to
+if "${interruptible[@]}" true 2>/dev/null; then
+    : >"$tmp/pids"
+    cat >"$tmp/commands" <<END
+echo \$\$ >>$tmp/pids; sleep 1000 & echo \$! >>$tmp/pids; wait
+echo \$\$ >>$tmp/pids; exec sleep 1000
+trap '' TERM; echo \$\$ >>$tmp/pids; while :; do sleep 0.1; done
+exit 99
+END
+    "${interruptible[@]}" "${parallel[@]}" 3 <"$tmp/commands" >"$tmp/out" 2>"$tmp/err" & pid=$!
+    until_true all_are "$tmp/pids" 4 || fail 'run_parallel: not all are running'
+    kill -INT $pid
+    code=0
+    wait $pid || code=$?
+    same 130 $code 'run_parallel: exit code after SIGINT'
+    until_true gone "$tmp/pids" || fail 'run_parallel: some outlive SIGINT'
+else
+    echo 'no env --default-signal: left out SIGINT'
+fi
+
+# pipeline
+same 0 "$(code_of "${pipeline[@]}" 20 seq 1 1000 '|' grep 7 '|' wc -l)" pipeline
+same 271 "$(paste -sd' ' "$tmp/out")" 'pipeline: seq, grep, wc'
+same 0 "$(echo x | code_of "${pipeline[@]}" 20 cat)" 'pipeline: one command'
+same x "$(cat "$tmp/out")" 'pipeline: its input'
+same 3 "$(code_of "${pipeline[@]}" 20 true '|' sh -c 'cat; exit 3')" 'pipeline: status'
+same 143 "$(code_of "${pipeline[@]}" 20 false '|' sh -c 'kill $$')" 'pipeline: a signal'
+same 0 "$(code_of "${pipeline[@]}" 20 yes '|' head -n 2)" 'pipeline: yes'
+same 'y y' "$(paste -sd' ' "$tmp/out")" 'pipeline: yes, head'
+head -c 3000000 /dev/urandom >"$tmp/much"
+same 0 "$(code_of "${pipeline[@]}" 20 cat "$tmp/much" '|' cat '|' cat)" 'pipeline: much'
+cmp "$tmp/out" "$tmp/much" || fail 'pipeline: other bytes'
+same 127 "$(code_of "${pipeline[@]}" 20 sleep 1000 '|' no-such-command '|' cat)" \
+    'pipeline: no such command'
+same 'no-such-command: No such file or directory' "$(grep -v ^== "$tmp/err")" \
+    'pipeline: no such command'
+same 124 "$(code_of "${pipeline[@]}" 0.2 sh -c "echo \$\$ >$tmp/pids; exec sleep 1000" '|' cat)" \
+    'pipeline: a time-out'
+gone "$tmp/pids" || fail 'pipeline: one outlives the time-out'
+same 124 "$(code_of "${pipeline[@]}" 0.2 sh -c "trap '' TERM; echo \$\$ >$tmp/pids; while :; do sleep 0.1; done")" \
+    'pipeline: one that does not want to end'
+gone "$tmp/pids" || fail 'pipeline: one that does not want to outlives it'
+for arguments in '' 1 '0 true' 'x true' 'nan true' '1 |' '1 true |' '1 | true' \
+    '1 true | | true'; do
+    # shellcheck disable=SC2086
+    same 2 "$(code_of "${pipeline[@]}" $arguments)" "pipeline $arguments"
+    grep -q '^usage: ' "$tmp/err" || fail "pipeline $arguments: no usage"
+done
+
+# With a terminal there is a progress line, and Ctrl-C is a key.
+if ! have script; then
+    echo 'no script(1): left out what needs a terminal'
+    exit
+fi
+printf 'echo one\nexit 5\n' >"$tmp/commands"
+same 5 "$(code_of script -qec "${parallel[*]} 1 <$tmp/commands" /dev/null)" \
+    'run_parallel on a terminal'
+grep -q '2 of 2 have ended, the worst with 5' "$tmp/out" ||
+    fail 'run_parallel: no progress on a terminal'
+same '[1] one' "$(tr '\r' '\n' <"$tmp/out" | grep -ao '\[1\] .*')" \
+    'run_parallel: its output on a terminal'
+: >"$tmp/pids"
+printf 'echo $$ >>%s; exec sleep 1000\n' "$tmp/pids" "$tmp/pids" >"$tmp/commands"
+same 130 "$({
+    until_true all_are "$tmp/pids" 2
+    printf '\003'
+    until_true gone "$tmp/pids"
+} | code_of script -qec "${parallel[*]} 2 <$tmp/commands" /dev/null)" \
+    'run_parallel: Ctrl-C'
+until_true gone "$tmp/pids" || fail 'run_parallel: some outlive Ctrl-C'

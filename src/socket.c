@@ -97,7 +97,10 @@ static ssize_t attempt_once(struct descriptor *descriptor, attempt_fn *attempt,
 
 /* The flags of receiving that leave it waiting for data. With MSG_OOB and others
  * the system calls do not wait either. */
-enum { WAITING = MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC };
+enum {
+    WAITING =
+        MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL
+};
 
 static bool may_suspend(enum direction direction, int flags)
 {

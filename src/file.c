@@ -1,7 +1,7 @@
 /*
  * Reading and writing files.
  *
- * A first attempt takes what the page cache has. If that is a part, a second one
+ * A first attempt takes what the page cache has, if it is not too much. If that is a part, a second one
  * tells whether the file ends there (0), or a worker has to go on.
  */
 #include "file.h"
@@ -13,8 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* What readv takes at once, and what is kept of it for the second attempt. */
-enum { PARTS = 64 };
+/* How many parts are kept for the second attempt; how much the loop may be held up
+ * by, though it is in memory. */
+enum { PARTS = 64, MOST = 1 << 20 };
 
 struct job {
     ssize_t (*move)(int fd, const struct iovec parts[], int n, off_t offset);
@@ -110,6 +111,15 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
     return more > 0 ? moved + more : moved;
 }
 
+/* Where the open file is, one call at a time may read or write: the system has the
+ * others wait, and so the loop. */
+static bool is_for_a_worker(const struct job *job,
+                            const struct descriptor *descriptor)
+{
+    return size_of(job->parts, job->n) > MOST ||
+           (job->offset < 0 && descriptor && !list_empty(&descriptor->jobs));
+}
+
 static ssize_t move(struct task *self, struct job *job,
                     ssize_t (*attempt)(int fd, const struct iovec parts[],
                                        int n, off_t offset))
@@ -120,6 +130,8 @@ static ssize_t move(struct task *self, struct job *job,
 
     if (descriptor && task__fd_is_closing(descriptor))
         return -EBADF;
+    if (unlikely(is_for_a_worker(job, descriptor)))
+        return delegate(self, job);
     moved = attempt(job->fd, job->parts, job->n, job->offset);
     if (moved == -EAGAIN || moved == -EINTR)
         return delegate(self, job);

@@ -128,6 +128,25 @@ static int what_is_in_memory_needs_no_thread(void *arg)
     return 0;
 }
 
+/* To copy it would hold up the loop. */
+static int much_is_moved_by_a_thread(void *arg)
+{
+    static char buf[(1 << 20) + 1];
+    int fd = make_content();
+
+    (void)arg;
+    n_delegated = 0;
+    CHECK_STATUS(task_pwrite(fd, buf, sizeof buf, SIZE), sizeof buf);
+    CHECK_STATUS(task_pread(fd, buf, sizeof buf - 1, 0), sizeof buf - 1);
+    CHECK(!memcmp(buf, content, SIZE));
+    CHECK_STATUS(n_delegated, 0);
+    CHECK_STATUS(task_pread(fd, buf, sizeof buf, 0), sizeof buf);
+    CHECK(!memcmp(buf, content, SIZE));
+    CHECK_STATUS(n_delegated, 1);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
 static int what_is_not_in_memory_is_read_by_a_thread(void *arg)
 {
     static char buf[SIZE];
@@ -716,6 +735,34 @@ static int what_was_read_before_it_was_closed_is_told(void *arg)
     return 0;
 }
 
+/* Where the open file is, the system has the second of two calls wait: also one that
+ * is told not to. */
+static int whoever_reads_beside_a_thread_does_so_by_another(void *arg)
+{
+    struct reading first = {make_content(), ""};
+    struct reading second = first;
+    struct gate held;
+    struct task *tasks[2];
+
+    (void)arg;
+    CHECK_STATUS(lseek(first.fd, 0, SEEK_SET), 0);
+    hold(&held);
+    tasks[0] = start(reads_all_from_it, &first);
+    gate_await(&held, 1);
+    cached = -1;
+    tasks[1] = start(reads_all_from_it, &second);
+    CHECK(!task_done(tasks[1]));
+    gate_open(&held);
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(task_await(tasks[i]), 8);
+    CHECK(!memcmp(first.bytes, content, 8));
+    CHECK(!memcmp(second.bytes, content + 8, 8));
+    CHECK_STATUS(n_delegated, 2);
+    CHECK_STATUS(task_close(first.fd), 0);
+    gate = NULL;
+    return 0;
+}
+
 /* Requests. What was in memory is told first. */
 
 static int reads_and_hears(void *arg)
@@ -854,6 +901,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_main(what_is_in_memory_needs_no_thread),
+        in_main(much_is_moved_by_a_thread),
         in_main(what_is_not_in_memory_is_read_by_a_thread),
         in_main(reads_and_writes_go_on_where_the_file_is),
         in_main(a_request_is_delivered_before_anything_is_read),
@@ -870,6 +918,7 @@ int main(void)
         with_one_worker(closing_waits_for_what_is_at_work),
         with_one_worker(closing_does_not_wait_for_what_is_done),
         with_one_worker(what_has_taken_the_place_is_left_alone),
+        with_one_worker(whoever_reads_beside_a_thread_does_so_by_another),
         with_one_worker(what_was_read_before_it_was_closed_is_told),
         with_one_worker(a_request_behind_a_part_comes_next),
         with_one_worker(a_time_out_behind_a_part_is_its_scopes),

@@ -202,7 +202,8 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
     if (unlikely(n < 0))
         return -EINVAL;
     if (unlikely(!size_of(&transfer)))
-        return move_none(fd);
+        return n > IOV_MAX ? move(fd, way, parts + IOV_MAX, n - IOV_MAX)
+                           : move_none(fd);
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (likely(!result))

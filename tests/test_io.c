@@ -957,6 +957,10 @@ static int many_parts_are_moved(void *arg)
         CHECK_STATUS(task_readv(pair[0], parts, N), IOV_MAX);
         CHECK_STATUS(task_readv(pair[0], parts + IOV_MAX, 10), 10);
         CHECK(!memcmp(from, to, N));
+        for (int i = 0; i < IOV_MAX; i++) /* 0 would be the end */
+            parts[i].iov_len = 0;
+        CHECK_STATUS(task_writev(pair[1], parts, N), 10);
+        CHECK_STATUS(task_readv(pair[0], parts, N), 10);
         CHECK_STATUS(task_readv(pair[0], parts, -1), -EINVAL);
         CHECK_STATUS(task_writev(pair[1], parts, -1), -EINVAL);
         close_both(pair);

@@ -99,6 +99,36 @@ static int reader_and_writer_do_not_touch_each_other(void *arg)
     return 0;
 }
 
+/* What is ready stays so, and the loop does not spin: with nobody left for it, and
+ * with somebody for the other direction. */
+static int what_nobody_hears_of_is_not_watched(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        struct ear in = {.name = "in"};
+        struct ear out = {.name = "out"};
+        uint64_t polls;
+
+        make_local(pair);
+        fill(pair[0]);
+        in.fd = out.fd = pair[0];
+        CHECK_STATUS(loop_add_reader(pair[0], hear, &in), 0);
+        if (i)
+            CHECK_STATUS(loop_add_writer(pair[0], hear_room, &out), 0);
+        put(pair[1], "a");
+        let_run();
+        CHECK_STATUS(loop_remove_reader(pair[0]), 0);
+        record_clear();
+        polls = stats().polls;
+        CHECK_STATUS(task_sleep(30 * TASK_MILLISECOND), 0);
+        CHECK(stats().polls - polls < 20);
+        CHECK_RECORD("");
+        close_both(pair);
+    }
+    return 0;
+}
+
 static int to_remove_what_is_not_there_is_told(void *arg)
 {
     int pair[2];
@@ -610,6 +640,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         everywhere(it_is_called_as_long_as_it_is_ready),
         everywhere(reader_and_writer_do_not_touch_each_other),
+        everywhere(what_nobody_hears_of_is_not_watched),
         everywhere(to_remove_what_is_not_there_is_told),
         behaviour(outside_a_loop_there_are_none),
         everywhere(what_is_always_ready_is_refused),

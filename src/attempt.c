@@ -131,12 +131,15 @@ int task__attempt_end(struct attempt *attempt)
 static int start(struct attempt *attempt)
 {
     const struct addrinfo *address = attempt->address;
+    int error;
 
     if (!connect(attempt->fd, address->ai_addr, address->ai_addrlen))
         return outcome_of(attempt);
     if (errno != EINPROGRESS && errno != EINTR)
         return -errno;
-    return observe(attempt);
+    error = observe(attempt);
+    attempt->descriptor->kind = DESCRIPTOR_TCP; /* nobody need ask */
+    return error;
 }
 
 int task__attempt_begin(struct attempt *attempt)

@@ -766,12 +766,53 @@ static void each_byte_may_come_alone(void **state)
     no_faults();
 }
 
+/* What a number stands for is asked when it is first waited for, unless we have
+ * made it. */
+
+static int answers(void *arg)
+{
+    int fd = task_accept(*(int *)arg, NULL, NULL);
+    char byte;
+
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_write(fd, "a", 1), 1);
+    CHECK_STATUS(task_read(fd, &byte, 1), 0);
+    return task_close(fd);
+}
+
+static int whoever_connects_knows_to_what(void *arg)
+{
+    int listener = task_tcp_listen("127.0.0.1", "0", 1);
+    struct task *task;
+    struct sockaddr_in addr;
+    socklen_t len = sizeof addr;
+    char port[8];
+    char byte;
+    int fd;
+
+    (void)arg;
+    CHECK_STATUS(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    snprintf(port, sizeof port, "%d", ntohs(addr.sin_port));
+    no_faults();
+    faults.call = OPTION;
+    faults.is_on = true;
+    fd = task_tcp_connect("127.0.0.1", port);
+    task = task_create(answers, &listener);
+    CHECK_STATUS(task_read(fd, &byte, 1), 1);
+    faults.is_on = false;
+    CHECK_STATUS(faults.n, 1); /* whether it is connected */
+    CHECK_STATUS(task_close(fd), 0);
+    CHECK_STATUS(task_close(listener), 0);
+    return task_await(task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         behaviour(each_call_may_fail),
         behaviour(calls_may_be_in_vain_at_random),
         behaviour(each_byte_may_come_alone),
+        everywhere(whoever_connects_knows_to_what),
     };
 
     fill_bytes(row, sizeof row, 0);

@@ -377,6 +377,14 @@ static int sends(void *arg)
                               sender->n);
 }
 
+/* Until all wait, and for no thread. */
+static void let_wait(void)
+{
+    do
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+    while (stats().jobs);
+}
+
 /* Whether it copies, or a thread has found that it has to wait. */
 static int sending_may_be_cancelled_while_it_waits(void *arg)
 {
@@ -390,7 +398,7 @@ static int sending_may_be_cancelled_while_it_waits(void *arg)
         fill(pair[1]);
         sender.out = pair[1];
         task = start(sends, &sender);
-        CHECK_STATUS(task_wait_all_blocked(), 0);
+        let_wait();
         CHECK_STATUS(task_cancel_await(task), -ECANCELED);
         CHECK_STATUS(sender.offset, 0);
         CHECK_STATUS(task_close(pair[0]), 0);
@@ -427,7 +435,7 @@ static int sending_ends_when_either_is_closed(void *arg)
         fill(pair[1]);
         sender.out = pair[1];
         task = start(sends, &sender);
-        CHECK_STATUS(task_wait_all_blocked(), 0);
+        let_wait();
         CHECK_STATUS(task_close(*closed), 0);
         CHECK_STATUS(dup2(other, *closed), *closed);
         n_sent = 0;

@@ -12,36 +12,79 @@
 
 /* No event is longer; TRACK_CALLBACKS and its kin have the ids from FIRST_OWN
  * on, as these are 32 bits wide. */
-enum { EVENT = 1024, FIRST_OWN = 0x7fffff00 };
+enum { EVENT = 1024, FIRST_OWN = 0x7fffff00, LONGEST_NAME = 40 };
 
-/* Times are told in microseconds. */
-static char *put_microseconds(char *at, task_time time)
+/* Copies of a fixed size need no calls: there is room for what is too much. */
+#define COPY(at, array) memcpy(at, array, sizeof(array))
+
+/* Microseconds. Most are of the same second as the one before, which is told by
+ * nine digits. */
+static char *put_time(struct chrome_file *file, char *at, task_time time)
 {
-    return task__json_thousandths(at, time > 0 ? (uint64_t)time : 0);
+    task_time second = time / TASK_SECOND;
+
+    if (time < TASK_SECOND)
+        return task__json_thousandths(at, time > 0 ? (uint64_t)time : 0);
+    if (unlikely(second != file->second || !file->n_digits)) {
+        char *end = task__json_number(file->digits, (uint64_t)second);
+
+        file->second = second;
+        file->n_digits = (size_t)(end - file->digits);
+    }
+    COPY(at, file->digits);
+    return task__json_billionth(at + file->n_digits,
+                                (uint32_t)(time % TASK_SECOND));
 }
 
-static char *put_track(const struct chrome_file *file, char *at, uint64_t track)
+/* {"ph":"X","name":"run","pid":1,"tid": of a name that needs no escapes. */
+static COLD void make_head(const struct chrome_file *file,
+                           struct chrome_head *head, char phase,
+                           const char *name)
 {
-    at = JSON(at, ",\"pid\":");
+    char *at = JSON(head->text, ",\n{\"ph\":\"");
+
+    assert(strlen(name) <= LONGEST_NAME);
+    *at++ = phase;
+    at = json_text(JSON(at, "\",\"name\":\""), name);
+    at = JSON(at, "\",\"pid\":");
     at = json_bytes(at, file->pid, file->pid_length);
     at = JSON(at, ",\"tid\":");
-    return task__json_number(at, track >= TRACK_CALLBACKS
+    head->name = name;
+    head->phase = phase;
+    head->length = (uint8_t)(at - head->text);
+}
+
+static const struct chrome_head *find_head(struct chrome_file *file, char phase,
+                                           const char *name)
+{
+    uintptr_t hash =
+        ((uintptr_t)name >> 3) ^ ((uintptr_t)name >> 7) ^ (unsigned char)phase;
+    struct chrome_head *head = &file->heads[hash % CHROME_HEADS];
+
+    if (unlikely(head->name != name || head->phase != phase))
+        make_head(file, head, phase, name);
+    return head;
+}
+
+static char *put_track(char *at, uint64_t track)
+{
+    return task__json_number(at, likely(track < FIRST_OWN) ? track
+                                 : track >= TRACK_CALLBACKS
                                      ? FIRST_OWN + (track - TRACK_CALLBACKS)
                                      : track % FIRST_OWN);
 }
 
-/* {"ph":"X","name":"run","pid":1,"tid":7 of a name that needs no escapes. */
 static char *begin_event(struct chrome_file *file, char phase, const char *name,
                          uint64_t track)
 {
+    const struct chrome_head *head = find_head(file, phase, name);
     char *at;
 
-    if (file->n > CHROME_TEXT - EVENT)
+    if (unlikely(file->n > CHROME_TEXT - EVENT))
         task__chrome_flush(file);
-    at = JSON(file->text + file->n, ",\n{\"ph\":\"");
-    *at++ = phase;
-    at = json_text(JSON(at, "\",\"name\":\""), name);
-    return put_track(file, JSON(at, "\""), track);
+    at = file->text + file->n;
+    COPY(at, head->text);
+    return put_track(at + head->length, track);
 }
 
 /* `at`: where its text ends. */
@@ -50,9 +93,9 @@ static void end_event(struct chrome_file *file, char *at)
     file->n = (size_t)(at - file->text);
 }
 
-static char *put_at(char *at, task_time time)
+static char *put_at(struct chrome_file *file, char *at, task_time time)
 {
-    return put_microseconds(JSON(at, ",\"ts\":"), time);
+    return put_time(file, JSON(at, ",\"ts\":"), time);
 }
 
 static void add_name(struct chrome_file *file, const struct record *record)
@@ -73,7 +116,7 @@ static void add_creation(struct chrome_file *file, const struct record *record)
 {
     char *at = begin_event(file, 'i', "created", record->track);
 
-    at = put_at(JSON(at, ",\"s\":\"t\""), record->created.at);
+    at = put_at(file, JSON(at, ",\"s\":\"t\""), record->created.at);
     at = JSON(at, ",\"args\":{\"by\":");
     at = task__json_number(at, record->created.by < TRACK_CALLBACKS
                                    ? record->created.by
@@ -89,7 +132,7 @@ static void add_end(struct chrome_file *file, const struct record *record)
 {
     char *at = begin_event(file, 'i', "ended", record->track);
 
-    at = put_at(JSON(at, ",\"s\":\"t\""), record->ended_at);
+    at = put_at(file, JSON(at, ",\"s\":\"t\""), record->ended_at);
     at = task__json_signed(JSON(at, ",\"args\":{\"status\":"), record->number);
     if (record->number < 0)
         at = task__json_string(JSON(at, ",\"text\":"),
@@ -101,9 +144,10 @@ static void add_span(struct chrome_file *file, const struct record *record)
 {
     char *at = begin_event(file, 'X', record->span.what, record->track);
 
-    at = put_at(at, record->span.from);
+    at = put_at(file, at, record->span.from);
     at = JSON(at, ",\"dur\":");
-    at = put_microseconds(at, record->span.to - record->span.from);
+    at = task__json_thousandths(
+        at, (uint64_t)(record->span.to - record->span.from));
     end_event(file, JSON(at, "}"));
 }
 
@@ -117,7 +161,7 @@ static void add_flow(struct chrome_file *file, const struct record *record,
     at = task__json_number(JSON(at, ",\"cat\":\"wake\",\"id\":"), file->flows);
     if (phase == 'f')
         at = JSON(at, ",\"bp\":\"e\"");
-    end_event(file, JSON(put_at(at, record->span.to - 1), "}"));
+    end_event(file, JSON(put_at(file, at, record->span.to - 1), "}"));
 }
 
 static void add_wait(struct chrome_file *file, const struct record *record)
@@ -191,8 +235,11 @@ void task__chrome_begin(struct chrome_file *file, int fd)
     file->error = 0;
     file->flows = 0;
     file->length = 0;
-    at = JSON(file->text, "[\n{\"ph\":\"M\",\"name\":\"process_name\"");
-    at = put_track(file, at, TRACK_CALLBACKS);
+    file->n = 0;
+    file->n_digits = 0;
+    memset(file->heads, 0, sizeof file->heads);
+    at = begin_event(file, 'M', "process_name", TRACK_CALLBACKS);
+    file->text[0] = '['; /* of an array, not behind another event */
     end_event(file, JSON(at, ",\"args\":{\"name\":\"libtask\"}}"));
     name_track(file, TRACK_POLLS, "polls");
     name_track(file, TRACK_TIMERS, "timers");

@@ -12,14 +12,26 @@
 
 #include <stdbool.h>
 
-enum { CHROME_TEXT = 32 << 10 };
+enum { CHROME_TEXT = 32 << 10, CHROME_HEADS = 16, CHROME_HEAD = 96 };
+
+/* How events of one name begin, up to the number of their track. */
+struct chrome_head {
+    const char *name; /* NULL: none yet */
+    char phase;
+    uint8_t length;
+    char text[CHROME_HEAD];
+};
 
 struct chrome_file {
     int fd;
     int error;    /* 0, or a negative errno: nothing more is written */
     char pid[24]; /* our number, in digits */
     size_t pid_length;
-    uint64_t flows;  /* arrows so far */
+    struct chrome_head heads[CHROME_HEADS]; /* by their names' addresses */
+    task_time second;                       /* that was told of last ... */
+    char digits[24];                        /* ... so */
+    size_t n_digits;                        /* 0: none was */
+    uint64_t flows;                         /* arrows so far */
     uint64_t length; /* of what was written, in whole events */
     size_t n;        /* of `text` */
     char text[CHROME_TEXT];

@@ -5,20 +5,39 @@
 
 #include <stdbool.h>
 
-/* All four digits, or without the zeros before. */
-static ALWAYS_INLINE char *put_digits(char *at, unsigned number, bool all)
-{
-    unsigned high = number / 100;
-    unsigned low = number % 100;
-    char digits[4] = {(char)('0' + high / 10), (char)('0' + high % 10),
-                      (char)('0' + low / 10), (char)('0' + low % 10)};
-    unsigned skipped = all || number > 999 ? 0
-                       : number > 99       ? 1
-                       : number > 9        ? 2
-                                           : 3;
+/* Two digits of each number below 100. */
+static const char PAIRS[] =
+    "00010203040506070809101112131415161718192021222324"
+    "25262728293031323334353637383940414243444546474849"
+    "50515253545556575859606162636465666768697071727374"
+    "75767778798081828384858687888990919293949596979899";
 
-    for (unsigned i = skipped; i < 4; i++)
-        *at++ = digits[i];
+static ALWAYS_INLINE char *put_pair(char *at, unsigned number)
+{
+    memcpy(at, PAIRS + 2 * number, 2);
+    return at + 2;
+}
+
+static ALWAYS_INLINE char *put_four(char *at, unsigned number)
+{
+    return put_pair(put_pair(at, number / 100), number % 100);
+}
+
+/* Without zeros before. */
+static ALWAYS_INLINE char *put_up_to_four(char *at, unsigned number)
+{
+    if (number > 99) {
+        unsigned high = number / 100;
+
+        if (high > 9)
+            at = put_pair(at, high);
+        else
+            *at++ = (char)('0' + high);
+        return put_pair(at, number % 100);
+    }
+    if (number > 9)
+        return put_pair(at, number);
+    *at++ = (char)('0' + number);
     return at;
 }
 
@@ -29,9 +48,9 @@ char *task__json_number(char *at, uint64_t number)
 
     for (; number > 9999; number /= 10000)
         parts[n++] = (unsigned)(number % 10000);
-    at = put_digits(at, (unsigned)number, false);
+    at = put_up_to_four(at, (unsigned)number);
     while (n)
-        at = put_digits(at, parts[--n], true);
+        at = put_four(at, parts[--n]);
     return at;
 }
 
@@ -46,9 +65,20 @@ char *task__json_thousandths(char *at, uint64_t number)
 {
     char *point = task__json_number(at, number / 1000);
 
-    at = put_digits(point, (unsigned)(number % 1000), true);
+    at = put_four(point, (unsigned)(number % 1000));
     *point = '.'; /* the first of four digits is a 0 */
     return at;
+}
+
+char *task__json_billionth(char *at, uint32_t number)
+{
+    unsigned thousands = number / 1000;
+
+    at = put_pair(at, thousands / 10000);
+    at = put_four(at, thousands % 10000);
+    put_four(at, number % 1000);
+    *at = '.';
+    return at + 4;
 }
 
 /* How many bytes the character has that begins here; 0: it is none of UTF-8. */

@@ -31,6 +31,9 @@ char *task__json_signed(char *at, int64_t number);
 /* A number of thousandths: 12.345. */
 char *task__json_thousandths(char *at, uint64_t number);
 
+/* All digits of one below a billion, the last three behind a point: 000012.345 */
+char *task__json_billionth(char *at, uint32_t number);
+
 /* A string: 2 bytes, and 6 for each of the text's at the most. What is no UTF-8
  * is replaced. */
 char *task__json_string(char *at, const char *text);

@@ -175,7 +175,8 @@ static void nudge(struct ask_target *target, int signo, bool is_late)
         if (is_late)
             __atomic_store_n(&target->is_late, true, __ATOMIC_RELAXED);
         __atomic_store_n(&target->is_nudged, true, __ATOMIC_RELEASE);
-        pthread_kill(target->thread, signo);
+        if (pthread_kill(target->thread, signo)) /* no room for one more */
+            __atomic_store_n(&target->is_nudged, false, __ATOMIC_RELAXED);
     }
     __atomic_sub_fetch(&target->users, 1, __ATOMIC_SEQ_CST);
 }

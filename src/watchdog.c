@@ -167,16 +167,20 @@ static void pause_until(struct watchdog *watchdog, task_time when)
     pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
 }
 
-/* Unless it was asked before, and that is still on its way. */
-static void ask(struct watchdog *watchdog, const struct sight *sight,
+/* False: to be tried again. It was asked before, and that is still on its way; or
+ * the system has no room for one more signal. */
+static bool ask(struct watchdog *watchdog, const struct sight *sight,
                 task_time held)
 {
     if (__atomic_load_n(&watchdog->asks, __ATOMIC_ACQUIRE))
-        return;
+        return false;
     watchdog->suspect = *sight;
     watchdog->held = held;
     __atomic_store_n(&watchdog->asks, true, __ATOMIC_RELEASE);
-    pthread_kill(watchdog->target, signo);
+    if (!pthread_kill(watchdog->target, signo))
+        return true;
+    __atomic_store_n(&watchdog->asks, false, __ATOMIC_RELAXED);
+    return false;
 }
 
 static void *watch(void *arg)
@@ -201,8 +205,7 @@ static void *watch(void *arg)
             since = time;
             asked = false;
         } else if (!asked && time - since >= watchdog->limit) {
-            ask(watchdog, &sight, time - since);
-            asked = true;
+            asked = ask(watchdog, &sight, time - since);
         }
         pause_until(watchdog, time + watchdog->limit / 4 + 1);
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -455,6 +456,27 @@ static void without_memory_the_run_is_refused(void **state)
     assert_true(refused);
 }
 
+/* A signal that the system refuses is sent again. */
+static int holds_without_room_for_signals(void *arg)
+{
+    struct rlimit before;
+    struct rlimit none;
+
+    CHECK(!getrlimit(RLIMIT_SIGPENDING, &before));
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    CHECK(!setrlimit(RLIMIT_SIGPENDING, &none));
+    spin(3 * limit());
+    CHECK(!setrlimit(RLIMIT_SIGPENDING, &before));
+    return holds(arg);
+}
+
+static void a_step_is_caught_when_there_is_room_for_signals(void **state)
+{
+    (void)state;
+    listen_to(holds_without_room_for_signals);
+    assert_said("libtask: task 1 \"task-1\" has held the loop for  ms:\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +493,7 @@ int main(void)
         behaviour(each_thread_has_a_watchdog_of_its_own),
         behaviour(a_child_of_a_fork_has_none_and_may_have_its_own),
         behaviour(without_memory_the_run_is_refused),
+        behaviour(a_step_is_caught_when_there_is_room_for_signals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,13 +175,19 @@ static struct waiter *find_loser(struct descriptor *descriptor, bool all)
 }
 
 /* Tell whoever waits that the open file is closed: all, or those that are sure
- * of it. */
-static void tell_closed(struct descriptor *descriptor, bool all)
+ * of it; and of them whoever wants to know who has lost it. */
+static void tell_closed(struct descriptor *descriptor, bool all,
+                        void (*lost)(int fd, const struct task *task))
 {
     struct waiter *waiter;
 
-    while ((waiter = find_loser(descriptor, all)))
+    while ((waiter = find_loser(descriptor, all))) {
+        const struct task *task = waiter->task;
+
         task__wake(waiter, -EBADF);
+        if (lost)
+            lost(descriptor->fd, task);
+    }
     for (int i = 0; i < DIRECTIONS; i++) {
         struct observer *observer = descriptor->observers[i];
 
@@ -189,12 +195,15 @@ static void tell_closed(struct descriptor *descriptor, bool all)
             continue;
         task__descriptor_observe(descriptor, (enum direction)i, NULL);
         observer->ready(observer, POLLNVAL);
+        if (lost)
+            lost(descriptor->fd, NULL);
     }
 }
 
-void task__descriptor_renew(struct descriptor *descriptor)
+static void renew(struct descriptor *descriptor,
+                  void (*lost)(int fd, const struct task *task))
 {
-    tell_closed(descriptor, true);
+    tell_closed(descriptor, true, lost);
     list_remove(&descriptor->node);
     descriptor->generation++;
     descriptor->uses++;
@@ -205,6 +214,16 @@ void task__descriptor_renew(struct descriptor *descriptor)
     descriptor->hung = false;
     descriptor->is_doubtful = false;
     descriptor->is_closing = false;
+}
+
+void task__descriptor_renew(struct descriptor *descriptor)
+{
+    renew(descriptor, NULL);
+}
+
+void task__descriptor_lose(struct descriptor *descriptor)
+{
+    renew(descriptor, descriptor->table->lost);
 }
 
 void task__descriptor_confirm(struct descriptor *descriptor)
@@ -221,7 +240,7 @@ void task__descriptor_confirm(struct descriptor *descriptor)
 
 void task__descriptor_refute(struct descriptor *descriptor)
 {
-    tell_closed(descriptor, false);
+    tell_closed(descriptor, false, descriptor->table->lost);
     descriptor->generation++;
     descriptor->kind = DESCRIPTOR_UNKNOWN;
     memset(descriptor->errors, 0, sizeof descriptor->errors);

@@ -80,6 +80,10 @@ struct descriptors {
     struct descriptor **chunks;
     unsigned n_chunks;
     size_t n_watched; /* those with waits */
+
+    /* Is told of each task (NULL: an observer) that waits for a number when that
+     * is found to have been closed without our knowing. */
+    void (*lost)(int fd, const struct task *task);
 };
 
 /* The entry of a number, or NULL when it has none. */
@@ -171,6 +175,9 @@ void task__descriptor_ready(struct descriptor *descriptor, short events);
 /* The number begins another use: whoever still waits for the former one is
  * woken with -EBADF. */
 void task__descriptor_renew(struct descriptor *descriptor);
+
+/* The same, as it was found out that somebody else has closed it. */
+void task__descriptor_lose(struct descriptor *descriptor);
 
 /* What is watched was found to be the open file that the number stands for now:
  * so is what all wait for that wait now. */

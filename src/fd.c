@@ -127,7 +127,7 @@ int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
         return 0;
     descriptor->is_doubtful = true;
     if (poller->backend->watch(poller, descriptor) == -EBADF) {
-        task__descriptor_renew(descriptor);
+        task__descriptor_lose(descriptor);
         return -EBADF;
     }
     return descriptor_is_busy(descriptor, events) ? -EBUSY : 0;
@@ -236,12 +236,17 @@ COLD int task__fd_take_error(struct descriptor *descriptor,
     return descriptor->inode == task__fd_inode(descriptor->fd) ? error : 0;
 }
 
-static void forget(struct loop *loop, struct descriptor *descriptor)
+static void unwatch(struct loop *loop, struct descriptor *descriptor)
 {
     struct poller *poller = loop->poller;
 
     if (descriptor_is_level(descriptor))
         poller->backend->unwatch(poller, descriptor);
+}
+
+static void forget(struct loop *loop, struct descriptor *descriptor)
+{
+    unwatch(loop, descriptor);
     task__descriptor_renew(descriptor);
 }
 
@@ -253,7 +258,8 @@ void task__fd_opened(struct loop *loop, int fd, enum descriptor_kind kind)
     if (!descriptor &&
         task__descriptors_get(&loop->poller->descriptors, fd, &descriptor))
         return;
-    forget(loop, descriptor);
+    unwatch(loop, descriptor);
+    task__descriptor_lose(descriptor);
     descriptor->kind = (uint8_t)kind;
 }
 
@@ -345,13 +351,13 @@ int task_wait_fd(int fd, short events)
     if (result)
         return result;
     if (events & ~(POLLIN | POLLOUT | POLLPRI))
-        return -EINVAL;
+        return MISUSE(-EINVAL, "there are no such events");
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (!result)
         result = task__fd_wait_surely(self, descriptor, events, &POLLING);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return (int)fd_result(result, __func__);
 }
 
 static int close_now(int fd)

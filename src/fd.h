@@ -26,6 +26,14 @@ static inline void fd_restore_errno(const struct task *self, int saved)
     *self->scheduler->errno_location = saved;
 }
 
+/* What a public call returns: two that wait for the same are told of. */
+static ALWAYS_INLINE ssize_t fd_result(ssize_t result, const char *call)
+{
+    return unlikely(result == -EBUSY)
+               ? misuse(call, -EBUSY, "others wait for the same descriptor")
+               : result;
+}
+
 /* The entry of a number; -EBADF, -ENOMEM. */
 static ALWAYS_INLINE int fd_get(const struct task *self, int fd,
                                 struct descriptor **descriptor)

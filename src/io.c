@@ -141,6 +141,8 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
 
     do {
         result = task__descriptor_classify_again(descriptor);
+        if (result == -EBADF) /* for whoever still waits for it too */
+            task__descriptor_lose(descriptor);
         if (result)
             return result;
         if (descriptor->kind == DESCRIPTOR_FILE)
@@ -189,18 +191,18 @@ static ssize_t move_none(int fd)
 }
 
 static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
-                                  struct iovec parts[], int n)
+                                  struct iovec parts[], int n, const char *call)
 {
     struct transfer transfer = {parts, n < IOV_MAX ? n : IOV_MAX};
     struct descriptor *descriptor;
     struct task *self;
-    ssize_t result = task_enter(&self);
+    ssize_t result = task_enter_in(&self, call);
     int saved_errno;
 
     if (unlikely(result))
         return result;
     if (unlikely(n < 0))
-        return -EINVAL;
+        return misuse(call, -EINVAL, "there are less than no parts");
     if (unlikely(!size_of(&transfer)))
         return n > IOV_MAX ? move(fd, way, parts + IOV_MAX, n - IOV_MAX)
                            : move_none(fd);
@@ -210,21 +212,21 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
         result = move_some(self, descriptor, way, &transfer,
                            way == &READING ? &task__reading : &task__writing);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return fd_result(result, call);
 }
 
 ssize_t task_read(int fd, void *buf, size_t n)
 {
     struct iovec part = {buf, n};
 
-    return move(fd, &READING, &part, 1);
+    return move(fd, &READING, &part, 1, __func__);
 }
 
 ssize_t task_write(int fd, const void *buf, size_t n)
 {
     struct iovec part = {(void *)(uintptr_t)buf, n};
 
-    return move(fd, &WRITING, &part, 1);
+    return move(fd, &WRITING, &part, 1, __func__);
 }
 
 /* They are read only: the cast is for what they share with reading. */
@@ -235,12 +237,12 @@ static struct iovec *parts_of(const struct iovec *parts)
 
 ssize_t task_readv(int fd, const struct iovec *parts, int n)
 {
-    return move(fd, &READING, parts_of(parts), n);
+    return move(fd, &READING, parts_of(parts), n, __func__);
 }
 
 ssize_t task_writev(int fd, const struct iovec *parts, int n)
 {
-    return move(fd, &WRITING, parts_of(parts), n);
+    return move(fd, &WRITING, parts_of(parts), n, __func__);
 }
 
 /* Once something was moved, a request comes next, and so does an error, but for
@@ -284,11 +286,12 @@ static ALWAYS_INLINE ssize_t move_parts(struct task *self,
 
 static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
                                       size_t n, const struct wait_kind *first,
-                                      const struct wait_kind *more)
+                                      const struct wait_kind *more,
+                                      const char *call)
 {
     struct descriptor *descriptor;
     struct task *self;
-    ssize_t result = task_enter(&self);
+    ssize_t result = task_enter_in(&self, call);
     int saved_errno;
 
     if (result)
@@ -301,32 +304,33 @@ static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
         result = move_parts(self, descriptor, way, (struct iovec){buf, n},
                             first, more);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return fd_result(result, call);
 }
 
 ssize_t task_read_full(int fd, void *buf, size_t n)
 {
-    return move_all(fd, &READING, buf, n, &task__reading, &task__reading_more);
+    return move_all(fd, &READING, buf, n, &task__reading, &task__reading_more,
+                    __func__);
 }
 
 ssize_t task_write_all(int fd, const void *buf, size_t n)
 {
     return move_all(fd, &WRITING, (char *)(uintptr_t)buf, n, &task__writing,
-                    &task__writing_more);
+                    &task__writing_more, __func__);
 }
 
-static ssize_t move_at(int fd, const struct way *way, void *buf, size_t n,
-                       off_t offset)
+static ALWAYS_INLINE ssize_t move_at(int fd, const struct way *way, void *buf,
+                                     size_t n, off_t offset, const char *call)
 {
     struct iovec part = {buf, n};
     struct task *self;
-    ssize_t result = task_enter(&self);
+    ssize_t result = task_enter_in(&self, call);
     int saved_errno;
 
     if (result)
         return result;
     if (offset < 0)
-        return -EINVAL;
+        return misuse(call, -EINVAL, "the offset is negative");
     saved_errno = errno;
     result = way->move_file(self, fd, &part, 1, offset);
     fd_restore_errno(self, saved_errno);
@@ -335,10 +339,10 @@ static ssize_t move_at(int fd, const struct way *way, void *buf, size_t n,
 
 ssize_t task_pread(int fd, void *buf, size_t n, off_t offset)
 {
-    return move_at(fd, &READING, buf, n, offset);
+    return move_at(fd, &READING, buf, n, offset, __func__);
 }
 
 ssize_t task_pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-    return move_at(fd, &WRITING, (void *)(uintptr_t)buf, n, offset);
+    return move_at(fd, &WRITING, (void *)(uintptr_t)buf, n, offset, __func__);
 }

@@ -102,6 +102,8 @@ static int init(struct loop *loop, const struct loop_options *options,
     loop->ask = task__ask_target_get();
     if (!loop->poller || !loop->ask)
         return -ENOMEM;
+    loop->poller->descriptors.lost = task__report_lost;
+    loop->poller->is_wary = loop->debug;
     return task__stacks_init(&loop->stacks, &loop->allocator,
                              options->stack_size ? options->stack_size
                                                  : TASK_STACK_DEFAULT,
@@ -255,6 +257,8 @@ void loop_set_debug(struct loop *loop, bool debug)
     task__steps_watch(loop);
 }
 
+    if (loop->poller)
+        loop->poller->is_wary = debug;
 void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg)
 {
     if (!loop || LOOP_REFUSES(loop))

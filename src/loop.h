@@ -92,6 +92,8 @@ struct loop {
     size_t n_daemons;     /* of these */
     size_t n_ending;      /* asked to end, since the loop does */
 
+    struct list closed_streams; /* in debug mode: the last few, not freed yet */
+    unsigned n_closed_streams;
     /* What may stir the loop from outside: waits for descriptors, jobs, open
      * remotes, signal handlers. While there is any, nothing is deadlocked; and
      * while there is a job, virtual time stands still. */
@@ -180,7 +182,7 @@ static inline struct loop *loop_of_task(const struct task *task)
  * a loop that was made before the last time is the parent's. */
 extern unsigned task__loop_forks;
 
-/* debug.c: for a loop that is not this thread's current one. */
+/* misuse.c: for a loop that is not this thread's current one. */
 COLD bool task__loop_refuses(struct loop *loop, const char *call);
 
 /* A call outside of any task with this one (or NULL): its error. */
@@ -374,8 +376,8 @@ void task__report_deadlock(struct loop *loop);
 struct text;
 void task__dump_blocked(struct loop *loop, struct text *text);
 
-/* debug.c */
-bool task__debug_is_asked_for(void); /* in the environment */
+/* misuse.c; a number that a task (NULL: the loop), or a stream, was in the midst
+ * of using was closed by somebody else. */
 void task__misuses_destroy(struct loop *loop);
 void task__report_foreign_wake(struct loop *loop);
 
@@ -401,6 +403,12 @@ void task__holder_tell(const struct loop *loop, const void *context);
 void task__holder_tell_frames(struct sentence *sentence, const void *context);
 
 /* Say what a task did that cannot go on, and abort. */
+void task__report_lost(int fd, const struct task *task);
+void task__report_lost_stream(struct loop *loop, int fd, const char *file,
+                              int line);
+
+/* debug.c */
+bool task__debug_is_asked_for(void); /* in the environment */
 void task__abort(const struct task *task, const char *what) NORETURN;
 
 #endif

@@ -17,6 +17,10 @@
  */
 COLD int task__misuse(const char *call, int status, const char *why);
 
+/* The same of something that was opened there (NULL: it is not known where). */
+COLD int task__misuse_of(const char *call, int status, const char *why,
+                         const char *file, int line);
+
 /* The same, as a tail call, of which compilers know that it is no success. */
 static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)
 {

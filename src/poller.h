@@ -58,6 +58,7 @@ struct poller {
     const struct poller_backend *backend;
     struct descriptors descriptors;
     bool is_virtual; /* time does not go by: what is doubted is found out now */
+    bool is_wary;    /* whoever waits is looked after again and again */
 };
 
 /* For calls that count milliseconds: rounded up, so never early; -1: no end. */

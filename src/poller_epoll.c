@@ -14,7 +14,8 @@
  *     old       it was young at the last look
  *
  * and on neither list once something has happened to it. Besides, whoever was
- * woken in vain has it looked at when it waits again.
+ * woken in vain has it looked at when it waits again; and where the poller is
+ * wary, all that are waited for become young now and then.
  *
  * A file that lives on elsewhere, by dup() or fork(), stays registered when its
  * number is closed, and without the number nothing can be done about it. Its
@@ -39,6 +40,7 @@
 /* How long those that wait are left alone: for a tick, while all is silent. */
 #define SILENT_TICK (5 * TASK_MILLISECOND)
 #define BUSY_TICK (20 * TASK_MILLISECOND)
+#define WARY_TICK (100 * TASK_MILLISECOND)
 enum { BUSY_TICKS = 50 };
 
 /* How many are asked about at once, so that nobody else waits for long. */
@@ -255,7 +257,7 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
     if (!error)
         return;
     if (error == -EBADF) {
-        task__descriptor_renew(descriptor);
+        task__descriptor_lose(descriptor);
         return;
     }
     descriptor->kind = DESCRIPTOR_UNKNOWN;
@@ -285,21 +287,48 @@ static bool look_after_old(struct epoll_poller *self)
     return true;
 }
 
-/* Once a tick, while there is any doubt. */
+static bool has_doubts(const struct epoll_poller *self)
+{
+    return !list_empty(&self->young) || !list_empty(&self->old);
+}
+
+static void doubt_waits(struct descriptor *descriptor, void *self)
+{
+    if (!descriptor_is_idle(descriptor))
+        doubt(self, descriptor);
+}
+
+/* Once a tick, while there is any doubt, or to have some. */
 static void tick(struct epoll_poller *self, task_time now)
 {
     bool is_busy = self->has_heard && self->busy_ticks < BUSY_TICKS;
+    bool was_sure = !has_doubts(self);
 
     self->busy_ticks = is_busy ? self->busy_ticks + 1 : 0;
     self->has_heard = false;
     if (!is_busy && !look_after_old(self))
         self->busy_ticks = BUSY_TICKS;
-    self->doubt_at = now + (is_busy ? BUSY_TICK : SILENT_TICK);
+    if (self->poller.is_wary && was_sure)
+        task__descriptors_each(&self->poller.descriptors, doubt_waits, self);
+    self->doubt_at = !has_doubts(self) ? TASK_FOREVER
+                     : is_busy         ? now + BUSY_TICK
+                                       : now + SILENT_TICK;
 }
 
-static bool has_doubts(const struct epoll_poller *self)
+/* When there is a tick next. */
+static void set_tick(struct epoll_poller *self, task_time now)
 {
-    return !list_empty(&self->young) || !list_empty(&self->old);
+    bool is_wary = self->poller.is_wary && !self->poller.is_virtual &&
+                   self->poller.descriptors.n_watched > 0;
+
+    if (has_doubts(self)) {
+        if (self->doubt_at - now > BUSY_TICK)
+            self->doubt_at = now + SILENT_TICK;
+    } else if (!is_wary) {
+        self->doubt_at = TASK_FOREVER;
+    } else if (self->doubt_at == TASK_FOREVER) {
+        self->doubt_at = now + WARY_TICK;
+    }
 }
 
 /* Tell those who wait for it. */
@@ -441,10 +470,7 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
         tick(self, now);
         until = now; /* it may have told somebody */
     }
-    if (!has_doubts(self))
-        self->doubt_at = TASK_FOREVER;
-    else if (self->doubt_at == TASK_FOREVER)
-        self->doubt_at = now + SILENT_TICK;
+    set_tick(self, now);
     n = wait_for(self, events, now,
                  until < self->doubt_at ? until : self->doubt_at);
     for (int i = 0; i < n; i++)

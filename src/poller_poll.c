@@ -150,7 +150,7 @@ static void hear(struct poller *poller, const struct pollfd *polled)
         descriptors_find(&poller->descriptors, polled->fd);
 
     if (polled->revents & POLLNVAL) {
-        task__descriptor_renew(descriptor);
+        task__descriptor_lose(descriptor);
         return;
     }
     descriptor->registered =

@@ -108,17 +108,17 @@ static int add_new(struct loop *loop, int fd, enum direction direction,
     return error;
 }
 
-static int add_callback(int fd, enum direction direction, loop_fn *fn,
-                        void *arg)
+static ALWAYS_INLINE int add_callback(int fd, enum direction direction,
+                                      loop_fn *fn, void *arg, const char *call)
 {
     struct loop *loop = loop_current();
     int saved_errno = errno;
     int error;
 
     if (!loop)
-        return -EPERM;
+        return misuse(call, -EPERM, "no loop runs in this thread");
     if (!fn)
-        return -EINVAL;
+        return misuse(call, -EINVAL, "the function is NULL");
     error = add_new(loop, fd, direction,
                     &(struct reader){
                         .observer = {.ready = be_ready, .is_level = true},
@@ -128,7 +128,7 @@ static int add_callback(int fd, enum direction direction, loop_fn *fn,
                         .loop = loop,
                     });
     errno = saved_errno;
-    return error;
+    return (int)fd_result(error, call);
 }
 
 static int remove_callback(int fd, enum direction direction)
@@ -149,12 +149,12 @@ static int remove_callback(int fd, enum direction direction)
 
 int loop_add_reader(int fd, loop_fn *fn, void *arg)
 {
-    return add_callback(fd, INCOMING, fn, arg);
+    return add_callback(fd, INCOMING, fn, arg, __func__);
 }
 
 int loop_add_writer(int fd, loop_fn *fn, void *arg)
 {
-    return add_callback(fd, OUTGOING, fn, arg);
+    return add_callback(fd, OUTGOING, fn, arg, __func__);
 }
 
 int loop_remove_reader(int fd)

@@ -24,6 +24,8 @@ void task__report(struct loop *loop, struct loop_error *error)
     if (error->task) {
         error->task_id = task_id(error->task);
         error->task_name = task_name(error->task);
+    }
+    if (error->task && !error->file) {
         error->file = error->task->file;
         error->line = (int)error->task->line;
     }

@@ -154,7 +154,7 @@ ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
     if (result)
         return result;
     if (!offset || *offset < 0)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "there is no offset");
     if (!n)
         return 0;
     saved_errno = errno;
@@ -162,5 +162,5 @@ ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
     if (result > 0)
         *offset += result;
     fd_restore_errno(self, saved_errno);
-    return result;
+    return fd_result(result, __func__);
 }

@@ -148,12 +148,13 @@ static COLD ssize_t send_later(struct task *self, struct descriptor *descriptor,
     return result;
 }
 
-static ssize_t exchange(int fd, enum direction direction, attempt_fn *attempt,
-                        struct message *message)
+static ALWAYS_INLINE ssize_t exchange(int fd, enum direction direction,
+                                      attempt_fn *attempt,
+                                      struct message *message, const char *call)
 {
     struct descriptor *descriptor;
     struct task *self;
-    ssize_t result = task_enter(&self);
+    ssize_t result = task_enter_in(&self, call);
     int saved_errno;
 
     if (result)
@@ -165,7 +166,7 @@ static ssize_t exchange(int fd, enum direction direction, attempt_fn *attempt,
     if (unlikely(result == RECEIVER_IS_FULL))
         result = send_later(self, descriptor, message);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return fd_result(result, call);
 }
 
 /* Descriptors that came with a message: their numbers were others' before. */
@@ -191,7 +192,7 @@ static void note_opened(const struct msghdr *header)
 ssize_t task_recvmsg(int fd, struct msghdr *header, int flags)
 {
     ssize_t result = exchange(fd, INCOMING, attempt_receive,
-                              &(struct message){header, flags});
+                              &(struct message){header, flags}, __func__);
 
     if (result >= 0 && header->msg_controllen)
         note_opened(header);
@@ -202,8 +203,8 @@ ssize_t task_sendmsg(int fd, const struct msghdr *header, int flags)
 {
     struct msghdr copy = *header;
 
-    return exchange(fd, OUTGOING, attempt_send,
-                    &(struct message){&copy, flags});
+    return exchange(fd, OUTGOING, attempt_send, &(struct message){&copy, flags},
+                    __func__);
 }
 
 /* Whether MSG_WAITALL is to wait for all, which it does with streams. */
@@ -224,8 +225,9 @@ static bool wants_all(int fd, int flags)
     return wants;
 }
 
-ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
-                      struct sockaddr *addr, socklen_t *len)
+static ALWAYS_INLINE ssize_t receive(int fd, void *buf, size_t n, int flags,
+                                     struct sockaddr *addr, socklen_t *len,
+                                     const char *call)
 {
     struct iovec part = {buf, n};
     struct msghdr header = {
@@ -239,14 +241,21 @@ ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
     if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags))
         return task_read_full(fd, buf, n);
     result = exchange(fd, INCOMING, attempt_receive,
-                      &(struct message){&header, flags});
+                      &(struct message){&header, flags}, call);
     if (result >= 0 && addr && len)
         *len = header.msg_namelen;
     return result;
 }
 
-ssize_t task_sendto(int fd, const void *buf, size_t n, int flags,
-                    const struct sockaddr *addr, socklen_t len)
+ssize_t task_recvfrom(int fd, void *buf, size_t n, int flags,
+                      struct sockaddr *addr, socklen_t *len)
+{
+    return receive(fd, buf, n, flags, addr, len, __func__);
+}
+
+static ALWAYS_INLINE ssize_t transmit(int fd, const void *buf, size_t n,
+                                      int flags, const struct sockaddr *addr,
+                                      socklen_t len, const char *call)
 {
     struct iovec part = {(void *)(uintptr_t)buf, n};
     struct msghdr header = {
@@ -257,17 +266,23 @@ ssize_t task_sendto(int fd, const void *buf, size_t n, int flags,
     };
 
     return exchange(fd, OUTGOING, attempt_send,
-                    &(struct message){&header, flags});
+                    &(struct message){&header, flags}, call);
+}
+
+ssize_t task_sendto(int fd, const void *buf, size_t n, int flags,
+                    const struct sockaddr *addr, socklen_t len)
+{
+    return transmit(fd, buf, n, flags, addr, len, __func__);
 }
 
 ssize_t task_recv(int fd, void *buf, size_t n, int flags)
 {
-    return task_recvfrom(fd, buf, n, flags, NULL, NULL);
+    return receive(fd, buf, n, flags, NULL, NULL, __func__);
 }
 
 ssize_t task_send(int fd, const void *buf, size_t n, int flags)
 {
-    return task_sendto(fd, buf, n, flags, NULL, 0);
+    return transmit(fd, buf, n, flags, NULL, 0, __func__);
 }
 
 /* Make an open file non-blocking for a call that knows no flag for that; what
@@ -356,7 +371,7 @@ int task_accept(int fd, struct sockaddr *addr, socklen_t *len)
     saved_errno = errno;
     result = (int)accept_one(self, fd, &accepting);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return (int)fd_result(result, __func__);
 }
 
 static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
@@ -429,5 +444,5 @@ int task_connect(int fd, const struct sockaddr *addr, socklen_t len)
     saved_errno = errno;
     result = connect_one(self, fd, addr, len);
     fd_restore_errno(self, saved_errno);
-    return result;
+    return (int)fd_result(result, __func__);
 }

@@ -79,6 +79,22 @@ struct task_stream *(task_stream_open)(int fd)
     return task_stream_open_at(fd, NULL, 0);
 }
 
+int task__stream_refuse(const struct task_stream *s, const struct loop *loop,
+                        const char *call)
+{
+    if (!s || s->loop != loop)
+        return misuse(call, -EINVAL, "the stream is NULL, or of another loop");
+    if (s->is_gone)
+        return task__misuse_of(call, -EBADF, "the stream was closed", s->file,
+                               s->line);
+    return s->broken;
+}
+
+void task__stream_report_lost(const struct task_stream *s)
+{
+    task__report_lost_stream(s->loop, s->fd, s->file, s->line);
+}
+
 int task__stream_yield(struct task_stream *s, struct task *self)
 {
     int result = 0;
@@ -91,15 +107,17 @@ int task__stream_yield(struct task_stream *s, struct task *self)
         return result;
     if (s->broken)
         return s->broken;
-    if (stream_is_lost(s))
+    if (stream_is_lost(s)) {
+        task__stream_report_lost(s);
         return task__stream_lose(s);
+    }
     return s->fd < 0 ? -EBADF : 0;
 }
 
 int task_stream_fd(const struct task_stream *s)
 {
-    if (!s)
-        return -EINVAL;
+    if (!s || s->is_gone)
+        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
     return s->fd < 0 ? -EBADF : s->fd;
 }
 

@@ -7,7 +7,8 @@
  *
  * The handle ends by close or abort, and with it the stream, unless calls are
  * under way: the last one frees it. A server may break a stream whose handle
- * lives on.
+ * lives on. In debug mode the last few that were freed are kept for a while, to
+ * tell of whoever uses them still.
  *
  * What was written and not sent lies in `out`, and after that, in their order,
  * with those that wait:
@@ -116,18 +117,25 @@ void task__stream_free(struct task_stream *s);
 /* A job on the file has ended. */
 void task__stream_end_job(struct task_stream *s);
 
+/* stream.c: why a call on a stream (NULL or not) does nothing; a misused one is
+ * told of. */
+COLD int task__stream_refuse(const struct task_stream *s,
+                             const struct loop *loop, const char *call);
+
+/* That the number was closed behind our back is told of. */
+COLD void task__stream_report_lost(const struct task_stream *s);
+
 /* What a suspending call does first, 0 or what it returns: then the stream stays
- * as long as the call is under way. */
-static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self)
+ * as long as the call is under way. `call` is the name of the public one. */
+static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
+                                      const char *call)
 {
-    int error = task_enter(self);
+    int error = task_enter_in(self, call);
 
     if (unlikely(error))
         return error;
-    if (unlikely(!s || s->loop != loop_of_task(*self)))
-        return -EINVAL;
-    if (unlikely(s->broken))
-        return s->broken;
+    if (unlikely(!s || s->loop != loop_of_task(*self) || s->broken))
+        return task__stream_refuse(s, loop_of_task(*self), call);
     s->calls++;
     return 0;
 }
@@ -141,9 +149,10 @@ static ALWAYS_INLINE void stream_leave(struct task_stream *s)
 
 /* The same for a call that has to do with writing. */
 static ALWAYS_INLINE int stream_enter_to_write(struct task_stream *s,
-                                               struct task **self)
+                                               struct task **self,
+                                               const char *call)
 {
-    int error = stream_enter(s, self);
+    int error = stream_enter(s, self, call);
 
     if (unlikely(!error && s->write_error)) {
         error = s->write_error;

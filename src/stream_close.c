@@ -62,6 +62,25 @@ int task__stream_lose(struct task_stream *s)
     return -EBADF;
 }
 
+/* The earliest of those that are kept is freed. */
+static void drop_kept(struct loop *loop)
+{
+    struct list_node *node = list_pop(&loop->closed_streams);
+
+    loop->n_closed_streams--;
+    memory_free(&loop->allocator, container_of(node, struct task_stream, node));
+}
+
+static void keep(struct task_stream *s)
+{
+    enum { KEPT = 64 };
+
+    s->broken = -EBADF;
+    list_append(&s->loop->closed_streams, &s->node);
+    if (++s->loop->n_closed_streams > KEPT)
+        drop_kept(s->loop);
+}
+
 void task__stream_free(struct task_stream *s)
 {
     struct loop *loop = s->loop;
@@ -73,7 +92,10 @@ void task__stream_free(struct task_stream *s)
         task__stream_buffer_release(loop, &s->in);
     if (s->out.data)
         task__stream_buffer_release(loop, &s->out);
-    memory_free(&loop->allocator, s);
+    if (unlikely(loop->debug && s->is_gone))
+        keep(s);
+    else
+        memory_free(&loop->allocator, s);
 }
 
 /*
@@ -130,11 +152,9 @@ int task_stream_close(struct task_stream *s)
     int result;
 
     if (!self)
-        return -EPERM;
-    if (!s || s->loop != loop_of_task(self))
-        return -EINVAL;
-    if (s->is_gone)
-        return -EBADF;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
+    if (!s || s->loop != loop_of_task(self) || s->is_gone)
+        return task__stream_refuse(s, loop_of_task(self), __func__);
     saved_errno = errno;
     s->calls++;
     result = close_stream(s, self);
@@ -149,6 +169,10 @@ void task_stream_abort(struct task_stream *s)
 
     if (!s || loop_is_inherited(s->loop))
         return;
+    if (s->is_gone && !s->calls) {
+        (void)task__stream_refuse(s, s->loop, __func__);
+        return;
+    }
     s->calls++;
     s->is_gone = true;
     task__stream_break(s, -EBADF);
@@ -193,5 +217,7 @@ void task__streams_destroy(struct loop *loop)
             (void)task__fd_close(s->loop, s->late);
         task__stream_free(s);
     }
+    while (loop->n_closed_streams)
+        drop_kept(loop);
     task__stream_buffers_destroy(loop);
 }

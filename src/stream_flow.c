@@ -30,11 +30,12 @@ static int find_out(struct task_stream *s)
     return n == 1 && (now.revents & POLLERR) ? task__stream_fail(s, -EPIPE) : 0;
 }
 
-static int wait_for(struct task_stream *s, bool to_empty,
-                    const struct wait_kind *kind)
+static ALWAYS_INLINE int wait_for(struct task_stream *s, bool to_empty,
+                                  const struct wait_kind *kind,
+                                  const char *call)
 {
     struct task *self;
-    int result = stream_enter_to_write(s, &self);
+    int result = stream_enter_to_write(s, &self, call);
 
     if (unlikely(result))
         return result;
@@ -48,12 +49,12 @@ static int wait_for(struct task_stream *s, bool to_empty,
 
 int task_stream_drain(struct task_stream *s)
 {
-    return wait_for(s, false, &DRAINING);
+    return wait_for(s, false, &DRAINING, __func__);
 }
 
 int task_stream_flush(struct task_stream *s)
 {
-    return wait_for(s, true, &FLUSHING);
+    return wait_for(s, true, &FLUSHING, __func__);
 }
 
 /* Sockets can be shut down in one direction, and what goes in this one only
@@ -73,12 +74,14 @@ int task_stream_write_eof(struct task_stream *s)
     int saved_errno = errno;
     int result;
 
-    if (!s)
-        return -EINVAL;
-    if (loop_is_inherited(s->loop))
+    if (!s || s->is_gone)
+        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+    if (LOOP_REFUSES(s->loop))
         return -EPERM;
-    if (stream_is_lost(s))
+    if (stream_is_lost(s)) {
+        task__stream_report_lost(s);
         task__stream_lose(s);
+    }
     if (s->broken)
         return s->broken;
     if (s->ends_output)
@@ -99,8 +102,10 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
         high = low > SIZE_MAX / 4 ? SIZE_MAX : 4 * low;
     if (low == TASK_STREAM_DERIVED)
         low = high / 4;
-    if (!s || low > high)
-        return -EINVAL;
+    if (!s || s->is_gone)
+        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+    if (low > high)
+        return MISUSE(-EINVAL, "the low mark is above the high one");
     s->high = high;
     s->low = low;
     task__stream_settle(s);

@@ -9,15 +9,18 @@
 
 #include <errno.h>
 
-static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self)
+static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self,
+                               const char *call)
 {
-    int error = stream_enter(s, self);
+    int error = stream_enter(s, self, call);
 
     if (unlikely(error))
         return error;
     if (unlikely(s->is_read)) {
+        error = task__misuse_of(call, -EBUSY, "another task reads", s->file,
+                                s->line);
         stream_leave(s);
-        return -EBUSY;
+        return error;
     }
     s->is_read = true;
     buffer_tidy(s->loop, &s->in); /* what was looked at in place is over */
@@ -66,7 +69,7 @@ static ssize_t read_some(struct task_stream *s, struct task *self, void *buf,
 ssize_t task_stream_read(struct task_stream *s, void *buf, size_t n)
 {
     struct task *self = NULL;
-    ssize_t result = begin(s, &self);
+    ssize_t result = begin(s, &self, __func__);
 
     if (unlikely(result))
         return result;
@@ -122,7 +125,7 @@ static int read_large(struct task_stream *s, struct task *self, char *buf,
 int task_stream_read_exactly(struct task_stream *s, void *buf, size_t n)
 {
     struct task *self = NULL;
-    int result = begin(s, &self);
+    int result = begin(s, &self, __func__);
 
     if (unlikely(result))
         return result;
@@ -172,12 +175,12 @@ ssize_t task_stream_read_until(struct task_stream *s, const void *separator,
                                size_t n, const char **data)
 {
     struct task *self = NULL;
-    ssize_t result = begin(s, &self);
+    ssize_t result = begin(s, &self, __func__);
 
     if (unlikely(result))
         return result;
     if (!separator || !n)
-        return end(s, -EINVAL);
+        return end(s, MISUSE(-EINVAL, "there is no separator"));
     result = find(s, self, separator, n);
     if (result >= 0)
         result = give(s, (size_t)result + n, data);
@@ -212,7 +215,7 @@ static ssize_t drop_line(struct task_stream *s, struct task *self)
 ssize_t task_stream_read_line(struct task_stream *s, const char **line)
 {
     struct task *self = NULL;
-    ssize_t result = begin(s, &self);
+    ssize_t result = begin(s, &self, __func__);
 
     if (unlikely(result))
         return result;
@@ -233,8 +236,10 @@ bool task_stream_at_eof(const struct task_stream *s)
 
 int task_stream_set_limit(struct task_stream *s, size_t limit)
 {
-    if (!s || !limit)
-        return -EINVAL;
+    if (!s || s->is_gone)
+        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+    if (!limit)
+        return MISUSE(-EINVAL, "the limit is 0");
     s->limit = limit;
     return 0;
 }

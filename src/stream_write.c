@@ -186,7 +186,7 @@ static int write_bytes(struct task_stream *s, struct task *self,
 int task_stream_write(struct task_stream *s, const void *data, size_t n)
 {
     struct task *self;
-    int result = stream_enter_to_write(s, &self);
+    int result = stream_enter_to_write(s, &self, __func__);
 
     if (unlikely(result))
         return result;
@@ -229,9 +229,11 @@ int task_stream_printf(struct task_stream *s, const char *format, ...)
     int result;
 
     if (!self)
-        return -EPERM;
-    if (!s || !format || s->loop != loop_of_task(self))
-        return -EINVAL;
+        return MISUSE(-EPERM, OUTSIDE_A_TASK);
+    if (!s || s->loop != loop_of_task(self) || s->is_gone)
+        return task__stream_refuse(s, loop_of_task(self), __func__);
+    if (!format)
+        return MISUSE(-EINVAL, "there is no format");
     va_start(arguments, format);
     va_copy(again, arguments);
     errno = 0;

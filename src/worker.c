@@ -437,7 +437,7 @@ int task__worker_run(enum lane lane, task_fn *fn, void *arg)
     struct job job = {.lane = lane, .fn = fn, .arg = arg};
     struct task *self;
     struct loop *loop;
-    int error = task_enter(&self);
+    int error = task_enter_in(&self, "task_to_thread");
 
     if (error)
         return error;

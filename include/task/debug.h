@@ -41,10 +41,13 @@ enum loop_error_kind {
      *  The task may be gone by then: its id, name and place are told. */
     LOOP_ERROR_STALL,
 
-    /** (debug) A call that returned -EPERM, -EINVAL, -EDEADLK, -EBUSY or
-     *  -EALREADY since it was called wrongly, or from the wrong thread: which,
-     *  why, and where. Once for each place of the program. The task is the one
-     *  that called. */
+    /** (debug) A call that returned -EPERM, -EINVAL, -EDEADLK, -EBUSY,
+     *  -EALREADY or -EBADF since it was called wrongly, or from the wrong thread:
+     *  which, why, and where. Once for each place of the program. The task is the
+     *  one that called; the place that of the stream, if it is about one.
+     *
+     *  And a descriptor that was closed, by close() say, while a task waited for
+     *  it. Once for each function of tasks; the status is -EBADF. */
     LOOP_ERROR_MISUSE,
 
     /** (debug) A handle neither awaited nor detached, a lock still held, a

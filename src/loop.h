@@ -256,9 +256,11 @@ static inline void loop_wait(struct loop *loop, task_time now, task_time until)
 
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);
+    PROBE2(poll_begins, loop, until - now);
 
 /* lost.c: have a number for this thread, and learn of its end. */
 void task__loop_know_thread(void);
+    PROBE1(poll_ends, loop);
 
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);

@@ -47,6 +47,7 @@ int task__loop_enter(struct loop *loop, const char *call)
         task__trace_resume(loop->trace);
     if (unlikely(loop->watchdog))
         task__watchdog_enter(loop->watchdog);
+    PROBE1(loop_enters, loop);
     return 0;
 }
 
@@ -97,6 +98,7 @@ void task__loop_leave(struct loop *loop)
     loop->stopping = false;
     if (loop_is_inherited(loop))
         return;
+    PROBE1(loop_leaves, loop);
     if (unlikely(loop->watchdog))
         leave_watchdog(loop->watchdog);
     scheduler_hurry(&loop->scheduler);

@@ -152,6 +152,7 @@ void task__step_aside(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();
 
+    PROBE1(task_yields, self);
     ready_append(&scheduler->ready, &self->ready);
     leave(scheduler, &self->context);
 }
@@ -160,6 +161,7 @@ int task__yield(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();
 
+    PROBE1(task_yields, self);
     ready_append(&scheduler->ready, &self->ready);
     leave(scheduler, &self->context);
     if (likely(!self->undelivered))

@@ -32,6 +32,7 @@
 #include "context.h"
 #include "list.h"
 #include "misuse.h"
+#include "probes.h"
 #include "stack.h"
 #include "timer.h"
 
@@ -390,6 +391,7 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
     struct scheduler *scheduler = task->scheduler;
 
     assert(task->waiter == waiter);
+    PROBE2(task_woken, task, result);
     waiter->result = result;
     task->waiter = NULL;
     scheduler->n_parked--;

@@ -76,12 +76,14 @@ static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
 
     if (unlikely(!next || next->run)) {
         scheduler->current = NULL;
+        PROBE1(task_runs, (struct task *)NULL);
         return NULL;
     }
     scheduler->batch = next->next;
     prefetch(next->next);
     scheduler->switches++;
     scheduler->current = task_of(next);
+    PROBE1(task_runs, scheduler->current);
     return scheduler->current;
 }
 
@@ -110,6 +112,7 @@ static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
 {
     struct task *self = waiter->task;
 
+    PROBE2(task_parks, self, waiter->kind);
     self->waiter = waiter;
     waiter->since = self->scheduler->time;
     self->scheduler->n_parked++;

@@ -156,6 +156,7 @@ static ALWAYS_INLINE struct task *create(struct loop *loop,
         discard(task);
         return NULL;
     }
+    PROBE3(task_created, task, task->id, fn);
     return task;
 }
 
@@ -194,6 +195,7 @@ void task__end(struct task *task, int status)
     }
     if (unlikely(task->future))
         return;
+    PROBE2(task_ended, task, status);
     loop->n_tasks--;
     if (unlikely(task->daemon))
         loop->n_daemons--;

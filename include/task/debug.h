@@ -331,6 +331,38 @@ int loop_trace_ring(struct loop *loop, const char *path, size_t bytes);
  *         write(); the trace has ended all the same.
  */
 int loop_trace_stop(struct loop *loop);
+
+/*
+ * Probes.
+ *
+ * Built where there is <sys/sdt.h> (and unless CMake is told -DTASK_PROBES=OFF),
+ * the library has static probes for perf, bpftrace, SystemTap and gdb, of the
+ * provider "libtask". Each is a nop, which costs nothing, until such a tool looks
+ * at it.
+ *
+ *     loop_enters(loop)             a run begins, or a turn of loop_run_turn()
+ *     loop_leaves(loop)             and ends
+ *     poll_begins(loop, time)       a look at descriptors, which waits for so many
+ *     poll_ends(loop)               nanoseconds at the most; and its end
+ *     task_created(task, id, fn)
+ *     task_runs(task)               a step begins; NULL: the loop itself goes on
+ *     task_parks(task, kind)        a step ends: it waits; at `kind` stands the
+ *                                   address of a string that tells for what
+ *     task_yields(task)             a step ends: it is ready
+ *     task_woken(task, status)      it is ready; what it waited for returns that
+ *     task_ended(task, status)
+ *
+ * Tasks are known by their addresses, which are used again when they have ended.
+ * For example, how long tasks wait, by what for:
+ *
+ *     bpftrace -e 'usdt:./program:libtask:task_parks {
+ *             @since[arg0] = nsecs; @what[arg0] = str(*(uint64 *)arg1); }
+ *         usdt:./program:libtask:task_woken /@since[arg0]/ {
+ *             @[@what[arg0]] = hist(nsecs - @since[arg0]); }'
+ */
+
+/* Dumps that a signal asks for. */
+
 /**
  * Have a signal ask for a dump of all loops that run.
  *

@@ -215,6 +215,9 @@ int loop_free(struct loop *loop)
     task__watchdog_stop(loop);
     task__overflow_leave(loop);
     task__trace_destroy(loop);
+    if (loop->hooks.first)
+        task__hooks_run_ends(loop);
+    task__hooks_destroy(loop);
     task__ask_leave(loop->ask);
     destroy(loop);
     task__scheduler_current = NULL;
@@ -254,11 +257,11 @@ void loop_set_debug(struct loop *loop, bool debug)
     if (!loop || LOOP_REFUSES(loop))
         return;
     loop->debug = debug;
+    if (loop->poller)
+        loop->poller->is_wary = debug;
     task__steps_watch(loop);
 }
 
-    if (loop->poller)
-        loop->poller->is_wary = debug;
 void loop_set_error_handler(struct loop *loop, loop_error_fn *fn, void *arg)
 {
     if (!loop || LOOP_REFUSES(loop))

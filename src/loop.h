@@ -61,6 +61,14 @@ struct lane_share {
     struct list waiting;
 };
 
+/* Hooks of the user's: see hooks.c. */
+struct hooks {
+    struct loop_hooks *first;
+    struct loop_hooks *next; /* to be told, while some are */
+    struct ready **looked;   /* at the ready queue, up to here */
+    uint64_t created;        /* the highest id of a task that was told of */
+};
+
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
     struct list_node node;      /* in the list of all loops: see debugger.h */
@@ -84,6 +92,8 @@ struct loop {
     struct list processes; /* that run, or whose handles are there */
     void *stream_buffers;  /* spare ones, in a row */
     unsigned n_stream_buffers;
+    struct list closed_streams; /* in debug mode: the last few, not freed yet */
+    unsigned n_closed_streams;
 
     struct list servers; /* not freed */
 
@@ -92,8 +102,6 @@ struct loop {
     size_t n_daemons;     /* of these */
     size_t n_ending;      /* asked to end, since the loop does */
 
-    struct list closed_streams; /* in debug mode: the last few, not freed yet */
-    unsigned n_closed_streams;
     /* What may stir the loop from outside: waits for descriptors, jobs, open
      * remotes, signal handlers. While there is any, nothing is deadlocked; and
      * while there is a job, virtual time stands still. */
@@ -151,6 +159,7 @@ struct loop {
     size_t n_marks;
     size_t marks_room;
 
+    struct hooks hooks;
     struct trace *trace; /* NULL: none was started */
     bool is_tracing;     /* ... and it has not ended yet */
 };
@@ -247,20 +256,20 @@ int task__loop_look(struct loop *loop, task_time limit);
 /* Have the poller wait, known to whoever asks for a dump. */
 static inline void loop_wait(struct loop *loop, task_time now, task_time until)
 {
+    PROBE2(poll_begins, loop, until - now);
     ask_set_waiting(loop->ask, true);
     loop->poller->backend->wait(loop->poller, now, until);
     ask_set_waiting(loop->ask, false);
+    PROBE1(poll_ends, loop);
     if (unlikely(loop->watchdog))
         task__watchdog_rouse(loop->watchdog);
 }
 
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);
-    PROBE2(poll_begins, loop, until - now);
 
 /* lost.c: have a number for this thread, and learn of its end. */
 void task__loop_know_thread(void);
-    PROBE1(poll_ends, loop);
 
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);
@@ -292,6 +301,18 @@ void task__trace_step_ends(struct trace *trace, const struct timed_step *step);
 void task__trace_resume(struct trace *trace); /* the run goes on */
 void task__trace_polled(struct trace *trace);
 void task__trace_timers_fired(struct trace *trace);
+
+/* hooks.c: what is told to the user's, if there are any. */
+void task__hooks_run_begins(struct loop *loop);
+void task__hooks_run_ends(struct loop *loop);
+void task__hooks_poll_begins(struct loop *loop);
+void task__hooks_poll_ends(struct loop *loop);
+void task__hooks_look(struct loop *loop); /* at what was made and woken */
+void task__hooks_step_begins(struct loop *loop, struct task *task);
+void task__hooks_step_ends(struct loop *loop, struct task *task);
+
+/* All are taken off: the loop ends. */
+void task__hooks_destroy(struct loop *loop);
 
 /* The process dies: write what there is, also in a signal handler. */
 void task__trace_die(struct loop *loop);
@@ -382,6 +403,12 @@ void task__dump_blocked(struct loop *loop, struct text *text);
  * of using was closed by somebody else. */
 void task__misuses_destroy(struct loop *loop);
 void task__report_foreign_wake(struct loop *loop);
+void task__report_lost(int fd, const struct task *task);
+void task__report_lost_stream(struct loop *loop, int fd, const char *file,
+                              int line);
+
+/* debug.c */
+bool task__debug_is_asked_for(void); /* in the environment */
 
 /* debug.c: what only debug mode reports. What was not closed is told of by
  * whoever finds it at the end of the loop: `what` is "stream", say. */
@@ -405,12 +432,6 @@ void task__holder_tell(const struct loop *loop, const void *context);
 void task__holder_tell_frames(struct sentence *sentence, const void *context);
 
 /* Say what a task did that cannot go on, and abort. */
-void task__report_lost(int fd, const struct task *task);
-void task__report_lost_stream(struct loop *loop, int fd, const char *file,
-                              int line);
-
-/* debug.c */
-bool task__debug_is_asked_for(void); /* in the environment */
 void task__abort(const struct task *task, const char *what) NORETURN;
 
 #endif

@@ -48,6 +48,8 @@ int task__loop_enter(struct loop *loop, const char *call)
     if (unlikely(loop->watchdog))
         task__watchdog_enter(loop->watchdog);
     PROBE1(loop_enters, loop);
+    if (unlikely(loop->hooks.first))
+        task__hooks_run_begins(loop);
     return 0;
 }
 
@@ -98,6 +100,8 @@ void task__loop_leave(struct loop *loop)
     loop->stopping = false;
     if (loop_is_inherited(loop))
         return;
+    if (unlikely(loop->hooks.first))
+        task__hooks_run_ends(loop);
     PROBE1(loop_leaves, loop);
     if (unlikely(loop->watchdog))
         leave_watchdog(loop->watchdog);
@@ -220,8 +224,12 @@ int task__loop_look(struct loop *loop, task_time limit)
     until = wait_limit(loop, now, limit);
     if (is_deadlocked(loop))
         return -EDEADLK;
+    if (unlikely(loop->hooks.first))
+        task__hooks_poll_begins(loop);
     if (until > now || loop->n_sources)
         now = wait_until(loop, now, until);
+    if (unlikely(loop->hooks.first))
+        task__hooks_poll_ends(loop);
     loop->resumed_at = now;
     if (loop->inbox && !inbox_is_quiet(loop->inbox))
         task__inbox_run(loop->inbox);
@@ -232,6 +240,8 @@ int task__loop_look(struct loop *loop, task_time limit)
         tell_watchful(loop);
     if (unlikely(loop->is_tracing))
         task__trace_timers_fired(loop->trace);
+    if (unlikely(loop->hooks.first))
+        task__hooks_look(loop);
     loop->is_deadlocked = false;
     loop->scheduler.time = now;
     set_patience(loop, now);

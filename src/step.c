@@ -1,5 +1,6 @@
 /*
- * Steps that are watched: by debug mode, which measures them, and by a trace.
+ * Steps that are watched: by debug mode, which measures them, by a trace, and by
+ * hooks.
  */
 #include "loop.h"
 #include "switch.h"
@@ -51,6 +52,8 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
         task->references += TASK_PIN;
     if (loop->is_tracing)
         task__trace_step_begins(loop->trace, step);
+    if (unlikely(loop->hooks.first))
+        task__hooks_step_begins(loop, task);
     if (step->is_timed && task && is_new(task))
         task__scheduler_clean_next(task->stacks);
     go_on(step);
@@ -99,6 +102,8 @@ static void end(struct scheduler *scheduler, struct timed_step *step)
     if (loop->is_tracing)
         task__trace_step_ends(loop->trace, step);
     loop->step = NULL; /* what is called now is in no step */
+    if (unlikely(loop->hooks.first))
+        task__hooks_step_ends(loop, step->task);
     if (step->is_timed)
         tell(loop, step);
     if (step->task)
@@ -117,5 +122,6 @@ void task__steps_init(struct loop *loop)
 
 void task__steps_watch(struct loop *loop)
 {
-    task__scheduler_watch(&loop->scheduler, loop->debug || loop->is_tracing);
+    task__scheduler_watch(&loop->scheduler,
+                          loop->debug || loop->is_tracing || loop->hooks.first);
 }

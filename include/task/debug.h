@@ -74,7 +74,11 @@ enum loop_error_kind {
      *  pthread_exit() or since it was cancelled: in that task, or in none. The
      *  loop is lost: nothing of it runs any more, or is freed, and its remotes
      *  give -ESHUTDOWN. */
-    LOOP_ERROR_LOST
+    LOOP_ERROR_LOST,
+
+    /** A hook returned a negative status, and is called no more; see
+     *  loop_add_hooks(). */
+    LOOP_ERROR_HOOK
 };
 
 /**
@@ -331,6 +335,71 @@ int loop_trace_ring(struct loop *loop, const char *path, size_t bytes);
  *         write(); the trace has ended all the same.
  */
 int loop_trace_stop(struct loop *loop);
+
+/* Hooks. */
+
+/**
+ * Functions that are told what happens in a loop. All zero = none; those that are
+ * NULL are not called.
+ *
+ * They run in the loop's thread, each where it says, on any stack; they may not
+ * suspend (-EPERM), run or free the loop. One that returns a negative status ends
+ * all of its struct, which is reported once (LOOP_ERROR_HOOK); the others' go on.
+ */
+struct loop_hooks {
+    /** A run begins, or a turn of loop_run_turn(); and it ends. loop_free() runs
+     *  the loop once more. */
+    int (*run_begins)(struct loop *loop, void *arg);
+    int (*run_ends)(struct loop *loop, void *arg);
+
+    /** Before and after a look at descriptors, whether that waits or not. */
+    int (*poll_begins)(struct loop *loop, void *arg);
+    int (*poll_ends)(struct loop *loop, void *arg);
+
+    /** A task was made; then, and each time that it was woken or has yielded, it
+     *  is ready. What a step has done so is told when that has ended, in the order
+     *  in which it was done. */
+    int (*task_created)(struct task *task, void *arg);
+    int (*task_ready)(struct task *task, void *arg);
+
+    /** A task runs, up to where it suspends or ends; NULL: a callback does. The
+     *  step of an eager task lies in that of its creator. */
+    int (*step_begins)(struct task *task, void *arg);
+    int (*step_ends)(struct task *task, void *arg);
+
+    /** A task has ended, by itself: after its last step. */
+    int (*task_ended)(struct task *task, void *arg);
+
+    /** Is passed to each. */
+    void *arg;
+
+    /* private */
+    struct loop *loop;
+    struct loop_hooks *next;
+};
+
+/**
+ * Have hooks called from the next step on, after those that were added before.
+ * Adding them again changes nothing. While there are none all this costs nothing.
+ *
+ * @param loop   a loop, whether it runs or not
+ * @param hooks  the caller's; must stay until they are removed, or the loop freed
+ *
+ * @return 0, or
+ *         -EBUSY   they are another loop's,
+ *         -EINVAL  @p loop or @p hooks is NULL,
+ *         -EPERM   the loop was inherited over fork, or runs in another thread.
+ *
+ * Source: trio.lowlevel.add_instrument
+ */
+int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks);
+
+/**
+ * Have hooks called no more, from this moment on; also by one of them.
+ *
+ * @return as loop_add_hooks(), but for -EBUSY; 0 too if they are not the loop's.
+ */
+int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
 
 /*
  * Probes.

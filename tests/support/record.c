@@ -172,6 +172,7 @@ static void record_report(const struct loop_error *error, void *arg)
         [LOOP_ERROR_SHUTDOWN] = "shutdown",
         [LOOP_ERROR_ACCEPT] = "accept",
         [LOOP_ERROR_LOST] = "lost",
+        [LOOP_ERROR_HOOK] = "hook",
     };
     size_t kind = error->kind;
     const char *name =

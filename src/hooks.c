@@ -1,0 +1,165 @@
+/*
+ * Hooks: functions of the user's that are told what happens in a loop.
+ *
+ * The switch, waking and making tasks know nothing of them: while there are any
+ * each step comes home, and what was added to the ready queue meanwhile tells who
+ * was made or woken.
+ */
+#include "loop.h"
+#include "switch.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Where a struct is pointed to; its end if it is not there. */
+static struct loop_hooks **find(struct loop *loop,
+                                const struct loop_hooks *hooks)
+{
+    struct loop_hooks **at = &loop->hooks.first;
+
+    while (*at && *at != hooks)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Whoever is being told goes on with the one after it. */
+static void take_off(struct loop *loop, struct loop_hooks *hooks)
+{
+    if (loop->hooks.next == hooks)
+        loop->hooks.next = hooks->next;
+    *find(loop, hooks) = hooks->next;
+    hooks->next = NULL;
+    hooks->loop = NULL;
+    task__steps_watch(loop);
+}
+
+static struct loop_hooks *take_next(struct loop *loop)
+{
+    struct loop_hooks *hooks = loop->hooks.next;
+
+    if (hooks)
+        loop->hooks.next = hooks->next;
+    return hooks;
+}
+
+static COLD void give_up(struct loop *loop, struct loop_hooks *hooks,
+                         const char *name, int status)
+{
+    char message[200];
+    struct loop_error error = {
+        .kind = LOOP_ERROR_HOOK, .message = message, .status = status};
+
+    take_off(loop, hooks);
+    snprintf(message, sizeof message,
+             "the hook %s failed, and is called no more: %s (%d)", name,
+             task_strerror(status), status);
+    task__report(loop, &error);
+}
+
+/* Call one hook of each struct. */
+#define TELL(loop, hook, subject)                                              \
+    do {                                                                       \
+        struct aside before = aside_begin(loop);                               \
+                                                                               \
+        loop->hooks.next = loop->hooks.first;                                  \
+        for (struct loop_hooks * at; (at = take_next(loop));) {                \
+            int status = at->hook ? at->hook(subject, at->arg) : 0;            \
+                                                                               \
+            if (unlikely(status < 0))                                          \
+                give_up(loop, at, #hook, status);                              \
+        }                                                                      \
+        aside_end(loop, before);                                               \
+    } while (0)
+
+void task__hooks_run_begins(struct loop *loop)
+{
+    TELL(loop, run_begins, loop);
+}
+
+void task__hooks_run_ends(struct loop *loop)
+{
+    TELL(loop, run_ends, loop);
+}
+
+void task__hooks_poll_begins(struct loop *loop)
+{
+    TELL(loop, poll_begins, loop);
+}
+
+void task__hooks_poll_ends(struct loop *loop)
+{
+    TELL(loop, poll_ends, loop);
+}
+
+static void tell_ready(struct loop *loop, struct task *task)
+{
+    if (is_new(task) && task->id > loop->hooks.created) {
+        loop->hooks.created = task->id;
+        TELL(loop, task_created, task);
+    }
+    TELL(loop, task_ready, task);
+}
+
+/* What hooks add themselves comes at the end, and is told of as well. */
+void task__hooks_look(struct loop *loop)
+{
+    for (struct ready *ready = *loop->hooks.looked; ready; ready = ready->next)
+        if (!ready->run)
+            tell_ready(loop, task_of(ready));
+    loop->hooks.looked = loop->scheduler.ready.end;
+}
+
+/* A task that is new here was made when nobody looked, or is eager. */
+void task__hooks_step_begins(struct loop *loop, struct task *task)
+{
+    task__hooks_look(loop);
+    if (task && is_new(task) && task->id > loop->hooks.created)
+        tell_ready(loop, task);
+    TELL(loop, step_begins, task);
+}
+
+void task__hooks_step_ends(struct loop *loop, struct task *task)
+{
+    TELL(loop, step_ends, task);
+    if (task && task->done)
+        TELL(loop, task_ended, task);
+    task__hooks_look(loop);
+}
+
+int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
+{
+    if (!loop || !hooks)
+        return MISUSE(-EINVAL, "the loop or the hooks are NULL");
+    if (LOOP_REFUSES(loop))
+        return -EPERM;
+    if (hooks->loop && hooks->loop != loop)
+        return MISUSE(-EBUSY, "the hooks are another loop's");
+    if (hooks->loop)
+        return 0;
+    if (!loop->hooks.first) {
+        loop->hooks.looked = loop->scheduler.ready.end;
+        loop->hooks.created = loop->last_id;
+    }
+    hooks->loop = loop;
+    hooks->next = NULL;
+    *find(loop, NULL) = hooks;
+    task__steps_watch(loop);
+    return 0;
+}
+
+int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks)
+{
+    if (!loop || !hooks)
+        return MISUSE(-EINVAL, "the loop or the hooks are NULL");
+    if (LOOP_REFUSES(loop))
+        return -EPERM;
+    if (hooks->loop == loop)
+        take_off(loop, hooks);
+    return 0;
+}
+
+void task__hooks_destroy(struct loop *loop)
+{
+    while (loop->hooks.first)
+        take_off(loop, loop->hooks.first);
+}

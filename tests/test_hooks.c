@@ -1,0 +1,363 @@
+/* Hooks: what they are told, in which order; added, removed, failing. */
+#include "bodies.h"
+#include "record.h"
+
+#include <string.h>
+
+static const char *name_of(const struct task *task)
+{
+    return task ? task_name(task) : "callback";
+}
+
+/* Each says its letter, which is its argument, where there is more than one. */
+#define SAY(format, ...)                                                       \
+    do {                                                                       \
+        CHECK(!task_current());                                                \
+        CHECK_STATUS(task_yield(), -EPERM);                                    \
+        record("%s" format, (const char *)arg, __VA_ARGS__);                   \
+    } while (0)
+
+static int say_run_begins(struct loop *loop, void *arg)
+{
+    CHECK(loop == loop_current());
+    SAY("%s", "run");
+    return 0;
+}
+
+static int say_run_ends(struct loop *loop, void *arg)
+{
+    CHECK(loop == loop_current());
+    SAY("%s", "end");
+    return 0;
+}
+
+static int say_poll_begins(struct loop *loop, void *arg)
+{
+    CHECK(loop == loop_current());
+    SAY("%s", "poll");
+    return 0;
+}
+
+static int say_poll_ends(struct loop *loop, void *arg)
+{
+    CHECK(loop == loop_current());
+    SAY("%s", "polled");
+    return 0;
+}
+
+static int say_created(struct task *task, void *arg)
+{
+    SAY("created %s", name_of(task));
+    return 0;
+}
+
+static int say_ready(struct task *task, void *arg)
+{
+    SAY("ready %s", name_of(task));
+    return 0;
+}
+
+static int say_begins(struct task *task, void *arg)
+{
+    SAY("%s(", name_of(task));
+    return 0;
+}
+
+static int say_ends(struct task *task, void *arg)
+{
+    SAY(")%s", name_of(task));
+    return 0;
+}
+
+static int say_ended(struct task *task, void *arg)
+{
+    SAY("ended %s %d", name_of(task), task_status(task));
+    return 0;
+}
+
+static struct loop_hooks hooks_that_say(const char *prefix)
+{
+    return (struct loop_hooks){
+        .run_begins = say_run_begins,
+        .run_ends = say_run_ends,
+        .poll_begins = say_poll_begins,
+        .poll_ends = say_poll_ends,
+        .task_created = say_created,
+        .task_ready = say_ready,
+        .step_begins = say_begins,
+        .step_ends = say_ends,
+        .task_ended = say_ended,
+        .arg = text(prefix),
+    };
+}
+
+static struct task *make(task_fn *fn, void *arg, const char *name)
+{
+    return task_create_with(fn, arg, &(struct task_options){.name = name});
+}
+
+static int awaits_two_children(void *arg)
+{
+    struct task *child = make(sleeps, NULL, "sleeper");
+
+    (void)arg;
+    task_set_name(task_current(), "main");
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_await(make(returns, &(int){3}, "quick")), 3);
+    return task_await(child);
+}
+
+static void all_is_told_in_its_order(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks hooks = hooks_that_say("");
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_run_main(loop, awaits_two_children, NULL), 0);
+    assert_record(
+        "run, created task-1, ready task-1, "
+        "task-1(, )main, created sleeper, ready sleeper, ready main, "
+        "poll, polled, "
+        "sleeper(, )sleeper, main(, )main, created quick, ready quick, "
+        "poll, polled, "
+        "quick(, )quick, ended quick 3, ready main, "
+        "poll, polled, "
+        "main(, )main, poll, polled, ready sleeper, "
+        "sleeper(, )sleeper, ended sleeper 0, ready main, "
+        "poll, polled, "
+        "main(, )main, ended main 0, end");
+    assert_int_equal(loop_remove_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_remove_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_run_main(loop, sleeps, NULL), 0);
+    assert_record("");
+    test_loop_free(loop, NULL);
+}
+
+static void quiet(void *arg)
+{
+    (void)arg;
+}
+
+static struct loop_hooks steps_only(const char *prefix)
+{
+    struct loop_hooks all = hooks_that_say(prefix);
+
+    return (struct loop_hooks){.task_created = say_created,
+                               .step_begins = say_begins,
+                               .step_ends = say_ends,
+                               .arg = all.arg};
+}
+
+static int has_a_callback_and_an_eager_task(void *arg)
+{
+    struct task_options options = {.name = "eager", .eager = true};
+    struct task *eager;
+
+    (void)arg;
+    CHECK(loop_call_soon(quiet, NULL) > 0);
+    eager = task_create_with(yields, NULL, &options);
+    CHECK_STATUS(task_yield(), 0);
+    return task_await(eager);
+}
+
+static void callbacks_and_eager_tasks_have_steps(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks hooks = steps_only("");
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(
+        loop_run_main(loop, has_a_callback_and_an_eager_task, NULL), 0);
+    assert_record("created task-1, task-1(, created eager, eager(, )eager, "
+                  ")task-1, callback(, )callback, eager(, )eager, task-1(, "
+                  ")task-1");
+    test_loop_free(loop, NULL);
+}
+
+/* Several. */
+
+static void several_are_told_in_the_order_of_adding(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks a = steps_only("a:");
+    struct loop_hooks b = steps_only("b:");
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &a), 0);
+    assert_int_equal(loop_add_hooks(loop, &b), 0);
+    assert_int_equal(loop_run_main(loop, returns, &(int){0}), 0);
+    assert_record("a:created task-1, b:created task-1, a:task-1(, b:task-1(, "
+                  "a:)task-1, b:)task-1");
+    test_loop_free(loop, NULL);
+    assert_ptr_equal(a.loop, NULL);
+}
+
+static int fail_to_begin(struct task *task, void *arg)
+{
+    say_begins(task, arg);
+    return -EIO;
+}
+
+static void one_that_fails_is_called_no_more_and_the_others_go_on(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks a = steps_only("a:");
+    struct loop_hooks b = steps_only("b:");
+
+    (void)state;
+    a.step_begins = fail_to_begin;
+    assert_int_equal(loop_add_hooks(loop, &a), 0);
+    assert_int_equal(loop_add_hooks(loop, &b), 0);
+    assert_int_equal(loop_run_main(loop, yields, NULL), 0);
+    assert_record("a:created task-1, b:created task-1, a:task-1(, hook(-5), "
+                  "b:task-1(, b:)task-1, b:task-1(, b:)task-1");
+    test_loop_free(loop, NULL);
+}
+
+static struct loop_hooks first;
+static struct loop_hooks second;
+static struct loop_hooks third;
+
+static int remove_both(struct task *task, void *arg)
+{
+    say_begins(task, arg);
+    CHECK_STATUS(loop_remove_hooks(loop_current(), &first), 0);
+    CHECK_STATUS(loop_remove_hooks(loop_current(), &second), 0);
+    CHECK_STATUS(loop_add_hooks(loop_current(), &third), 0);
+    return 0;
+}
+
+static void one_may_remove_itself_and_others_and_add_some(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+
+    (void)state;
+    first = steps_only("a:");
+    second = steps_only("b:");
+    third = steps_only("c:");
+    first.step_begins = remove_both;
+    assert_int_equal(loop_add_hooks(loop, &first), 0);
+    assert_int_equal(loop_add_hooks(loop, &second), 0);
+    assert_int_equal(loop_run_main(loop, returns, &(int){0}), 0);
+    assert_record("a:created task-1, b:created task-1, a:task-1(, c:)task-1");
+    test_loop_free(loop, NULL);
+}
+
+/* In the midst of a step. */
+static int adds_and_removes(void *arg)
+{
+    struct loop_hooks hooks = steps_only("");
+    struct task *other = make(yields, NULL, "other");
+
+    (void)arg;
+    CHECK_STATUS(loop_add_hooks(loop_current(), &hooks), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(loop_remove_hooks(loop_current(), &hooks), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("other(, )other, task-1(, )task-1, other(, )other, task-1(");
+    return task_await(other);
+}
+
+static int cancel_it_when_ready(struct task *task, void *arg)
+{
+    struct task **victim = arg;
+
+    if (*victim && task != *victim) {
+        CHECK(task_cancel(*victim));
+        *victim = NULL;
+    }
+    return 0;
+}
+
+static int has_one_that_cancels(void *arg)
+{
+    struct task *task = test_start(sleeps_for_ever, NULL, "victim");
+    struct task *victim = task;
+    struct loop_hooks hooks = {.task_ready = cancel_it_when_ready,
+                               .arg = &victim};
+
+    (void)arg;
+    CHECK_STATUS(loop_add_hooks(loop_current(), &hooks), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_await(task), -ECANCELED);
+    return loop_remove_hooks(loop_current(), &hooks);
+}
+
+static int wrong_calls_are_refused(void *arg)
+{
+    struct loop_hooks hooks = {.arg = arg};
+    struct loop *other = test_loop_new(NULL);
+
+    CHECK_STATUS(loop_add_hooks(NULL, &hooks), -EINVAL);
+    CHECK_STATUS(loop_add_hooks(loop_current(), NULL), -EINVAL);
+    CHECK_STATUS(loop_remove_hooks(NULL, &hooks), -EINVAL);
+    CHECK_STATUS(loop_add_hooks(other, &hooks), 0);
+    CHECK_STATUS(loop_add_hooks(loop_current(), &hooks), -EBUSY);
+    CHECK_STATUS(loop_remove_hooks(loop_current(), &hooks), 0);
+    CHECK(hooks.loop == other);
+    CHECK_STATUS(loop_remove_hooks(other, &hooks), 0);
+    CHECK_STATUS(loop_add_hooks(loop_current(), &hooks), 0);
+    return loop_remove_hooks(loop_current(), &hooks);
+}
+
+/* The same as without, with all else that watches steps. */
+static int says_and_yields(void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        record("%s%d", (const char *)arg, i);
+        task_yield();
+    }
+    return 0;
+}
+
+static int runs_three(void *arg)
+{
+    struct task *tasks[3];
+
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        tasks[i] = task_create(says_and_yields, text(&"a\0b\0c"[2 * i]));
+    return task_gather(tasks, 3, NULL);
+}
+
+static void nothing_happens_in_another_order(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct loop_options options = test_options(NULL);
+        struct loop_hooks hooks = {.arg = NULL};
+        struct loop *loop;
+
+        options.debug = i & 1;
+        loop = loop_new(&options);
+        assert_non_null(loop);
+        if (i & 2)
+            assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+        assert_int_equal(loop_run_main(loop, runs_three, NULL), 0);
+        assert_record("a0, b0, c0, a1, b1, c1, a2, b2, c2");
+        if (i & 1)
+            loop_set_debug(loop, false); /* says nothing at the end */
+        assert_int_equal(loop_free(loop), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        behaviour(all_is_told_in_its_order),
+        behaviour(callbacks_and_eager_tasks_have_steps),
+        behaviour(several_are_told_in_the_order_of_adding),
+        behaviour(one_that_fails_is_called_no_more_and_the_others_go_on),
+        behaviour(one_may_remove_itself_and_others_and_add_some),
+        in_main(adds_and_removes),
+        in_main(has_one_that_cancels),
+        in_main(wrong_calls_are_refused),
+        behaviour(nothing_happens_in_another_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

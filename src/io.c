@@ -204,8 +204,7 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
     if (unlikely(n < 0))
         return misuse(call, -EINVAL, "there are less than no parts");
     if (unlikely(!size_of(&transfer)))
-        return n > IOV_MAX ? move(fd, way, parts + IOV_MAX, n - IOV_MAX)
-                           : move_none(fd);
+        return move_none(fd);
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (likely(!result))
@@ -229,20 +228,32 @@ ssize_t task_write(int fd, const void *buf, size_t n)
     return move(fd, &WRITING, &part, 1, __func__);
 }
 
-/* They are read only: the cast is for what they share with reading. */
-static struct iovec *parts_of(const struct iovec *parts)
+/* The first of the parts from which some bytes, if there are any, are among as
+ * many as a system call takes. They are not written to: the cast is for what
+ * writing shares with reading. */
+static struct iovec *first_of(const struct iovec *parts, int *n)
 {
+    for (int empty = 0; *n > IOV_MAX && !parts[empty].iov_len;)
+        if (++empty == IOV_MAX) {
+            parts += IOV_MAX;
+            *n -= IOV_MAX;
+            empty = 0;
+        }
     return (struct iovec *)(uintptr_t)parts;
 }
 
 ssize_t task_readv(int fd, const struct iovec *parts, int n)
 {
-    return move(fd, &READING, parts_of(parts), n, __func__);
+    struct iovec *first = first_of(parts, &n);
+
+    return move(fd, &READING, first, n, __func__);
 }
 
 ssize_t task_writev(int fd, const struct iovec *parts, int n)
 {
-    return move(fd, &WRITING, parts_of(parts), n, __func__);
+    struct iovec *first = first_of(parts, &n);
+
+    return move(fd, &WRITING, first, n, __func__);
 }
 
 /* Once something was moved, a request comes next, and so does an error, but for

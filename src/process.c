@@ -3,24 +3,11 @@
  */
 #include "process.h"
 
-#include "text.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
-static void describe(const struct waiter *waiter, struct text *text)
-{
-    const struct task_process *process =
-        container_of(waiter->node.list, const struct task_process, waiters);
-
-    task__text_add(text, "process %d", (int)process->child.pid);
-}
-
-static const struct wait_kind WAITING = {
-    .verb = "waiting for the end of",
-    .describe = describe,
-};
+static const struct wait_kind WAITING = {.verb = "waiting for a process"};
 
 struct task_process *task__process_new(struct loop *loop)
 {

@@ -6,14 +6,11 @@
  */
 #include "fd.h"
 #include "signals.h"
-#include "text.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
-
-enum { FEW = 4 }; /* signals that are named */
 
 struct signal_waiter {
     struct waiter waiter;
@@ -170,45 +167,8 @@ static void cancel_wait(struct waiter *base, struct task_chain *requests)
     task__wake(base, signo);
 }
 
-/* As kill -l puts it, of those that programs wait for. */
-static const char *const names[NSIG] = {
-    [SIGHUP] = "HUP",   [SIGINT] = "INT",     [SIGQUIT] = "QUIT",
-    [SIGPIPE] = "PIPE", [SIGALRM] = "ALRM",   [SIGTERM] = "TERM",
-    [SIGUSR1] = "USR1", [SIGUSR2] = "USR2",   [SIGCHLD] = "CHLD",
-    [SIGCONT] = "CONT", [SIGTSTP] = "TSTP",   [SIGTTIN] = "TTIN",
-    [SIGTTOU] = "TTOU", [SIGWINCH] = "WINCH", [SIGIO] = "IO",
-};
-
-static void add_name(struct text *text, int signo)
-{
-    if (names[signo])
-        task__text_add(text, "SIG%s", names[signo]);
-    else
-        task__text_add(text, "signal %d", signo);
-}
-
-static void describe(const struct waiter *base, struct text *text)
-{
-    const struct signal_waiter *waiter =
-        container_of(base, const struct signal_waiter, waiter);
-    unsigned n = 0;
-
-    for (int signo = 1; signo < NSIG; signo++) {
-        if (sigismember(waiter->set, signo) != 1 || n++ >= FEW)
-            continue;
-        if (n > 1)
-            task__text_add(text, " or ");
-        add_name(text, signo);
-    }
-    if (n > FEW)
-        task__text_add(text, " or %u more", n - FEW);
-}
-
-static const struct wait_kind WAITING = {
-    .verb = "waiting for",
-    .describe = describe,
-    .cancel = cancel_wait,
-};
+static const struct wait_kind WAITING = {.verb = "waiting for a signal",
+                                         .cancel = cancel_wait};
 
 static int wait_for(struct signals *signals, struct task *self,
                     const sigset_t *wanted, siginfo_t *info)

@@ -703,53 +703,6 @@ static int scopes_tell_their_nearest_deadline(void *arg)
     return 0;
 }
 
-static int waits_for_a_child(void *arg)
-{
-    return task_process_wait(arg);
-}
-
-static int a_wait_for_a_child_names_it(void *arg)
-{
-    const char *const argv[] = {"sleep", "100", NULL};
-    struct task_process *process = NULL;
-    char expected[100];
-
-    (void)arg;
-    CHECK_STATUS(task_process_exec(&process, argv, NULL), 0);
-    snprintf(expected, sizeof expected,
-             "parked 1.2 s: waiting for the end of process %d",
-             (int)task_process_pid(process));
-    CHECK_WAIT(waits_for_a_child, process, expected);
-    task_process_free(process);
-    return 0;
-}
-
-static int waits_for_signals(void *arg)
-{
-    return task_signal_wait(arg, NULL);
-}
-
-static int a_wait_for_signals_names_some_of_them(void *arg)
-{
-    sigset_t set;
-
-    (void)arg;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    CHECK_WAIT(waits_for_signals, &set, "parked 1.2 s: waiting for SIGUSR1");
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGXCPU);
-    CHECK_WAIT(waits_for_signals, &set,
-               "parked 1.2 s: waiting for SIGUSR1 or SIGTERM or signal 24");
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGALRM);
-    sigaddset(&set, SIGCONT);
-    CHECK_WAIT(waits_for_signals, &set,
-               "parked 1.2 s: waiting for SIGHUP or SIGUSR1 or SIGALRM or "
-               "SIGTERM or 2 more");
-    return 0;
-}
-
 static int names_stay_on_their_line(void *arg)
 {
     struct task *task = task_create(sleeps, NULL);
@@ -1343,8 +1296,6 @@ int main(void)
         in_main(a_connection_is_named_by_its_addresses),
         in_main(a_local_socket_is_named_by_its_path),
         behaviour(outside_of_a_loop_it_says_so),
-        in_main(a_wait_for_a_child_names_it),
-        in_main(a_wait_for_signals_names_some_of_them),
         in_main(every_state_has_its_word),
         in_main(a_daemon_is_called_one),
         in_main(requests_are_counted),

@@ -105,6 +105,13 @@
 #define ERRNO_TEXT(error) strerror(error)
 #endif
 
+/* The name of a signal, without "SIG": NULL if it has none, or none is known. */
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
+#define SIGNAL_NAME(signo) sigabbrev_np(signo)
+#else
+#define SIGNAL_NAME(signo) ((void)(signo), (const char *)NULL)
+#endif
+
 /* Return addresses from here on: how many were found. */
 #if defined(__has_include)
 #if __has_include(<execinfo.h>)

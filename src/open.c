@@ -10,28 +10,41 @@
 
 #define NO_PLACE "there is no place for the stream"
 
-static int open_stream(struct task_stream **stream, int fd)
+static int open_stream(struct task_stream **stream, int fd, const char *file,
+                       int line)
 {
     if (fd < 0)
         return fd;
-    *stream = (task_stream_open)(fd);
+    *stream = task_stream_open_at(fd, file, line);
     if (*stream)
         return 0;
     task_close(fd);
     return -ENOMEM;
 }
 
-int task_open_connection(struct task_stream **stream, const char *host,
-                         const char *service)
+int task_open_connection_at(struct task_stream **stream, const char *host,
+                            const char *service, const char *file, int line)
 {
     if (!stream)
-        return MISUSE(-EINVAL, NO_PLACE);
-    return open_stream(stream, task_tcp_connect(host, service));
+        return misuse("task_open_connection", -EINVAL, NO_PLACE);
+    return open_stream(stream, task_tcp_connect(host, service), file, line);
 }
 
-int task_open_unix_connection(struct task_stream **stream, const char *path)
+int task_open_unix_connection_at(struct task_stream **stream, const char *path,
+                                 const char *file, int line)
 {
     if (!stream)
-        return MISUSE(-EINVAL, NO_PLACE);
-    return open_stream(stream, task_unix_connect(path));
+        return misuse("task_open_unix_connection", -EINVAL, NO_PLACE);
+    return open_stream(stream, task_unix_connect(path), file, line);
+}
+
+int(task_open_connection)(struct task_stream **stream, const char *host,
+                          const char *service)
+{
+    return task_open_connection_at(stream, host, service, NULL, 0);
+}
+
+int(task_open_unix_connection)(struct task_stream **stream, const char *path)
+{
+    return task_open_unix_connection_at(stream, path, NULL, 0);
 }

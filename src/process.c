@@ -7,7 +7,18 @@
 #include <signal.h>
 #include <string.h>
 
-static const struct wait_kind WAITING = {.verb = "waiting for a process"};
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    const struct task_process *process =
+        container_of(waiter->node.list, const struct task_process, waiters);
+
+    task__text_add(text, "%d", (int)process->child.pid);
+}
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for process",
+    .describe = describe,
+};
 
 struct task_process *task__process_new(struct loop *loop)
 {
@@ -289,7 +300,7 @@ void task__processes_destroy(struct loop *loop)
             task__process_release(process);
             continue;
         }
-        task__report_leak(loop, "a process", NULL, 0);
+        task__report_leak(loop, "a process", process->file, process->line);
         free_process(process);
     }
     while ((node = loop->processes.first))

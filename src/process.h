@@ -23,6 +23,8 @@ struct task_process {
     struct child child;
     struct observer observer; /* of its end */
     struct list waiters;
+    const char *file; /* where it was started; NULL: not known */
+    int line;
     int status;
     bool has_ended;
     bool is_freed;     /* the handle is gone */

@@ -190,9 +190,10 @@ static int start_process(struct loop *loop, struct task_process **process,
 }
 
 /* The body of the public functions; errno is kept. */
-static int begin(const char *call, struct task_process **process,
-                 const char *const argv[],
-                 const struct task_process_options *options)
+static ALWAYS_INLINE int begin(const char *call, struct task_process **process,
+                               const char *const argv[],
+                               const struct task_process_options *options,
+                               const char *file, int line)
 {
     static const struct task_process_options defaults = {0};
     struct loop *loop = loop_current();
@@ -207,23 +208,45 @@ static int begin(const char *call, struct task_process **process,
     if (error == -EINVAL)
         misuse(call, error, "an option is none");
     errno = saved_errno;
-    return error;
+    if (error)
+        return error;
+    (*process)->file = file;
+    (*process)->line = line;
+    return 0;
 }
 
-int task_process_exec(struct task_process **process, const char *const argv[],
-                      const struct task_process_options *options)
+int task_process_exec_at(struct task_process **process,
+                         const char *const argv[],
+                         const struct task_process_options *options,
+                         const char *file, int line)
 {
+    static const char call[] = "task_process_exec";
+
     if (!argv || !argv[0])
-        return MISUSE(-EINVAL, "there is no program");
-    return begin(__func__, process, argv, options);
+        return misuse(call, -EINVAL, "there is no program");
+    return begin(call, process, argv, options, file, line);
 }
 
-int task_process_shell(struct task_process **process, const char *command,
-                       const struct task_process_options *options)
+int task_process_shell_at(struct task_process **process, const char *command,
+                          const struct task_process_options *options,
+                          const char *file, int line)
 {
+    static const char call[] = "task_process_shell";
     const char *const argv[] = {"/bin/sh", "-c", command, NULL};
 
     if (!command)
-        return MISUSE(-EINVAL, "the command is NULL");
-    return begin(__func__, process, argv, options);
+        return misuse(call, -EINVAL, "the command is NULL");
+    return begin(call, process, argv, options, file, line);
+}
+
+int(task_process_exec)(struct task_process **process, const char *const argv[],
+                       const struct task_process_options *options)
+{
+    return task_process_exec_at(process, argv, options, NULL, 0);
+}
+
+int(task_process_shell)(struct task_process **process, const char *command,
+                        const struct task_process_options *options)
+{
+    return task_process_shell_at(process, command, options, NULL, 0);
 }

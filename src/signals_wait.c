@@ -6,6 +6,7 @@
  */
 #include "fd.h"
 #include "signals.h"
+#include "text.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -167,8 +168,42 @@ static void cancel_wait(struct waiter *base, struct task_chain *requests)
     task__wake(base, signo);
 }
 
-static const struct wait_kind WAITING = {.verb = "waiting for a signal",
-                                         .cancel = cancel_wait};
+static void add_name(struct text *text, int signo)
+{
+    const char *name = SIGNAL_NAME(signo);
+
+    if (name)
+        task__text_add(text, "SIG%s", name);
+    else if (signo >= SIGRTMIN && signo <= SIGRTMAX)
+        task__text_add(text, "SIGRTMIN+%d", signo - SIGRTMIN);
+    else
+        task__text_add(text, "%d", signo);
+}
+
+/* Some, and how many more there are. */
+static void describe(const struct waiter *waiter, struct text *text)
+{
+    enum { NAMES = 8 };
+    const sigset_t *set =
+        container_of(waiter, const struct signal_waiter, waiter)->set;
+    int n = 0;
+
+    for (int signo = 1; signo < NSIG; signo++) {
+        if (sigismember(set, signo) != 1 || n++ >= NAMES)
+            continue;
+        if (n > 1)
+            task__text_add(text, " or ");
+        add_name(text, signo);
+    }
+    if (n > NAMES)
+        task__text_add(text, " or %d more", n - NAMES);
+}
+
+static const struct wait_kind WAITING = {
+    .verb = "waiting for signal",
+    .describe = describe,
+    .cancel = cancel_wait,
+};
 
 static int wait_for(struct signals *signals, struct task *self,
                     const sigset_t *wanted, siginfo_t *info)

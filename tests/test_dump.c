@@ -611,6 +611,70 @@ static int a_local_socket_is_named_by_its_path(void *arg)
     return task_close(fd);
 }
 
+/* Programs and signals. */
+
+static int waits_for_process(void *arg)
+{
+    return task_process_wait(arg);
+}
+
+static int a_process_is_named_by_its_number(void *arg)
+{
+    static const char *const argv[] = {"sleep", "1000", NULL};
+    struct task_process *process;
+    char expected[80];
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(task_process_exec(&process, argv, NULL), 0);
+    snprintf(expected, sizeof expected, "parked 0 us: waiting for process %d",
+             (int)task_process_pid(process));
+    task = test_start(waits_for_process, process, "x");
+    check_line(expected, __FILE__, __LINE__);
+    task_process_free(process);
+    CHECK_STATUS(task_await(task), -EBADF);
+    return 0;
+}
+
+static int waits_for_signals(void *arg)
+{
+    return task_signal_wait(arg, NULL);
+}
+
+static void check_signals(const sigset_t *set, const char *expected, int line)
+{
+    sigset_t copy = *set;
+    struct task *task = test_start(waits_for_signals, &copy, "x");
+
+    check_line(expected, __FILE__, line);
+    CHECK(task_cancel(task));
+    CHECK_STATUS(task_await(task), -ECANCELED);
+}
+
+static int signals_are_named(void *arg)
+{
+    sigset_t set;
+
+    (void)arg;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    check_signals(&set, "parked 0 us: waiting for signal SIGUSR1", __LINE__);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGRTMIN + 3);
+    check_signals(&set,
+                  "parked 0 us: waiting for signal SIGHUP or SIGUSR1 or "
+                  "SIGRTMIN+3",
+                  __LINE__);
+    for (int i = 4; i < 12; i++)
+        sigaddset(&set, SIGRTMIN + i);
+    check_signals(&set,
+                  "parked 0 us: waiting for signal SIGHUP or SIGUSR1 or "
+                  "SIGRTMIN+3 or SIGRTMIN+4 or SIGRTMIN+5 or SIGRTMIN+6 or "
+                  "SIGRTMIN+7 or SIGRTMIN+8 or 3 more",
+                  __LINE__);
+    return 0;
+}
+
 /* States. */
 
 static void outside_of_a_loop_it_says_so(void **state)
@@ -1295,6 +1359,8 @@ int main(void)
         in_main(a_socket_without_a_name_says_so),
         in_main(a_connection_is_named_by_its_addresses),
         in_main(a_local_socket_is_named_by_its_path),
+        in_main(a_process_is_named_by_its_number),
+        in_main(signals_are_named),
         behaviour(outside_of_a_loop_it_says_so),
         in_main(every_state_has_its_word),
         in_main(a_daemon_is_called_one),

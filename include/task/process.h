@@ -158,6 +158,28 @@ int task_process_exec(struct task_process **process, const char *const argv[],
 int task_process_shell(struct task_process **process, const char *command,
                        const struct task_process_options *options);
 
+/**
+ * Start a program or a command, with the place that reports of one that was not
+ * freed will name: what the macros of this header call.
+ *
+ * @param file  a string that outlives the handle; NULL: no place is known
+ * @param line  the line in @p file
+ *
+ * @return as task_process_exec().
+ */
+int task_process_exec_at(struct task_process **process,
+                         const char *const argv[],
+                         const struct task_process_options *options,
+                         const char *file, int line);
+int task_process_shell_at(struct task_process **process, const char *command,
+                          const struct task_process_options *options,
+                          const char *file, int line);
+
+#define task_process_exec(...)                                                 \
+    task_process_exec_at(__VA_ARGS__, __FILE__, __LINE__)
+#define task_process_shell(...)                                                \
+    task_process_shell_at(__VA_ARGS__, __FILE__, __LINE__)
+
 /* Talking. */
 
 /**

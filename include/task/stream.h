@@ -97,6 +97,27 @@ TASK_SUSPENDS int task_open_unix_connection(struct task_stream **stream,
                                             const char *path);
 
 /**
+ * Connect, with the place that reports about the stream will name: what the
+ * macros of this header call.
+ *
+ * @param file  a string that outlives the stream; NULL: no place is known
+ * @param line  the line in @p file
+ *
+ * @return as task_open_connection().
+ */
+TASK_SUSPENDS int task_open_connection_at(struct task_stream **stream,
+                                          const char *host, const char *service,
+                                          const char *file, int line);
+TASK_SUSPENDS int task_open_unix_connection_at(struct task_stream **stream,
+                                               const char *path,
+                                               const char *file, int line);
+
+#define task_open_connection(...)                                              \
+    task_open_connection_at(__VA_ARGS__, __FILE__, __LINE__)
+#define task_open_unix_connection(...)                                         \
+    task_open_unix_connection_at(__VA_ARGS__, __FILE__, __LINE__)
+
+/**
  * Make a stream of a descriptor.
  *
  * Sockets of TCP get TCP_NODELAY. The name is a function, and a macro over it
@@ -292,6 +313,7 @@ TASK_SUSPENDS int task_stream_flush(struct task_stream *s);
  * @return 0, or
  *         -EBADF    the stream is closed,
  *         -EINVAL   @p s is NULL,
+ *         -EPERM    called in another thread, or in a child after fork,
  *         -ENOTSUP  this cannot be done to its kind of descriptor;
  *         or the error of writing.
  *

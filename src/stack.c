@@ -176,6 +176,7 @@ static int add_slab(struct stacks *stacks, size_t length)
 /* The kernel may have to split a mapping for it, and refuse. */
 static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
 {
+    ASAN_UNPOISON(slab->base, slab->length * stride(stacks));
     return !munmap(slab->base, slab->length * stride(stacks));
 }
 

@@ -1,5 +1,6 @@
 #include "stack.h"
 
+#include "bodies.h"
 #include "child.h"
 #include "counting.h"
 #include "random.h"
@@ -699,6 +700,23 @@ static void a_depth_that_is_left_again_counts(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* What sanitizers know of frames that were there is of no use to whoever has the
+ * memory next. */
+static void memory_that_was_a_stack_is_anybodys(void **state)
+{
+    enum { SIZE = 8 << 20 };
+    char *memory;
+
+    (void)state;
+    assert_int_equal(run_virtual(yields, NULL), 0);
+    memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    for (size_t i = 0; i < SIZE; i += 8)
+        ((volatile char *)memory)[i] = 1;
+    assert_int_equal(munmap(memory, SIZE), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -737,6 +755,7 @@ int main(void)
         TEST(a_new_stack_was_not_used),
         TEST(the_use_is_told_to_the_word),
         TEST(a_depth_that_is_left_again_counts),
+        TEST(memory_that_was_a_stack_is_anybodys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,26 @@ static const struct stack *find_full(const struct loop *loop, uintptr_t address,
     return NULL;
 }
 
+/*
+ * The current task's stack, if it is run on no more: a frame that is larger than
+ * the guard page has skipped that, and whatever lies below was not there.
+ */
+static const struct stack *find_left(const struct loop *loop, uintptr_t address,
+                                     uintptr_t sp)
+{
+    enum { FRAME = 64 << 20, BELOW_SP = 4096 };
+    const struct task *task = loop->scheduler.current;
+    uintptr_t low;
+
+    if (!task || !is_stack_of(task, task->stack))
+        return NULL;
+    low = (uintptr_t)task__stack_low(task->stack);
+    return sp < low && low - sp < FRAME && address < low &&
+                   address >= sp - BELOW_SP
+               ? task->stack
+               : NULL;
+}
+
 static void tell(const struct task *task, const struct stack *stack,
                  uintptr_t pc)
 {
@@ -121,6 +141,8 @@ static void look_for_overflow(struct loop *loop, const siginfo_t *info,
 
     if (!stack)
         stack = find_full(loop, sp, sp);
+    if (!stack)
+        stack = find_left(loop, (uintptr_t)info->si_addr, sp);
     if (!stack || stack == loop->overflowed)
         return;
     loop->overflowed = stack;

@@ -113,6 +113,31 @@ static void an_eager_task_is_not_taken_for_its_creator(void **state)
          "is dives, it was in descend+0x\n");
 }
 
+/* Beyond the guard page, where nothing is. */
+static int has_a_large_frame(void *arg)
+{
+    volatile char frame[40 << 20];
+
+    (void)arg;
+    frame[0] = 1;
+    return frame[0];
+}
+
+static void leap(void *arg)
+{
+    loop_run(has_a_large_frame, arg);
+}
+
+static void a_frame_that_skips_the_guard_is_told_of(void **state)
+{
+    (void)state;
+    if (HAVE_ASAN || HAVE_TSAN || getenv("TASK_TEST_VALGRIND"))
+        skip();
+    dies(leap, NULL, SIGSEGV,
+         "libtask: task 1 \"task-1\" ran over its stack of 64 KB; its function "
+         "is has_a_large_frame, it was in has_a_large_frame+0x\n");
+}
+
 static int creation_line;
 
 static int creates_a_diver(void *arg)
@@ -614,6 +639,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         behaviour(the_task_that_overflows_is_named),
         behaviour(the_size_of_its_stack_is_told),
+        behaviour(a_frame_that_skips_the_guard_is_told_of),
         behaviour(an_eager_task_is_not_taken_for_its_creator),
         behaviour(where_it_was_created_is_told),
         behaviour(a_task_among_many_is_named),

@@ -68,9 +68,9 @@ static int refusal(const struct loop_remote *remote)
 
 static bool is_of_current(const struct loop_remote *remote)
 {
-    const struct loop *loop = loop_current();
+    struct scheduler *scheduler = scheduler_current();
 
-    return loop && loop->inbox == remote->inbox;
+    return scheduler && loop_of(scheduler)->inbox == remote->inbox;
 }
 
 static struct remote_record *record_of(struct post *post)

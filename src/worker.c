@@ -51,6 +51,8 @@ static struct {
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key; /* has a value in the pool's threads */
+static bool has_key;
 static THREAD_LOCAL struct job
     *current; /* of this thread, while it is at work */
 
@@ -80,12 +82,6 @@ static void forget_pool(void)
     pool.n_threads = 0;
     pool.has_ended = false;
     init_pool();
-}
-
-static void make_pool(void)
-{
-    init_pool();
-    pthread_atfork(NULL, NULL, forget_pool);
 }
 
 static void lock(void)
@@ -157,52 +153,62 @@ static struct job *next_job(struct lane_threads *lane)
     return container_of(list_pop(&lane->jobs), struct job, node);
 }
 
-/* Do a job, without the mutex. The thread is idle before anybody hears of that:
- * whoever has the next job need not start another. False: fn has forked, and
- * this is the child. */
-static bool do_job(struct job *job)
+/* Without the mutex. The thread is idle before anybody hears of that: whoever has
+ * the next job need not start another. */
+static void give_back(struct job *job, int status)
 {
-    unsigned forks = task__loop_forks;
     struct inbox *inbox = job->inbox;
 
-    current = job;
-    task__locals_lend(job->waiter.task);
-    job->status = job->fn(job->arg);
-    task__locals_lend(NULL);
-    current = NULL;
-    if (forks != task__loop_forks)
-        return false;
+    job->status = status;
     lock();
     leave_share(job);
     lane_of(job)->n_idle++;
     unlock();
     task__inbox_answer(inbox, &job->post);
     task__inbox_release(inbox);
+}
+
+/* Do a job, without the mutex. False: fn has forked, and this is the child. */
+static bool do_job(struct job *job)
+{
+    unsigned forks = task__loop_forks;
+    int status;
+
+    current = job;
+    task__locals_lend(job->waiter.task);
+    status = job->fn(job->arg);
+    task__locals_lend(NULL);
+    current = NULL;
+    if (forks != task__loop_forks)
+        return false;
+    give_back(job, status);
     return true;
 }
 
-/* A thread leaves the pool; what it has to join, if true. */
-static bool leave_pool(struct lane_threads *lane, pthread_t *before)
+/* A thread leaves the pool, and the mutex; it joins the one before. */
+static void leave_pool(struct lane_threads *lane)
 {
     bool has_before = pool.has_ended;
+    pthread_t before = pool.last_ended;
 
-    *before = pool.last_ended;
     pool.last_ended = pthread_self();
     pool.has_ended = true;
     lane->n_idle--;
     lane->n_threads--;
     pool.n_threads--;
     pthread_cond_broadcast(&pool.ended);
-    return has_before;
+    unlock();
+    if (has_before)
+        pthread_join(before, NULL);
 }
 
 static void *work(void *arg)
 {
     struct lane_threads *lane = arg;
-    pthread_t before;
-    bool has_before;
     struct job *job;
 
+    if (has_key)
+        pthread_setspecific(key, lane);
     lock();
     while ((job = next_job(lane))) {
         lane->n_idle--;
@@ -211,10 +217,7 @@ static void *work(void *arg)
             return NULL;
         lock();
     }
-    has_before = leave_pool(lane, &before);
-    unlock();
-    if (has_before)
-        pthread_join(before, NULL);
+    leave_pool(lane);
     return NULL;
 }
 
@@ -321,6 +324,15 @@ static void refuse_all(struct lane_threads *lane, int error)
     }
 }
 
+/* Jobs that this thread does not take are somebody else's, or fail. */
+static void leave_to_others(struct lane_threads *lane)
+{
+    int error = provide_threads(lane);
+
+    if (error && lane->n_threads == lane->n_paused)
+        refuse_all(lane, error);
+}
+
 /* From here on the mutex is taken where it is needed. */
 
 /* Without a thread of its own a job has to wait its turn. */
@@ -418,6 +430,30 @@ static void finish(struct post *post)
     task__wake(&job->waiter, job->status);
 }
 
+/* A thread ends: if in the midst of a job, the lane has one less. */
+static void end_thread(void *lane)
+{
+    struct job *job = current;
+
+    if (!job)
+        return;
+    current = NULL;
+    task__locals_lend(NULL);
+    give_back(job, -EOWNERDEAD);
+    lock();
+    leave_pool(lane);
+    lock();
+    leave_to_others(lane);
+    unlock();
+}
+
+static void make_pool(void)
+{
+    init_pool();
+    has_key = !pthread_key_create(&key, end_thread);
+    pthread_atfork(NULL, NULL, forget_pool);
+}
+
 static int join_pool(struct loop *loop)
 {
     int error = task__loop_open_inbox(loop);
@@ -463,7 +499,6 @@ void task__worker_pause(void)
 {
     struct job *job = current;
     struct lane_threads *lane;
-    int error;
 
     if (!job)
         return;
@@ -471,9 +506,7 @@ void task__worker_pause(void)
     lock();
     leave_share(job);
     lane->n_paused++;
-    error = provide_threads(lane);
-    if (error && lane->n_threads == lane->n_paused)
-        refuse_all(lane, error);
+    leave_to_others(lane);
     unlock();
     pthread_cond_signal(&lane->work);
 }

@@ -380,6 +380,56 @@ static int threads_are_made_up_for(void *arg)
     return task_gather(tasks, 4, NULL);
 }
 
+/* Jobs that end their threads. */
+
+static int ends_its_thread(void *arg)
+{
+    gate_pass(arg);
+    pthread_exit(arg);
+    return 0;
+}
+
+static int a_job_may_end_its_thread(void *arg)
+{
+    struct gate gate = GATE_INIT;
+
+    (void)arg;
+    gate_open(&gate);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(task__worker_run(LANE_USERS, ends_its_thread, &gate),
+                     -EOWNERDEAD);
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    }
+    CHECK(threads.n_created > 1);
+    CHECK(stats().jobs == 0);
+    return 0;
+}
+
+/* One waits since there was no thread for it: it gets one, or fails. */
+static int who_waits_for_such_a_thread_is_not_left(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work works[] = {{LANE_USERS, ends_its_thread, &gate},
+                           {LANE_USERS, nothing, NULL}};
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task *first = start_work(&works[0]);
+        struct task *second;
+
+        gate_await(&gate, 1);
+        threads.error = EAGAIN;
+        second = start_work(&works[1]);
+        threads.error = i ? 0 : EAGAIN;
+        gate_open(&gate);
+        CHECK_STATUS(task_await(first), -EOWNERDEAD);
+        CHECK_STATUS(task_await(second), i ? 0 : -EAGAIN);
+        threads.error = 0;
+        gate = (struct gate)GATE_INIT;
+    }
+    return 0;
+}
+
 /* The end of threads. */
 
 static int idle_threads_end(void *arg)
@@ -826,6 +876,8 @@ int main(void)
         with_threads(a_loop_in_a_worker_does_not_wait_for_its_own_thread),
         threaded(jobs_that_nobody_is_left_for_fail),
         with_threads(threads_are_made_up_for),
+        with_threads(a_job_may_end_its_thread),
+        with_threads(who_waits_for_such_a_thread_is_not_left),
         threaded(threads_end_when_there_is_no_work),
         threaded(a_job_comes_when_its_thread_is_about_to_end),
         threaded(loops_in_many_threads_share_the_pool),

@@ -36,7 +36,6 @@ TASK_BEGIN_DECLS
  * In the function no task is current: what needs one, or a loop, returns
  * -EPERM, this call too. It may run a loop of its own, call others by their
  * remotes, and read the locals of the task that waits for it (task_local_get()).
- * It must not end its thread.
  *
  * @param fn   called in another thread; no coroutine
  * @param arg  passed to @p fn
@@ -44,7 +43,8 @@ TASK_BEGIN_DECLS
  * Suspends until it has returned. A cancel takes back what no thread has begun;
  * else it is waited for, and the request comes next.
  *
- * @return what @p fn returned, or, without having called it,
+ * @return what @p fn returned; -EOWNERDEAD if it did not, and ended its thread, as
+ *         by pthread_exit(); or, without having called it,
  *         -ECANCELED  a request was waiting, or came before a thread was free,
  *         -EAGAIN     there is no worker thread, or all wait for loops by
  *                     loop_remote_run(), and none could be started,

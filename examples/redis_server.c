@@ -1,10 +1,9 @@
 /*
  * redis_server: a small Redis, kept in memory (RESP2).
  *
- * PING ECHO SET GET DEL INCR EXPIRE LPUSH LRANGE. The streams are read and
- * written by stdio, which calls us when a buffer is empty or full. Replies are
- * sent before we wait for more: so many commands that came at once are answered
- * by one write.
+ * PING ECHO SET GET DEL INCR EXPIRE LPUSH LRANGE. A stream is read by stdio, which
+ * calls us when its buffer is empty: then all replies so far are sent, before we
+ * wait for more. So many commands that came at once are answered by one write.
  *
  * usage: redis_server <port>
  *
@@ -18,8 +17,8 @@
 #include <string.h>
 #include <task.h>
 
-/* Of a command: how many arguments, and how many bytes. */
-enum { ARGUMENTS = 1024, LONGEST = 1 << 24, TABLE = 1 << 16 };
+/* Of a command: how many arguments, and bytes in them. */
+enum { ARGUMENTS = 1024, LONGEST = 1 << 24 };
 
 /* An argument, which may become a key, a value, or an element of a list. */
 struct text {
@@ -39,12 +38,16 @@ struct entry {
 
 struct client {
     struct task_stream *stream;
-    FILE *in;
-    FILE *out;
     ssize_t status; /* of the stream; once it is negative that is left alone */
+    FILE *in;       /* reads the stream */
+    FILE *out;      /* the replies, in memory: no command suspends */
+    char *replies;
+    size_t size; /* of these */
     int n;
     struct text *arguments[ARGUMENTS]; /* NULL: it was taken */
 };
+
+enum { TABLE = 1 << 16, MUCH = 1 << 16 };
 
 static struct entry *table[TABLE];
 
@@ -89,11 +92,6 @@ static void drop(struct entry **at)
     free(entry);
 }
 
-static bool equal(const struct text *a, const struct text *b)
-{
-    return a->size == b->size && !memcmp(a->data, b->data, a->size);
-}
-
 /* Where a key is, or would be. One that has expired is dropped. */
 static struct entry **find(const struct text *key)
 {
@@ -103,7 +101,8 @@ static struct entry **find(const struct text *key)
     for (size_t i = 0; i < key->size; i++)
         hash = 33 * hash + (unsigned char)key->data[i];
     at = &table[hash % TABLE];
-    while (*at && !equal((*at)->key, key))
+    while (*at && ((*at)->key->size != key->size ||
+                   memcmp((*at)->key->data, key->data, key->size) != 0))
         at = &(*at)->next;
     if (*at && (*at)->expires <= loop_time()) {
         drop(at);
@@ -157,8 +156,8 @@ static bool parse(struct client *client, const struct text *text,
     char *end;
 
     *number = strtoll(text->data, &end, 10);
-    if (text->size && end == text->data + text->size &&
-        *number<LLONG_MAX && * number> LLONG_MIN)
+    if (text->size && end == text->data + text->size && *number != LLONG_MAX &&
+        *number != LLONG_MIN)
         return true;
     fputs("-ERR value is not an integer or out of range\r\n", client->out);
     return false;
@@ -350,38 +349,39 @@ static void forget_command(struct client *client)
         free(client->arguments[--client->n]);
 }
 
+static void send_replies(struct client *client)
+{
+    fflush(client->out);
+    if (client->status >= 0 && client->size)
+        client->status =
+            task_stream_write(client->stream, client->replies, client->size);
+    rewind(client->out);
+}
+
+/* What stdio calls when there is nothing more in its buffer. */
+static ssize_t read_more(void *cookie, char *buf, size_t n)
+{
+    struct client *client = cookie;
+
+    send_replies(client);
+    if (client->status >= 0)
+        client->status = task_stream_read(client->stream, buf, n);
+    return client->status;
+}
+
 static void converse(struct client *client)
 {
     while (read_command(client)) {
         if (client->n)
             run(client);
         forget_command(client);
+        if (ftell(client->out) > MUCH)
+            send_replies(client);
     }
     forget_command(client);
     if (!feof(client->in))
         fputs("-ERR Protocol error\r\n", client->out);
-}
-
-/* What stdio calls: the stream's functions, after which it may be another
- * client's turn. */
-
-static ssize_t read_more(void *cookie, char *buf, size_t n)
-{
-    struct client *client = cookie;
-
-    fflush(client->out);
-    if (client->status >= 0)
-        client->status = task_stream_read(client->stream, buf, n);
-    return client->status;
-}
-
-static ssize_t write_out(void *cookie, const char *data, size_t n)
-{
-    struct client *client = cookie;
-
-    if (client->status >= 0)
-        client->status = task_stream_write(client->stream, data, n);
-    return client->status < 0 ? 0 : (ssize_t)n;
+    send_replies(client);
 }
 
 static int serve_client(struct task_stream *stream, void *arg)
@@ -391,14 +391,14 @@ static int serve_client(struct task_stream *stream, void *arg)
     (void)arg;
     client.in =
         fopencookie(&client, "r", (cookie_io_functions_t){.read = read_more});
-    client.out =
-        fopencookie(&client, "w", (cookie_io_functions_t){.write = write_out});
+    client.out = open_memstream(&client.replies, &client.size);
     if (client.in && client.out)
         converse(&client);
     if (client.in)
         fclose(client.in);
     if (client.out)
         fclose(client.out);
+    free(client.replies);
     return client.status == -ECANCELED ? -ECANCELED : 0;
 }
 

@@ -9,6 +9,9 @@
 
 #ifdef TASK_HAVE_SDT
 #include <sys/sdt.h>
+#ifdef __clang__ /* of macros in there */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define PROBE1(name, a) DTRACE_PROBE1(libtask, name, a)
 #define PROBE2(name, a, b) DTRACE_PROBE2(libtask, name, a, b)
 #define PROBE3(name, a, b, c) DTRACE_PROBE3(libtask, name, a, b, c)

@@ -16,6 +16,7 @@ struct watch {
     pthread_t thread;
     pid_t pid;
     int writer;
+    bool is_over; /* it has ended; from then on its number may be another's */
 };
 
 /* A child whose status was taken by another has ended as well: -1, ECHILD. */
@@ -27,6 +28,7 @@ static void *watch(void *arg)
     while (waitid(P_PID, (id_t)self->pid, &info, WEXITED | WNOWAIT) < 0 &&
            errno == EINTR)
         continue;
+    __atomic_store_n(&self->is_over, true, __ATOMIC_RELEASE);
     while (write(self->writer, "", 1) < 0 && errno == EINTR)
         continue;
     return NULL;
@@ -85,16 +87,26 @@ static void abandon(const struct child *child)
         close(child->fd);
 }
 
+static bool is_over(const struct child *child)
+{
+    return child->at && __atomic_load_n(&child->at->is_over, __ATOMIC_ACQUIRE);
+}
+
+/* One that has ended and is none to be waited for was taken by another, and who
+ * has its number now is not ours. */
 static int take(const struct child *child, bool wait, int *status)
 {
+    bool has_ended = is_over(child);
     pid_t pid;
 
     do
-        pid = waitpid(child->pid, status, wait ? 0 : WNOHANG);
+        pid = waitpid(child->pid, status, wait && !has_ended ? 0 : WNOHANG);
     while (pid < 0 && errno == EINTR);
     if (pid < 0)
         return -errno;
-    return pid ? 0 : -EAGAIN;
+    if (pid)
+        return 0;
+    return has_ended ? -ECHILD : -EAGAIN;
 }
 
 static int send_signal(const struct child *child, int signo)

@@ -11,6 +11,7 @@
 #include "process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -373,6 +374,55 @@ static int no_signal_goes_to_one_that_has_ended(void *arg)
     await_zombie(process);
     CHECK_STATUS(task_process_kill(process), -ESRCH);
     CHECK_STATUS(WEXITSTATUS(end(process)), 2);
+    return 0;
+}
+
+static void kill_and_reap(pid_t pid)
+{
+    CHECK_STATUS(kill(pid, SIGKILL), 0);
+    CHECK_STATUS(waitpid(pid, NULL, 0), pid);
+}
+
+/* A child of this process that gets a number; false: the system does not let us
+ * choose, or others are always quicker. */
+static bool fork_as(pid_t wanted)
+{
+    int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+    pid_t pid = 0;
+
+    for (int i = 0; last >= 0 && pid != wanted && i < 100; i++) {
+        if (pid > 0)
+            kill_and_reap(pid);
+        pid = dprintf(last, "%d", (int)wanted - 1) < 0 ? -1 : fork();
+        while (!pid)
+            pause();
+    }
+    if (pid > 0 && pid != wanted)
+        kill_and_reap(pid);
+    if (last >= 0)
+        close(last);
+    return pid == wanted;
+}
+
+static int no_signal_goes_to_another_with_the_same_number(void *arg)
+{
+    struct task_process *process = begin_shell("exit 2", NULL);
+    struct pollfd end = {.fd = process->child.fd, .events = POLLIN};
+    pid_t pid = task_process_pid(process);
+
+    (void)arg;
+    await_zombie(process);
+    CHECK_STATUS(poll(&end, 1, -1), 1); /* and whoever watches it has seen it */
+    CHECK_STATUS(waitpid(pid, NULL, 0), pid);
+    if (fork_as(pid)) {
+        CHECK_STATUS(task_process_kill(process), -ESRCH);
+        CHECK_STATUS(task_process_wait(process), -ECHILD);
+        CHECK_STATUS(waitpid(pid, NULL, WNOHANG), 0);
+        kill_and_reap(pid);
+    } else {
+        print_message("there is no choosing of numbers: left out\n");
+    }
+    task_process_free(process);
     return 0;
 }
 
@@ -1728,6 +1778,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(a_child_is_a_source_like_a_descriptor),
     leakless_in_main(a_signal_is_sent),
     leakless_in_main(no_signal_goes_to_one_that_has_ended),
+    leakless_in_main(no_signal_goes_to_another_with_the_same_number),
     leakless_in_main(there_are_no_other_signals),
     leakless_in_main(to_free_kills_and_the_loop_reaps),
     leakless_in_main(what_is_freed_is_reaped_with_the_loop),

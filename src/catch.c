@@ -106,11 +106,17 @@ static bool is_default(const struct sigaction *action)
     return action->sa_handler == SIG_DFL;
 }
 
+static bool is_installed(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) &&
+           action->sa_sigaction == catch_signal;
+}
+
 /* Or was, until the signal came that it was for; the flags stay. */
 static bool is_ours(const struct sigaction *action)
 {
-    return (action->sa_flags & SA_SIGINFO) &&
-           (action->sa_sigaction == catch_signal || is_default(action));
+    return is_installed(action) ||
+           ((action->sa_flags & SA_SIGINFO) && is_default(action));
 }
 
 static bool is_caught(int signo, struct sigaction *now)
@@ -136,7 +142,8 @@ static void count(struct taken *at, bool once, int n)
 }
 
 /* Somebody else may have set another handler since it was taken; that is then
- * the one to come back. */
+ * the one to come back. Ours is there, and nobody wants it, if it could not be
+ * given back. */
 static int take(int signo, bool once)
 {
     struct taken *at = &taken[signo];
@@ -145,7 +152,7 @@ static int take(int signo, bool once)
 
     if (sigaction(signo, NULL, &now))
         return -errno;
-    if (!at->n || !is_ours(&now))
+    if (!(at->n ? is_ours(&now) : is_installed(&now)))
         at->former = now;
     if (once && !is_default(&at->former))
         return -EBUSY;

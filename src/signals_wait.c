@@ -117,7 +117,7 @@ static int begin_wait(struct signals *signals, int signo, bool is_blocked)
 
 /* Take the signals over, and unblock them; the set is what could be. */
 static int begin_waits(struct signals *signals, sigset_t *wanted,
-                       const sigset_t *blocked)
+                       sigset_t *blocked)
 {
     int error = -EINVAL;
     int n = 0;
@@ -126,10 +126,12 @@ static int begin_waits(struct signals *signals, sigset_t *wanted,
         if (sigismember(wanted, signo) != 1)
             continue;
         error = begin_wait(signals, signo, sigismember(blocked, signo) == 1);
-        if (error)
+        if (error) {
             sigdelset(wanted, signo);
-        else
+            sigdelset(blocked, signo);
+        } else {
             n++;
+        }
     }
     if (n)
         pthread_sigmask(SIG_UNBLOCK, blocked, NULL);

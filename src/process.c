@@ -286,6 +286,21 @@ void task_process_free(struct task_process *process)
     errno = saved_errno;
 }
 
+/* A task that was dropped may have been in one: they go with all other streams,
+ * and wake nobody. */
+static void disown_streams(struct task_process *process)
+{
+    for (int i = 0; i < 3; i++) {
+        struct task_stream *s = process->streams[i].stream;
+
+        if (!s)
+            continue;
+        s->owner = NULL;
+        s->is_gone = true;
+        process->streams[i].stream = NULL;
+    }
+}
+
 /* All are killed before any is waited for. */
 void task__processes_destroy(struct loop *loop)
 {
@@ -296,6 +311,7 @@ void task__processes_destroy(struct loop *loop)
 
         node = node->next;
         process->communicates = false;
+        disown_streams(process);
         if (process->is_freed) {
             task__process_release(process);
             continue;

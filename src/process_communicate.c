@@ -41,8 +41,7 @@ struct part {
     int number;
     const void *input;
     size_t n;
-    struct task_buffer *buffer;
-    struct task_buffer dropped; /* what nobody wants */
+    struct task_buffer *buffer; /* NULL: nobody wants it */
 };
 
 static struct task_stream *stream_of(const struct part *part)
@@ -51,13 +50,17 @@ static struct task_stream *stream_of(const struct part *part)
 }
 
 /* How many bytes; 0: the end. */
-static ssize_t read_some(struct part *part, struct task_buffer *buffer)
+static ssize_t read_some(const struct part *part)
 {
     struct task_stream *s = stream_of(part);
+    struct task_buffer *buffer = part->buffer;
+    char dropped[1024];
     ssize_t n;
 
     if (!s)
         return -EBADF;
+    if (!buffer)
+        return task_stream_read(s, dropped, sizeof dropped);
     if (!make_room(buffer))
         return -ENOMEM;
     n = task_stream_read(s, buffer->data + buffer->size,
@@ -72,14 +75,11 @@ static ssize_t read_some(struct part *part, struct task_buffer *buffer)
 /* Read to the end. */
 static int hear(void *arg)
 {
-    struct part *part = arg;
     ssize_t n;
 
-    do {
-        part->dropped.size = 0;
-        n = read_some(part, part->buffer ? part->buffer : &part->dropped);
-    } while (n > 0);
-    task_buffer_free(&part->dropped);
+    do
+        n = read_some(arg);
+    while (n > 0);
     return (int)n;
 }
 

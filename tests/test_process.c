@@ -505,6 +505,52 @@ static void a_loop_kills_what_is_left(void **state)
     assert_record("leak(0), leak(0)");
 }
 
+/* Tasks that are dropped in the midst of a wait, and of a talk. */
+
+static int waits_in_spite_of_requests(void *arg)
+{
+    while (task_process_wait(arg) < 0)
+        continue;
+    return 0;
+}
+
+static int talks_in_spite_of_requests(void *arg)
+{
+    static char input[1 << 20];
+
+    while (task_process_communicate(arg, input, sizeof input, NULL, NULL) < 0)
+        continue;
+    return 0;
+}
+
+static int leaves_those_that_do_not_end(void *arg)
+{
+    struct task_process *process =
+        begin_shell("exec sleep 100",
+                    OPTIONS(.stdin_mode = TASK_PIPE, .stdout_mode = TASK_PIPE,
+                            .stderr_mode = TASK_PIPE));
+
+    (void)arg;
+    task_detach(test_start(waits_in_spite_of_requests, process, "waits"));
+    task_detach(test_start(talks_in_spite_of_requests, process, "talks"));
+    return 0;
+}
+
+static void what_dropped_tasks_were_at_ends_with_the_loop(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.shutdown_timeout = TASK_SECOND;
+    for (int i = 0; i < 2; i++) {
+        options.debug = i;
+        assert_int_equal(run_with(options, leaves_those_that_do_not_end, NULL),
+                         0);
+        assert_false(has_children());
+        record_clear();
+    }
+}
+
 static int another_loop_is_refused(void *arg)
 {
     struct task_process *process = arg;
@@ -1784,6 +1830,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(what_is_freed_is_reaped_with_the_loop),
     leakless_in_main(to_free_one_that_has_ended_is_nothing),
     leakless(a_loop_kills_what_is_left),
+    leakless(what_dropped_tasks_were_at_ends_with_the_loop),
     leakless(a_child_is_of_one_loop),
     leakless(a_child_outlives_a_run),
     leakless(nothing_is_started_outside_a_loop),

@@ -7,6 +7,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,8 +86,9 @@ int task__fd_enter(struct task *self, struct descriptor *descriptor,
     waiter->is_sure = false;
     list_append(&descriptor->waiters, &waiter->waiter.node);
     error = poller->backend->watch(poller, descriptor);
-    if (unlikely(error)) {
+    if (unlikely(error)) { /* no event tells of anything: to try is not vain */
         list_remove(&waiter->waiter.node);
+        memset(descriptor->drained, 0, sizeof descriptor->drained);
         return error;
     }
     loop_of_task(self)->n_sources++;
@@ -330,6 +332,7 @@ int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
             result = task__fd_poll(descriptor->fd, events);
         if (result)
             return result;
+        descriptor->streak = 0;
         result = task__fd_wait(self, descriptor, events, kind);
         if (result == -EPERM)
             return -EOPNOTSUPP;
@@ -339,6 +342,19 @@ int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
             return -EBADF;
         descriptor->is_doubtful = true;
     }
+}
+
+static int wait_in_turn(struct task *self, struct descriptor *descriptor,
+                        short events)
+{
+    uint32_t uses = descriptor->uses;
+    int result = take_turns(self, descriptor, &POLLING);
+
+    if (result)
+        return result;
+    return descriptor->uses == uses
+               ? task__fd_wait_surely(self, descriptor, events, &POLLING)
+               : -EBADF;
 }
 
 int task_wait_fd(int fd, short events)
@@ -355,7 +371,7 @@ int task_wait_fd(int fd, short events)
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (!result)
-        result = task__fd_wait_surely(self, descriptor, events, &POLLING);
+        result = wait_in_turn(self, descriptor, events);
     fd_restore_errno(self, saved_errno);
     return (int)fd_result(result, __func__);
 }
@@ -367,21 +383,18 @@ static int close_now(int fd)
     return result == -EINTR ? 0 : result;
 }
 
-int task__fd_begin_job(struct task *self, int fd, struct fd_job *job)
+void task__fd_begin_job(struct task *self, struct descriptor *descriptor,
+                        struct fd_job *job)
 {
-    int error = fd_get(self, fd, &job->descriptor);
-
-    if (error)
-        return error;
     job->task = self;
-    list_append(&job->descriptor->jobs, &job->node);
-    return 0;
+    job->descriptor = descriptor;
+    list_append(&descriptor->jobs, &job->node);
 }
 
 /* Somebody may have had the number be another file, by dup2(). */
 bool task__fd_is_closing(const struct descriptor *descriptor)
 {
-    return unlikely(descriptor->is_closing) &&
+    return descriptor->is_closing &&
            descriptor->inode == task__fd_inode(descriptor->fd);
 }
 

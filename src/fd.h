@@ -34,6 +34,9 @@ static ALWAYS_INLINE ssize_t fd_result(ssize_t result, const char *call)
                : result;
 }
 
+/* Whether it was closed, and is open for the sake of jobs only. */
+bool task__fd_is_closing(const struct descriptor *descriptor);
+
 /* The entry of a number; -EBADF, -ENOMEM. */
 static ALWAYS_INLINE int fd_get(const struct task *self, int fd,
                                 struct descriptor **descriptor)
@@ -41,8 +44,12 @@ static ALWAYS_INLINE int fd_get(const struct task *self, int fd,
     struct descriptors *table = &loop_of_task(self)->poller->descriptors;
 
     *descriptor = descriptors_find(table, fd);
-    return likely(*descriptor) ? 0
-                               : task__descriptors_get(table, fd, descriptor);
+    if (unlikely(!*descriptor))
+        return task__descriptors_get(table, fd, descriptor);
+    return unlikely((*descriptor)->is_closing) &&
+                   task__fd_is_closing(*descriptor)
+               ? -EBADF
+               : 0;
 }
 
 /*
@@ -150,21 +157,19 @@ void task__fd_forget(struct loop *loop, int fd);
  * What a worker thread does with a number, or is going to: begun before it is
  * handed over, and ended by its task. If task_close() comes meanwhile, what no
  * worker has taken ends with -EBADF; whoever has may be about to use the number,
- * which stays open until then. -EBADF: it is closed by now; -ENOMEM.
+ * which stays open until then.
  */
 struct fd_job {
     struct task *task;
     struct descriptor *descriptor;
     struct list_node node;
 };
-int task__fd_begin_job(struct task *self, int fd, struct fd_job *job);
+void task__fd_begin_job(struct task *self, struct descriptor *descriptor,
+                        struct fd_job *job);
 void task__fd_end_job(struct fd_job *job);
 
 /* What task_close() does in a loop: 0, or a negative errno. */
 int task__fd_close(struct loop *loop, int fd);
-
-/* Whether it was closed, and is open for the sake of jobs only. */
-bool task__fd_is_closing(const struct descriptor *descriptor);
 
 /* Watch it, or no more; 0, or a negative errno as task__fd_wait, and what was
  * there before stays. One that takes the place of another is counted once. */

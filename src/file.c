@@ -17,9 +17,12 @@
  * by, though it is in memory. */
 enum { PARTS = 64, MOST = 1 << 20 };
 
+typedef ssize_t move_fn(int fd, const struct iovec parts[], int n,
+                        off_t offset);
+
 struct job {
-    ssize_t (*move)(int fd, const struct iovec parts[], int n, off_t offset);
-    int fd;
+    move_fn *move;
+    struct descriptor *descriptor;
     const struct iovec *parts;
     int n;
     off_t offset;
@@ -48,7 +51,8 @@ static int work(void *arg)
     struct job *job = arg;
 
     do {
-        job->result = job->move(job->fd, job->parts, job->n, job->offset);
+        job->result =
+            job->move(job->descriptor->fd, job->parts, job->n, job->offset);
     } while (job->result == -EINTR);
     return 0;
 }
@@ -57,10 +61,9 @@ static int work(void *arg)
 static ssize_t delegate(struct task *self, struct job *job)
 {
     struct fd_job use;
-    int status = task__fd_begin_job(self, job->fd, &use);
+    int status;
 
-    if (status)
-        return status;
+    task__fd_begin_job(self, job->descriptor, &use);
     status = task__worker_run(LANE_FILES, work, job);
     task__fd_end_job(&use);
     return status ? status : job->result;
@@ -94,8 +97,7 @@ static int rest_of(const struct iovec parts[], int n, size_t moved,
 
 /* Go on after a part; an error or a request comes with the next call. */
 static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
-                         ssize_t (*attempt)(int fd, const struct iovec parts[],
-                                            int n, off_t offset))
+                         move_fn *attempt)
 {
     struct iovec rest[PARTS];
     ssize_t more;
@@ -103,7 +105,7 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
     job->n = rest_of(job->parts, job->n, (size_t)moved, rest);
     job->parts = rest;
     job->offset += job->offset < 0 ? 0 : moved;
-    more = attempt(job->fd, rest, job->n, job->offset);
+    more = attempt(job->descriptor->fd, rest, job->n, job->offset);
     if (more == -EAGAIN && !self->undelivered)
         more = delegate(self, job);
     if (more == -ECANCELED)
@@ -111,47 +113,74 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
     return more > 0 ? moved + more : moved;
 }
 
-/* Where the open file is, one call at a time may read or write: the system has the
- * others wait, and so the loop. */
-static bool is_for_a_worker(const struct job *job,
-                            const struct descriptor *descriptor)
+/* What counts as a call of those after which others run. */
+enum { CALL = 16 << 10 };
+
+/* Let the others run, if this one has gone on for long. */
+static int take_turns(struct task *self, struct descriptor *descriptor,
+                      size_t size)
 {
-    return size_of(job->parts, job->n) > MOST ||
-           (job->offset < 0 && descriptor && !list_empty(&descriptor->jobs));
+    uint32_t uses = descriptor->uses;
+
+    descriptor->streak = (uint8_t)(descriptor->streak + 1 + size / CALL);
+    if (likely(descriptor->streak < FD_STREAK))
+        return 0;
+    descriptor->streak = 0;
+    task__step_aside(self);
+    if (unlikely(self->undelivered)) {
+        task_take_requests(self);
+        return -ECANCELED;
+    }
+    return descriptor->uses == uses ? 0 : -EBADF;
 }
 
-static ssize_t move(struct task *self, struct job *job,
-                    ssize_t (*attempt)(int fd, const struct iovec parts[],
-                                       int n, off_t offset))
+static ssize_t move_now(struct task *self, struct job *job, size_t size,
+                        move_fn *attempt)
 {
-    const struct descriptor *descriptor =
-        descriptors_find(&loop_of_task(self)->poller->descriptors, job->fd);
-    ssize_t moved;
+    ssize_t moved =
+        attempt(job->descriptor->fd, job->parts, job->n, job->offset);
 
-    if (descriptor && task__fd_is_closing(descriptor))
-        return -EBADF;
-    if (unlikely(is_for_a_worker(job, descriptor)))
-        return delegate(self, job);
-    moved = attempt(job->fd, job->parts, job->n, job->offset);
     if (moved == -EAGAIN || moved == -EINTR)
         return delegate(self, job);
-    if (moved <= 0 || (size_t)moved == size_of(job->parts, job->n))
+    if (moved <= 0 || (size_t)moved == size)
         return moved;
     return move_rest(self, job, moved, attempt);
+}
+
+/* Where the open file is, one call at a time may read or write: the system has the
+ * others wait, and so the loop. */
+static bool is_for_a_worker(const struct job *job, size_t size)
+{
+    return size > MOST ||
+           (job->offset < 0 && !list_empty(&job->descriptor->jobs));
+}
+
+static ssize_t move(struct task *self, int fd, struct job *job,
+                    move_fn *attempt)
+{
+    size_t size = size_of(job->parts, job->n);
+    ssize_t result = fd_get(self, fd, &job->descriptor);
+
+    if (!result && !is_for_a_worker(job, size))
+        result = take_turns(self, job->descriptor, size);
+    if (result)
+        return result;
+    return is_for_a_worker(job, size) ? delegate(self, job)
+                                      : move_now(self, job, size, attempt);
 }
 
 ssize_t task__file_readv(struct task *self, int fd, const struct iovec parts[],
                          int n, off_t offset)
 {
-    struct job job = {read_now, fd, parts, n, offset, 0};
+    struct job job = {read_now, NULL, parts, n, offset, 0};
 
-    return move(self, &job, task__nowait_preadv);
+    return move(self, fd, &job, task__nowait_preadv);
 }
 
 ssize_t task__file_writev(struct task *self, int fd, const struct iovec parts[],
                           int n, off_t offset)
 {
-    struct job job = {write_now, fd, parts, n, offset, 0};
+    struct job job = {write_now, NULL, parts, n, offset, 0};
 
-    return move(self, &job, task__nowait_pwritev);
+    return move(self, fd, &job, task__nowait_pwritev);
 }

@@ -78,15 +78,12 @@ static ssize_t delegate(struct task *self, struct sending *sending)
 {
     struct fd_job out;
     struct fd_job in;
-    int status = task__fd_begin_job(self, sending->out->fd, &out);
+    int status;
 
-    if (status)
-        return status;
-    status = task__fd_begin_job(self, sending->in->fd, &in);
-    if (!status) {
-        status = task__worker_run(LANE_FILES, work, sending);
-        task__fd_end_job(&in);
-    }
+    task__fd_begin_job(self, sending->out, &out);
+    task__fd_begin_job(self, sending->in, &in);
+    status = task__worker_run(LANE_FILES, work, sending);
+    task__fd_end_job(&in);
     task__fd_end_job(&out);
     return status ? status : sending->result;
 }

@@ -128,6 +128,61 @@ static int what_is_in_memory_needs_no_thread(void *arg)
     return 0;
 }
 
+/* Nothing is waited for, and yet others run: sooner if much is moved. */
+static int whoever_never_waits_lets_others_run(void *arg)
+{
+    static char buf[SIZE];
+    int fd = make_content();
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        struct task *other = task_create(yields, NULL);
+        size_t size = i % 2 ? SIZE : 1;
+        int limit = i % 2 ? 12 : 64;
+        int n = 0;
+
+        while (!task_done(other) && n <= 2 * limit) {
+            if (i / 2)
+                CHECK_STATUS(task_pwrite(fd, content, size, 0), size);
+            else
+                CHECK_STATUS(task_pread(fd, buf, size, 0), size);
+            n++;
+        }
+        CHECK(n <= 2 * limit); /* it yields once itself */
+        CHECK_STATUS(task_await(other), 0);
+    }
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
+static int reads_until_closed(void *arg)
+{
+    char byte;
+    ssize_t n;
+
+    do
+        n = task_pread(*(int *)arg, &byte, 1, 0);
+    while (n == 1);
+    return (int)n;
+}
+
+/* In such a moment. */
+static int a_number_may_be_closed_while_others_run(void *arg)
+{
+    int fds[] = {make_content(), make_content()};
+    struct task *task = start(reads_until_closed, &fds[0]);
+
+    (void)arg;
+    CHECK(!task_done(task));
+    CHECK_STATUS(task_close(fds[0]), 0);
+    CHECK_STATUS(dup2(fds[1], fds[0]), fds[0]);
+    CHECK_STATUS(task_await(task), -EBADF);
+    task = start(reads_until_closed, &fds[1]);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    close_both(fds);
+    return 0;
+}
+
 /* To copy it would hold up the loop. */
 static int much_is_moved_by_a_thread(void *arg)
 {
@@ -481,6 +536,8 @@ static int a_thread_that_sends_is_waited_for(void *arg)
     CHECK_STATUS(task_close(sender.in), 0);
     CHECK_STATUS(task_close(sender.out), 0);
     CHECK(is_open(sender.in) && is_open(sender.out));
+    CHECK_STATUS(task_write(sender.out, "a", 1), -EBADF);
+    CHECK_STATUS(task_wait_fd(sender.out, POLLOUT), -EBADF);
     gate_open(&held);
     CHECK_STATUS(task_await(task), 0);
     CHECK(!is_open(sender.in) && !is_open(sender.out));
@@ -910,6 +967,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_main(what_is_in_memory_needs_no_thread),
         in_main(much_is_moved_by_a_thread),
+        in_main(whoever_never_waits_lets_others_run),
+        in_main(a_number_may_be_closed_while_others_run),
         in_main(what_is_not_in_memory_is_read_by_a_thread),
         in_main(reads_and_writes_go_on_where_the_file_is),
         in_main(a_request_is_delivered_before_anything_is_read),

@@ -1311,6 +1311,37 @@ static int readiness_is_waited_for(void *arg)
 }
 
 /* With only one direction waited for, the end of the other is told. */
+static int waits_until_closed(void *arg)
+{
+    int result;
+
+    do
+        result = task_wait_fd(*(int *)arg, POLLOUT);
+    while (result == POLLOUT);
+    return result;
+}
+
+/* One that is ready all the time starves nobody, and may be closed meanwhile. */
+static int whoever_need_not_wait_lets_others_run(void *arg)
+{
+    int old[2];
+    int new[2];
+    struct task *task;
+
+    (void)arg;
+    make_local(old);
+    task = start(waits_until_closed, &old[0]);
+    CHECK(!task_done(task));
+    CHECK_STATUS(task_close(old[0]), 0);
+    make_local_at(old[0], new);
+    CHECK_STATUS(task_await(task), -EBADF);
+    task = start(waits_until_closed, &new[0]);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    CHECK_STATUS(task_close(old[1]), 0);
+    close_both(new);
+    return 0;
+}
+
 static int hanging_up_wakes_a_writer(void *arg)
 {
     int pair[2];
@@ -1688,6 +1719,7 @@ int main(void)
         everywhere(terminals_are_read_and_written),
         everywhere(a_stopped_terminal_blocks_nobody),
         everywhere(readiness_is_waited_for),
+        everywhere(whoever_need_not_wait_lets_others_run),
         everywhere(hanging_up_wakes_a_writer),
         everywhere(urgent_data_is_told_apart),
         everywhere(a_shared_descriptor_keeps_its_flags),

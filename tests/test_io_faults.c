@@ -766,6 +766,33 @@ static void each_byte_may_come_alone(void **state)
     no_faults();
 }
 
+/* Without an event to come what was drained may be there again. */
+static int what_is_there_is_read_though_it_cannot_be_watched(void *arg)
+{
+    int pair[2];
+    int fd;
+
+    (void)arg;
+    make_local(pair);
+    fd = pair[0];
+    no_faults();
+    faults.call = CONTROL;
+    faults.error = ENOSPC;
+    for (int i = 0; i < 3 && is_epoll(); i++) {
+        faults.at = faults.n + 1;
+        faults.is_on = i > 0;
+        if (i)
+            CHECK_STATUS(reads(&fd), -ENOSPC);
+        faults.at = faults.n + 1;
+        put(pair[1], "ab");
+        CHECK_STATUS(reads(&fd), 2);
+    }
+    faults.is_on = false;
+    record_clear();
+    close_both(pair);
+    return 0;
+}
+
 /* What a number stands for is asked when it is first waited for, unless we have
  * made it. */
 
@@ -812,6 +839,7 @@ int main(void)
         behaviour(each_call_may_fail),
         behaviour(calls_may_be_in_vain_at_random),
         behaviour(each_byte_may_come_alone),
+        everywhere(what_is_there_is_read_though_it_cannot_be_watched),
         everywhere(whoever_connects_knows_to_what),
     };
 

@@ -292,6 +292,8 @@ static ALWAYS_INLINE ssize_t move_parts(struct task *self,
         rest.iov_base = (char *)rest.iov_base + result;
         rest.iov_len -= (size_t)result;
     } while (rest.iov_len && descriptor->uses == uses);
+    if (descriptor->uses != uses && rest.iov_len < n)
+        return (ssize_t)(n - rest.iov_len);
     return finish(descriptor, way, n - rest.iov_len, result);
 }
 

@@ -13,8 +13,9 @@
  * that would wait for the same gets -EBUSY.
  *
  * A number that was closed elsewhere, by close(), and opened again, is found
- * out. But whoever waits for it when it is closed should hear of it at once:
- * close it by task_close().
+ * out. But whoever waits for it when it is closed should hear of it at once, and
+ * a worker thread that is to read or write a file knows its number only: close it
+ * by task_close().
  *
  * Cancellation. A waiting request is delivered before anything is moved. Bytes
  * are a grant: a call that has moved some returns their number, and what has
@@ -68,6 +69,9 @@ TASK_SUSPENDS int task_wait_fd(int fd, short events);
  *
  * Callbacks of the descriptor are removed. Whoever closes by close() what
  * nobody waits for is fine as well.
+ *
+ * If a worker thread is at work with it, the call that waits for that has its
+ * result; until then the number stays open, but to all calls here it is closed.
  *
  * May be called anywhere, also outside a task, and does not suspend; a waiting
  * request stays.

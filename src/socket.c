@@ -238,10 +238,13 @@ static ALWAYS_INLINE ssize_t receive(int fd, void *buf, size_t n, int flags,
     };
     ssize_t result;
 
-    if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags))
-        return task_read_full(fd, buf, n);
-    result = exchange(fd, INCOMING, attempt_receive,
-                      &(struct message){&header, flags}, call);
+    if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags)) {
+        result = task_read_full(fd, buf, n);
+        header.msg_namelen = 0; /* a stream tells of no sender */
+    } else {
+        result = exchange(fd, INCOMING, attempt_receive,
+                          &(struct message){&header, flags}, call);
+    }
     if (result >= 0 && addr && len)
         *len = header.msg_namelen;
     return result;

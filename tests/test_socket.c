@@ -129,7 +129,9 @@ static int all_is_waited_for(void *arg)
 {
     int pair[2];
     struct receiving all = {.flags = MSG_WAITALL, .n = 6};
+    struct sockaddr_storage addr;
     struct task *task;
+    char buf[2];
 
     (void)arg;
     for (int i = 0; i < 2; i++) {
@@ -142,11 +144,21 @@ static int all_is_waited_for(void *arg)
         CHECK(!task_done(task));
         put(pair[1], "defg");
         CHECK_STATUS(task_await(task), 6);
+        put(pair[1], "hi");
+        for (int j = 0; j < 2;
+             j++) { /* nobody has sent it, as far as is known */
+            socklen_t len = sizeof addr;
+
+            CHECK_STATUS(task_recvfrom(pair[0], buf, 1, j ? MSG_WAITALL : 0,
+                                       (struct sockaddr *)&addr, &len),
+                         1);
+            CHECK_STATUS(len, 0);
+        }
         task = start(receives, &all);
         let_run();
         CHECK_STATUS(task_close(pair[1]), 0);
         CHECK_STATUS(task_await(task), 1);
-        CHECK_RECORD("got 6 abcdef, got 1 g");
+        CHECK_RECORD("got 6 abcdef, got 1 i");
         CHECK_STATUS(task_close(pair[0]), 0);
     }
     return 0;

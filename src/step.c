@@ -45,8 +45,11 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
     struct task *task = ready->run ? NULL : task_of(ready);
 
     stop(loop->step);
-    *step = (struct timed_step){
-        .outer = loop->step, .task = task, .is_timed = loop->debug};
+    step->outer = loop->step;
+    step->task = task;
+    step->function = 0;
+    step->is_timed = loop->debug;
+    step->time = step->cpu = 0;
     loop->step = step;
     if (task)
         task->references += TASK_PIN;

@@ -148,14 +148,11 @@ static void let_go(struct trace *trace)
         task__unpin(task);
 }
 
-/* Who runs leaves, or is interrupted. */
-static void leave_off(struct trace *trace)
+static void note_step(struct trace *trace)
 {
     struct task *task = trace->task;
     uint64_t track = trace->track;
 
-    if (track == TRACK_NOBODY)
-        return;
     add_span(trace, track, go_on(trace), task ? "run" : "callback");
     if (task && !task->done)
         note_waits(trace, task);
@@ -163,6 +160,13 @@ static void leave_off(struct trace *trace)
     if (task && task->done)
         note_ended(trace, task);
     let_go(trace);
+}
+
+/* Who runs leaves, or is interrupted. */
+static ALWAYS_INLINE void leave_off(struct trace *trace)
+{
+    if (trace->track != TRACK_NOBODY)
+        note_step(trace);
 }
 
 /* Who runs is that of a step, or (of none that is watched) the current task. */

@@ -1,0 +1,277 @@
+/*
+ * The threads of the pool: they start when there is work for them, and end when
+ * there was none for a while, or no loop is left.
+ *
+ * A thread that takes no job any more ends, and joins the one that ended before
+ * it: so there is at most one to be joined.
+ */
+#include "worker.h"
+#include "worker_pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+struct worker_pool task__pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+THREAD_LOCAL struct job *task__pool_current;
+task_time task__worker_idle_time = 10 * TASK_SECOND;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key; /* has a value in the pool's threads */
+static bool has_key;
+
+static void init_pool(void)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    for (int i = 0; i < N_LANES; i++) {
+        task__pool.lanes[i] = (struct lane_threads){.n_jobs = 0};
+        pthread_cond_init(&task__pool.lanes[i].work, &attr);
+    }
+    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&task__pool.ended, NULL);
+}
+
+/* In the child of a fork: the threads are the parent's, and so is the state; and
+ * the job, if it forks in one. */
+static void forget_pool(void)
+{
+    task__pool_current = NULL;
+    pthread_mutex_init(&task__pool.mutex, NULL);
+    task__pool.n_loops = 0;
+    task__pool.n_threads = 0;
+    task__pool.has_ended = false;
+    init_pool();
+}
+
+static struct timespec idle_limit(void)
+{
+    static const struct clock monotonic = {0};
+    task_time limit =
+        clock_after(task__clock_now(&monotonic), task__worker_idle_time);
+
+    return (struct timespec){.tv_sec = (time_t)(limit / TASK_SECOND),
+                             .tv_nsec = (long)(limit % TASK_SECOND)};
+}
+
+/* Under the mutex. Wait for a job; NULL: there is none for a long time, or for no
+ * loop. */
+static struct job *next_job(struct lane_threads *lane)
+{
+    struct timespec limit = idle_limit();
+    int error = 0;
+
+    while (list_empty(&lane->jobs)) {
+        if (!task__pool.n_loops || error == ETIMEDOUT)
+            return NULL;
+        error = pthread_cond_timedwait(&lane->work, &task__pool.mutex, &limit);
+    }
+    lane->n_jobs--;
+    return container_of(list_pop(&lane->jobs), struct job, node);
+}
+
+/* Without the mutex. The thread is idle before anybody hears of that: whoever has
+ * the next job need not start another. */
+static void give_back(struct job *job, int status)
+{
+    struct inbox *inbox = job->inbox;
+
+    job->status = status;
+    pool_lock();
+    task__pool_leave_share(job);
+    lane_of(job)->n_idle++;
+    pool_unlock();
+    task__inbox_answer(inbox, &job->post);
+    task__inbox_release(inbox);
+}
+
+/* Do a job, without the mutex. False: fn has forked, and this is the child. */
+static bool do_job(struct job *job)
+{
+    unsigned forks = task__loop_forks;
+    int status;
+
+    task__pool_current = job;
+    task__locals_lend(job->waiter.task);
+    status = job->fn(job->arg);
+    task__locals_lend(NULL);
+    task__pool_current = NULL;
+    if (forks != task__loop_forks)
+        return false;
+    give_back(job, status);
+    return true;
+}
+
+/* A thread leaves the pool, and the mutex; it joins the one before. */
+static void leave_pool(struct lane_threads *lane)
+{
+    bool has_before = task__pool.has_ended;
+    pthread_t before = task__pool.last_ended;
+
+    task__pool.last_ended = pthread_self();
+    task__pool.has_ended = true;
+    lane->n_idle--;
+    lane->n_threads--;
+    task__pool.n_threads--;
+    pthread_cond_broadcast(&task__pool.ended);
+    pool_unlock();
+    if (has_before)
+        pthread_join(before, NULL);
+}
+
+static void *work(void *arg)
+{
+    struct lane_threads *lane = arg;
+    struct job *job;
+
+    if (has_key)
+        pthread_setspecific(key, lane);
+    pool_lock();
+    while ((job = next_job(lane))) {
+        lane->n_idle--;
+        pool_unlock();
+        if (!do_job(job))
+            return NULL;
+        pool_lock();
+    }
+    leave_pool(lane);
+    return NULL;
+}
+
+/* All signals but those that a thread causes itself. */
+static void block_signals(sigset_t *former)
+{
+    static const int own[] = {SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
+                              SIGSYS,  SIGTRAP, SIGABRT};
+    sigset_t blocked;
+
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&blocked, own[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, former);
+}
+
+/* What a lane's threads need. The user's functions may need anything, and
+ * sanitizers need more: the system's default, 0, has to do. */
+static size_t stack_size(const struct lane_threads *lane)
+{
+    static const size_t sizes[N_LANES] = {
+        [LANE_NAMES] = 1 << 20, [LANE_FILES] = 256 << 10};
+
+    return HAVE_ASAN || HAVE_TSAN ? 0 : sizes[lane - task__pool.lanes];
+}
+
+static int create_thread(struct lane_threads *lane, size_t stack)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    int error = pthread_attr_init(&attr);
+
+    if (error)
+        return error;
+    if (stack)
+        error = pthread_attr_setstacksize(&attr, stack);
+    if (!error)
+        error = pthread_create(&thread, &attr, work, lane);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+static int start_thread(struct lane_threads *lane)
+{
+    size_t stack = stack_size(lane);
+    sigset_t former;
+    int error;
+
+    block_signals(&former);
+    error = create_thread(lane, stack);
+    if (error == EINVAL && stack) /* the thread-local variables need more */
+        error = create_thread(lane, 0);
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    if (error)
+        return -error;
+    lane->n_threads++;
+    lane->n_idle++;
+    task__pool.n_threads++;
+    return 0;
+}
+
+/* Have threads enough for the job that is new in the lane, and for what was left
+ * there for want of them. */
+int task__pool_provide_threads(struct lane_threads *lane)
+{
+    int error = 0;
+
+    while (lane->n_jobs > lane->n_idle && !error)
+        error = start_thread(lane);
+    return error;
+}
+
+/* A thread ends: if in the midst of a job, the lane has one less. */
+static void end_thread(void *lane)
+{
+    struct job *job = task__pool_current;
+
+    if (!job)
+        return;
+    task__pool_current = NULL;
+    task__locals_lend(NULL);
+    give_back(job, -EOWNERDEAD);
+    pool_lock();
+    leave_pool(lane);
+    pool_lock();
+    task__pool_leave_to_others(lane);
+    pool_unlock();
+}
+
+static void make_pool(void)
+{
+    init_pool();
+    has_key = !pthread_key_create(&key, end_thread);
+    pthread_atfork(NULL, NULL, forget_pool);
+}
+
+void task__pool_join(void)
+{
+    pthread_once(&once, make_pool);
+    pool_lock();
+    task__pool.n_loops++;
+    pool_unlock();
+}
+
+/* The last loop is gone: so are the threads when this returns. */
+static void stop_threads(void)
+{
+    bool has_ended;
+    pthread_t ended;
+
+    for (int i = 0; i < N_LANES; i++)
+        pthread_cond_broadcast(&task__pool.lanes[i].work);
+    while (task__pool.n_threads && !task__pool.n_loops)
+        pthread_cond_wait(&task__pool.ended, &task__pool.mutex);
+    has_ended = task__pool.has_ended && !task__pool.n_loops;
+    ended = task__pool.last_ended;
+    task__pool.has_ended &= !has_ended;
+    pool_unlock();
+    if (has_ended)
+        pthread_join(ended, NULL);
+    pool_lock();
+}
+
+void task__workers_finish(struct loop *loop)
+{
+    while (loop->n_jobs) {
+        if (task__inbox_sleep(loop->inbox))
+            loop_wait(loop, 0, TASK_FOREVER);
+        task__inbox_run(loop->inbox);
+    }
+    if (!loop->has_workers)
+        return;
+    loop->has_workers = false;
+    pool_lock();
+    if (!--task__pool.n_loops)
+        stop_threads();
+    pool_unlock();
+}

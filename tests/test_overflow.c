@@ -113,14 +113,16 @@ static void an_eager_task_is_not_taken_for_its_creator(void **state)
          "is dives, it was in descend+0x\n");
 }
 
-/* Beyond the guard page, where nothing is. */
+/* Beyond the guard page, where nothing is; no compiler knows in which part of the
+ * frame. */
 static int has_a_large_frame(void *arg)
 {
+    static volatile int somewhere;
     volatile char frame[40 << 20];
 
     (void)arg;
-    frame[0] = 1;
-    return frame[0];
+    frame[somewhere] = 1;
+    return frame[somewhere];
 }
 
 static void leap(void *arg)

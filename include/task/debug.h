@@ -1,8 +1,9 @@
 /*
  * debug.h: what a loop reports, and how to look inside one.
  *
- * The error hook and its kinds of reports, statistics, the list of tasks, the
- * use of stacks, the texts of statuses, and the version.
+ * The error hook and its kinds of reports, statistics, the list of tasks, dumps,
+ * traces, hooks, probes, the use of stacks, the texts of statuses, and the
+ * version.
  */
 #ifndef TASK_DEBUG_H
 #define TASK_DEBUG_H

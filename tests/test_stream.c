@@ -4,6 +4,7 @@
 #include "bodies.h"
 #include "cancel_points.h"
 #include "child.h"
+#include "peers.h"
 #include "stream.h"
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -115,6 +117,27 @@ static int without_memory_there_is_no_stream(void *arg)
     return 0;
 }
 
+/* It was connected, and is closed again. */
+static int without_memory_there_is_no_connection(void *arg)
+{
+    struct memory_count *count = arg;
+    int listener = task_tcp_listen("127.0.0.1", "0", 5);
+    struct task_stream *s = NULL;
+    int fd = dup(listener); /* the next number */
+    char service[8];
+
+    CHECK_STATUS(close(fd), 0);
+    snprintf(service, sizeof service, "%d", port_of_fd(listener));
+    count->fail_at = 1;
+    CHECK_STATUS(task_open_connection(&s, "127.0.0.1", service), -ENOMEM);
+    CHECK(!count->fail_at && !s);
+    CHECK_STATUS(fcntl(fd, F_GETFD), -1);
+    CHECK_STATUS(task_open_connection(&s, "127.0.0.1", service), 0);
+    CHECK_STATUS(task_stream_close(s), 0);
+    CHECK_STATUS(task_close(listener), 0);
+    return 0;
+}
+
 static void a_stream_needs_memory(void **state)
 {
     struct memory_count count = {0};
@@ -123,6 +146,8 @@ static void a_stream_needs_memory(void **state)
     (void)state;
     assert_int_equal(
         loop_run_main(loop, without_memory_there_is_no_stream, &count), 0);
+    assert_int_equal(
+        loop_run_main(loop, without_memory_there_is_no_connection, &count), 0);
     test_loop_free(loop, &count);
 }
 

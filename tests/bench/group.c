@@ -53,8 +53,8 @@ static int yielding_children(void *arg)
 
 static int measure(void *arg)
 {
-    struct bench_case ends = {"group", .name = "group of 1,000 that end"};
-    struct bench_case yields = {"group", .name = "group of 1,000 that yield"};
+    struct bench_case ends = {.name = "group of 1000 that end"};
+    struct bench_case yields = {.name = "group of 1000 that yield"};
 
     ends.operations = yields.operations = (long)GROUPS * CHILDREN;
     bench_rounds(&ends, short_children, arg);

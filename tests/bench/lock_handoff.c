@@ -36,9 +36,8 @@ static int measure_free(void *arg)
 {
     struct task_lock lock = {0};
     struct task_semaphore semaphore = TASK_SEMAPHORE_INIT(1);
-    struct bench_case locks = {.workload = "lock", .name = "lock-free"};
-    struct bench_case semaphores = {.workload = "lock",
-                                    .name = "semaphore-free"};
+    struct bench_case locks = {.name = "lock, free"};
+    struct bench_case semaphores = {.name = "semaphore, free"};
 
     (void)arg;
     locks.operations = semaphores.operations = FREE_ROUNDS;
@@ -85,10 +84,10 @@ static int hand_around(void *arg)
 static void measure_handoff(long n)
 {
     char name[32];
-    struct bench_case c = {.workload = "lock", .name = name};
+    struct bench_case c = {.name = name};
     struct crowd crowd = {.n = n, .ticks = {.result = &c}};
 
-    snprintf(name, sizeof name, "lock-handoff-t%ld", n);
+    snprintf(name, sizeof name, "lock hand-over %ld", n);
     c.operations = HANDOFFS;
     crowd.ticks.next = 2 * (uint64_t)n + HANDOFFS / 10;
     bench_run(hand_around, &crowd);

@@ -71,22 +71,6 @@ static int end_all(void *arg)
     return status;
 }
 
-/* A line of /proc/self/status, in KiB. */
-static long process_size(const char *key)
-{
-    FILE *f = fopen("/proc/self/status", "r");
-    char line[256];
-    long size = 0;
-
-    while (f && fgets(line, sizeof line, f)) {
-        if (!strncmp(line, key, strlen(key)))
-            size = atol(line + strlen(key));
-    }
-    if (f)
-        fclose(f);
-    return size;
-}
-
 static long n_mappings(void)
 {
     FILE *f = fopen("/proc/self/maps", "r");
@@ -106,17 +90,17 @@ static double per_task(const struct crowd *crowd, long kib)
 
 static double growth(const struct crowd *crowd)
 {
-    return per_task(crowd, process_size("VmRSS:") - crowd->rss);
+    return per_task(crowd, bench_process_size("VmRSS:") - crowd->rss);
 }
 
 static void report_memory(const struct crowd *crowd)
 {
     char name[32], note[80];
-    struct bench_case c = {"w4", name, .unit = "B/task"};
+    struct bench_case c = {name, .unit = "B/task"};
 
-    snprintf(name, sizeof name, "n%ld-rss", crowd->n);
+    snprintf(name, sizeof name, "parked %ld: memory", crowd->n);
     snprintf(note, sizeof note, "page tables %.0f B/task, maps %ld",
-             per_task(crowd, process_size("VmPTE:")), n_mappings());
+             per_task(crowd, bench_process_size("VmPTE:")), n_mappings());
     c.operations = crowd->n;
     c.note = note;
     bench_add(&c, growth(crowd));
@@ -126,9 +110,9 @@ static void report_memory(const struct crowd *crowd)
 static void report_phase(struct crowd *crowd, const char *verb, task_fn *phase)
 {
     char name[32];
-    struct bench_case c = {"w4", name, .operations = crowd->n};
+    struct bench_case c = {name, .operations = crowd->n};
 
-    snprintf(name, sizeof name, "n%ld-%s", crowd->n, verb);
+    snprintf(name, sizeof name, "parked %ld: %s", crowd->n, verb);
     bench_round(&c, phase, crowd);
     bench_report(&c);
 }
@@ -136,9 +120,9 @@ static void report_phase(struct crowd *crowd, const char *verb, task_fn *phase)
 static void report_left(const struct crowd *crowd)
 {
     char name[32];
-    struct bench_case c = {"w4", name, .operations = crowd->n};
+    struct bench_case c = {name, .operations = crowd->n};
 
-    snprintf(name, sizeof name, "n%ld-left", crowd->n);
+    snprintf(name, sizeof name, "parked %ld: left", crowd->n);
     c.unit = "B/task";
     bench_add(&c, growth(crowd));
     bench_report(&c);
@@ -151,7 +135,7 @@ static int park_and_wake(void *arg)
     crowd->gate = task_future_create();
     if (!crowd->gate)
         return -ENOMEM;
-    crowd->rss = process_size("VmRSS:");
+    crowd->rss = bench_process_size("VmRSS:");
     report_phase(crowd, "create", create_all);
     report_memory(crowd);
     report_phase(crowd, "wake", wake_all);

@@ -33,7 +33,7 @@ static int ping(void *arg)
 
 int main(void)
 {
-    struct bench_case c = {"w6", .name = "ping-pong", .operations = 1000000};
+    struct bench_case c = {.name = "queue ping-pong", .operations = 1000000};
     struct table table = {.ticks = {.result = &c, .next = 100000}};
 
     task_queue_init(&table.there, sizeof(long), 1);

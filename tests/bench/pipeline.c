@@ -30,7 +30,7 @@ static int produce(void *arg)
 
 int main(void)
 {
-    struct bench_case c = {"w6", .name = "pipe128", .operations = 2000000};
+    struct bench_case c = {.name = "queue pipeline", .operations = 2000000};
     struct pipe pipe = {.ticks = {.result = &c, .next = 100000}};
 
     task_queue_init(&pipe.q, sizeof(long), 128);

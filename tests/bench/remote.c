@@ -259,14 +259,13 @@ static int main_task(void *arg)
 {
     struct table *table = arg;
     struct bench_case cases[] = {
-        {"w8", .name = "post 1M", .operations = CALLS},
-        {"w8", .name = "round trip", .operations = TRIPS},
-        {"w8", .name = "to_thread", .operations = TRIPS},
-        {"w8", .name = "wake, pending", .operations = CALLS},
-        {"w8", .name = "post 1M, poster", .unit = "ns CPU",
-         .operations = CALLS},
-        {"w8", .name = "run 1M, piled up", .operations = CALLS},
-        {"w8", .name = "to_thread, plain C", .operations = TRIPS},
+        {.name = "thread: post", .operations = CALLS},
+        {.name = "thread: round trip", .operations = TRIPS},
+        {.name = "thread: job", .operations = TRIPS},
+        {.name = "thread: wake, pending", .operations = CALLS},
+        {.name = "thread: post, poster", .unit = "ns CPU", .operations = CALLS},
+        {.name = "thread: run, piled up", .operations = CALLS},
+        {.name = "thread: job in plain C", .operations = TRIPS},
     };
 
     table->remote = loop_remote_open();

@@ -44,9 +44,9 @@ static int many_that_yield(void *arg)
 
 static int measure_warm(void *arg)
 {
-    struct bench_case one = {"w3", .name = "spawn+join 1"};
-    struct bench_case all = {"w3", .name = "spawn 100k, join all"};
-    struct bench_case yield = {"w3", .name = "spawn 100k that yield, warm"};
+    struct bench_case one = {.name = "create+await 1"};
+    struct bench_case all = {.name = "create+await 100000"};
+    struct bench_case yield = {.name = "create+await 100000, warm"};
 
     one.operations = ONE_BY_ONE;
     all.operations = yield.operations = MANY;
@@ -64,7 +64,7 @@ static int measure_fresh(void *arg)
 
 int main(void)
 {
-    struct bench_case fresh = {"w3", .name = "spawn 100k that yield, fresh"};
+    struct bench_case fresh = {.name = "create+await 100000, fresh"};
 
     bench_run(measure_warm, NULL);
     fresh.operations = MANY;

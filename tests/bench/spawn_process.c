@@ -85,13 +85,19 @@ static void measure_window(struct bench_case cases[WAYS])
 
 static int measure_all(void *arg)
 {
-    struct bench_case cases[WAYS] = {
-        {"w9", .name = "start+wait"},
-        {"w9", .name = "posix_spawn+waitpid"},
-        {"w9", .name = "fork+waitpid"},
-    };
+    static const char *const names[WAYS] = {"start+wait", "posix_spawn+waitpid",
+                                            "fork+waitpid"};
+    char full[WAYS][48];
+    struct bench_case cases[WAYS] = {{0}};
+    long megabytes = *(long *)arg;
 
     for (int i = 0; i < WAYS; i++) {
+        if (megabytes > 0)
+            snprintf(full[i], sizeof full[i], "%s, %ld MB", names[i],
+                     megabytes);
+        else
+            snprintf(full[i], sizeof full[i], "%s", names[i]);
+        cases[i].name = full[i];
         cases[i].operations = ways[i].n * TURNS;
         measure(&ways[i], cases[i].name);
     }
@@ -99,18 +105,20 @@ static int measure_all(void *arg)
         measure_window(cases);
     for (int i = 0; i < WAYS; i++)
         bench_report(&cases[i]);
-    return *(int *)arg;
+    return 0;
 }
 
 int main(int argc, char *words[])
 {
-    size_t size = (size_t)(argc > 1 ? atol(words[1]) : 0) << 20;
-    char *memory = malloc(size + 1);
+    long megabytes = argc > 1 ? atol(words[1]) : 0;
+    size_t size = ((size_t)megabytes << 20) + 1;
+    static char *volatile memory; /* so that it is touched indeed */
 
+    memory = malloc(size);
     if (!memory)
         bench_check(-ENOMEM, "malloc");
-    memset(memory, 1, size + 1);
-    bench_run(measure_all, &(int){memory[size] - 1});
+    memset(memory, 1, size);
+    bench_run(measure_all, &megabytes);
     free(memory);
     return 0;
 }

@@ -26,7 +26,7 @@ static int switch_to_and_fro(void *arg)
 
 int main(void)
 {
-    struct bench_case c = {"w1", .name = "switch", .operations = SWITCHES};
+    struct bench_case c = {.name = "switch", .operations = SWITCHES};
     unsigned id = task__context_begin(&coroutine, stack, sizeof stack,
                                       switch_back_for_ever, NULL);
 

@@ -43,9 +43,9 @@ static int around_a_yield(void *arg)
 
 static int measure(void *arg)
 {
-    struct bench_case single = {"scope", .name = "time-out"};
-    struct bench_case nested = {"scope", .name = "time-out in a time-out"};
-    struct bench_case yielding = {"scope", .name = "time-out around a yield"};
+    struct bench_case single = {.name = "time-out"};
+    struct bench_case nested = {.name = "time-out in a time-out"};
+    struct bench_case yielding = {.name = "time-out around a yield"};
 
     single.operations = nested.operations = yielding.operations = SCOPES;
     bench_rounds(&single, alone, arg);

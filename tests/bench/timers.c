@@ -151,8 +151,8 @@ static int call_churn(void *arg)
 
 static int measure_churn(void *arg)
 {
-    struct bench_case c = {"w5", .name = "c churn 10k live"};
-    struct bench_case calls = {"w5", .name = "c churn 10k live, loop_call_at"};
+    struct bench_case c = {.name = "timers: churn 10000"};
+    struct bench_case calls = {.name = "timers: churn, loop_call_at"};
     task_time now = loop_time();
 
     c.operations = calls.operations = CHURNS;
@@ -171,12 +171,12 @@ static int measure_churn(void *arg)
 
 static int measure(void *arg)
 {
-    struct bench_case a = {"w5", .name = "a insert+cancel 1M"};
-    struct bench_case b = {"w5", .name = "b expire 1M in 1s"};
-    struct bench_case s = {"w5", .name = "b expire (sleeping tasks, 100k)"};
+    struct bench_case a = {.name = "timers: set+cancel 1000000"};
+    struct bench_case b = {.name = "timers: expire 1000000"};
+    struct bench_case s = {.name = "sleepers: expire 100000"};
 
-    struct bench_case a2 = {"w5", .name = "a insert+cancel 1M, loop_call_at"};
-    struct bench_case b2 = {"w5", .name = "b expire 1M in 1s, loop_call_at"};
+    struct bench_case a2 = {.name = "timers: set+cancel, loop_call_at"};
+    struct bench_case b2 = {.name = "timers: expire, loop_call_at"};
 
     a.operations = b.operations = a2.operations = b2.operations = MANY;
     s.operations = SLEEPERS;

@@ -91,7 +91,7 @@ static double measure(const char *name, task_fn *fn, int how)
 {
     static const char *const hows[] = {"off", "ring", "stream"};
     char full[48];
-    struct bench_case c = {.workload = "trace", .name = full};
+    struct bench_case c = {.name = full};
     struct crowd crowd = {.fn = fn, .ticks = {.result = &c, .next = 100000}};
     struct loop *loop = loop_new(NULL);
 

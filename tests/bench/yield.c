@@ -36,10 +36,10 @@ static int yield_in_turn(void *arg)
 static void measure(long n)
 {
     char name[32];
-    struct bench_case c = {.workload = "w2", .name = name};
+    struct bench_case c = {.name = name};
     struct crowd crowd = {.n = n, .ticks = {.result = &c}};
 
-    snprintf(name, sizeof name, "yield-t%ld", n);
+    snprintf(name, sizeof name, "yield %ld", n);
     c.operations = 2000000;
     crowd.ticks.next = 2 * (uint64_t)n + 200000;
     bench_run(yield_in_turn, &crowd);

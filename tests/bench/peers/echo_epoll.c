@@ -1,6 +1,5 @@
 /* The limit: an echo server by hand, of edge-triggered epoll and nothing else, for
  * messages that fit into a buffer. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -8,20 +8,20 @@
  */
 #define _GNU_SOURCE 1
 #include <dirent.h>
-#include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, BUCKETS = 1 << 20, BUCKET = 100 /* ns */, EVENTS = 512 };
+enum { MESSAGE = 64, BUCKETS = 1 << 24, BUCKET = 100 /* ns */, EVENTS = 512 };
 
 struct connection {
     int fd;
@@ -31,6 +31,7 @@ struct connection {
 
 static uint32_t histogram[BUCKETS];
 static uint64_t n_done;
+static bool warm;
 
 static void fail(const char *what)
 {
@@ -112,8 +113,10 @@ static void receive(struct connection *connection)
     if (connection->got < MESSAGE)
         return;
     bucket = (now() - connection->sent_at) / BUCKET;
-    histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-    n_done++;
+    if (warm) {
+        histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+        n_done++;
+    }
     send_message(connection);
 }
 
@@ -134,7 +137,8 @@ static void run_until(int epoll, uint64_t end)
     }
 }
 
-/* The latency that a share of all stay below, in us. */
+/* The latency that a share of all stay below, in us; not a number if that is more
+ * than there are buckets for. */
 static double quantile(double share)
 {
     uint64_t rank = (uint64_t)((double)n_done * share);
@@ -143,7 +147,7 @@ static double quantile(double share)
 
     while (i < BUCKETS - 1 && (n += histogram[i]) <= rank)
         i++;
-    return i * BUCKET / 1000.0;
+    return i < BUCKETS - 1 ? (double)i * BUCKET / 1000 : NAN;
 }
 
 int main(int argc, char **argv)
@@ -172,8 +176,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++)
         send_message(&connections[i]);
     run_until(epoll, now() + 1000000000);
-    memset(histogram, 0, sizeof histogram);
-    n_done = 0;
+    warm = true;
     cpu = cpu_of(argv[4]);
     begun = now();
     run_until(epoll, begun + (uint64_t)(seconds * 1e9));

@@ -1,5 +1,6 @@
 """Figures of many rounds: medians, spreads, who is ahead; as a table and as JSON."""
 import json
+import math
 import platform
 import statistics
 import sys
@@ -67,6 +68,9 @@ class Figures:
 
     def add(self, job, figures):
         for name, figure, unit in figures:
+            if not math.isfinite(figure):
+                print(f"missing: {name}, {job.who}: it could not be measured")
+                continue
             row = self.rows.setdefault(name, Row(job.case, name, unit))
             row.figures.setdefault(job.who, []).append(figure)
             if job.limit:

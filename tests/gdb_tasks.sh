@@ -117,6 +117,8 @@ static int run(void *arg)
     if (pipe(ends) == 0 && dup2(ends[0], 200) == 200)
         start(reader, &(int){200});
     task_sleep(TASK_MILLISECOND);
+    for (int i = 0; i < 3; i++) /* on a slow machine that was no time at all */
+        task_yield();
     start(yielder, NULL);
     task_cancel(task);
     here();

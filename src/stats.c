@@ -53,15 +53,17 @@ static void count(const struct loop *loop, struct loop_stats *stats)
 /* The version is odd while the words are written. */
 void task__stats_publish(struct loop *loop)
 {
-    struct loop_stats stats;
-    uintptr_t words[WORDS];
+    union {
+        struct loop_stats stats;
+        uintptr_t words[WORDS];
+    } now;
     unsigned version = loop->published.version;
 
-    count(loop, &stats);
-    memcpy(words, &stats, sizeof stats);
+    count(loop, &now.stats);
     __atomic_store_n(&loop->published.version, version + 1, __ATOMIC_RELAXED);
     for (size_t i = 0; i < WORDS; i++)
-        __atomic_store_n(&loop->published.words[i], words[i], __ATOMIC_RELEASE);
+        __atomic_store_n(&loop->published.words[i], now.words[i],
+                         __ATOMIC_RELEASE);
     __atomic_store_n(&loop->published.version, version + 2, __ATOMIC_RELEASE);
 }
 

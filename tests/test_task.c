@@ -1438,11 +1438,17 @@ static int stacks_of_every_size_are_counted(void *arg)
     return 0;
 }
 
+#ifdef __OPTIMIZE__
+#define IS_SLOW HAVE_ASAN
+#else
+#define IS_SLOW true
+#endif
+
 static int many_tasks_one_after_the_other_keep_memory_flat(void *arg)
 {
     static const struct task_options options = {.stack_size = 32768,
                                                 .name = "named"};
-    unsigned n = test_rounds(HAVE_ASAN ? 600000 : 10000000);
+    unsigned n = test_rounds(IS_SLOW ? 600000 : 10000000);
     size_t before = 0;
 
     (void)arg;

@@ -141,16 +141,16 @@ static ALWAYS_INLINE int check_free(struct loop *loop,
                : task__fd_check_free(loop, descriptor, events);
 }
 
-/* Let the others run, if this one has gone on for long. */
-static ALWAYS_INLINE int take_turns(struct task *self,
-                                    struct descriptor *descriptor,
-                                    const struct wait_kind *kind)
+COLD int task__fd_step_aside(struct task *self, struct descriptor *descriptor,
+                             const struct wait_kind *kind)
 {
-    if (likely(++descriptor->streak < FD_STREAK))
-        return 0;
+    uint32_t uses = descriptor->uses;
+
     descriptor->streak = 0;
     task__step_aside(self);
-    return unlikely(self->undelivered) ? take_request(self, kind) : 0;
+    if (unlikely(self->undelivered))
+        return take_request(self, kind);
+    return descriptor->uses == uses ? 0 : -EBADF;
 }
 
 /* After a wait: -EBADF: the number has been closed since. What is known of it may
@@ -189,7 +189,7 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
     short events = direction == INCOMING ? POLLIN : POLLOUT;
     struct loop *loop = loop_of_task(self);
     uint32_t uses = descriptor->uses;
-    ssize_t result = take_turns(self, descriptor, kind);
+    ssize_t result = fd_take_turns(self, descriptor, 1, kind);
     bool was_told = false;
 
     while (likely(!result)) {
@@ -306,19 +306,6 @@ int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
     }
 }
 
-static int wait_in_turn(struct task *self, struct descriptor *descriptor,
-                        short events)
-{
-    uint32_t uses = descriptor->uses;
-    int result = take_turns(self, descriptor, &POLLING);
-
-    if (result)
-        return result;
-    return descriptor->uses == uses
-               ? task__fd_wait_surely(self, descriptor, events, &POLLING)
-               : -EBADF;
-}
-
 int task_wait_fd(int fd, short events)
 {
     struct task *self;
@@ -333,7 +320,9 @@ int task_wait_fd(int fd, short events)
     saved_errno = errno;
     result = fd_get(self, fd, &descriptor);
     if (!result)
-        result = wait_in_turn(self, descriptor, events);
+        result = fd_take_turns(self, descriptor, 1, &POLLING);
+    if (!result)
+        result = task__fd_wait_surely(self, descriptor, events, &POLLING);
     fd_restore_errno(self, saved_errno);
     return (int)fd_result(result, __func__);
 }

@@ -87,6 +87,24 @@ int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
 /* A task that never has to wait lets the others run after so many calls. */
 enum { FD_STREAK = 64 };
 
+/* Let them. 0; -ECANCELED; -EBADF: the number was closed meanwhile. `kind`: of the
+ * wait that this stands for. */
+int task__fd_step_aside(struct task *self, struct descriptor *descriptor,
+                        const struct wait_kind *kind);
+
+/* The same, if this one has gone on for long, by as much as so many calls more:
+ * at most 3 * FD_STREAK. */
+static ALWAYS_INLINE int fd_take_turns(struct task *self,
+                                       struct descriptor *descriptor,
+                                       size_t n_calls,
+                                       const struct wait_kind *kind)
+{
+    descriptor->streak = (uint8_t)(descriptor->streak + n_calls);
+    return likely(descriptor->streak < FD_STREAK)
+               ? 0
+               : task__fd_step_aside(self, descriptor, kind);
+}
+
 /* Attempt it, whatever signals come. */
 static ALWAYS_INLINE ssize_t fd_attempt(struct descriptor *descriptor,
                                         enum direction direction,

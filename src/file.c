@@ -1,8 +1,9 @@
 /*
  * Reading and writing files.
  *
- * A first attempt takes what the page cache has, if it is not too much. If that is a part, a second one
- * tells whether the file ends there (0), or a worker has to go on.
+ * A first attempt takes what the page cache has, if it is not too much. If that is
+ * a part, a second one tells whether the file ends there (0), or a worker has to
+ * go on.
  */
 #include "file.h"
 
@@ -116,24 +117,6 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
 /* What counts as a call of those after which others run. */
 enum { CALL = 16 << 10 };
 
-/* Let the others run, if this one has gone on for long. */
-static int take_turns(struct task *self, struct descriptor *descriptor,
-                      size_t size)
-{
-    uint32_t uses = descriptor->uses;
-
-    descriptor->streak = (uint8_t)(descriptor->streak + 1 + size / CALL);
-    if (likely(descriptor->streak < FD_STREAK))
-        return 0;
-    descriptor->streak = 0;
-    task__step_aside(self);
-    if (unlikely(self->undelivered)) {
-        task_take_requests(self);
-        return -ECANCELED;
-    }
-    return descriptor->uses == uses ? 0 : -EBADF;
-}
-
 static ssize_t move_now(struct task *self, struct job *job, size_t size,
                         move_fn *attempt)
 {
@@ -162,7 +145,8 @@ static ssize_t move(struct task *self, int fd, struct job *job,
     ssize_t result = fd_get(self, fd, &job->descriptor);
 
     if (!result && !is_for_a_worker(job, size))
-        result = take_turns(self, job->descriptor, size);
+        result = fd_take_turns(self, job->descriptor, 1 + size / CALL,
+                               &task__reading);
     if (result)
         return result;
     return is_for_a_worker(job, size) ? delegate(self, job)

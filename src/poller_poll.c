@@ -109,8 +109,9 @@ static void ask_for(struct pollfd *polled, int fd, short events)
     polled->revents = 0;
 }
 
-/* How many errors there were is in `registered`, which says nothing else here. */
-static bool is_left_out(struct descriptor *descriptor)
+/* Whether it is left out this time. How many errors there were is in `registered`,
+ * which says nothing else here. */
+static bool leave_out(struct descriptor *descriptor)
 {
     if (descriptor->registered < ERRORS)
         return false;
@@ -134,7 +135,7 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
         node = node->next;
         if (descriptor_is_idle(descriptor))
             list_remove(&descriptor->node);
-        else if (is_left_out(descriptor))
+        else if (leave_out(descriptor))
             self->n_left_out++;
         else
             ask_for(&polled[n++], descriptor->fd, wanted);

@@ -281,7 +281,8 @@ static void run_in_step(struct scheduler *scheduler, struct ready *ready)
  * Steps are watched by having each come home, where the next one is begun: so
  * the switch knows nothing of it, and costs what it does.
  */
-static NEVER_INLINE void run_step(struct scheduler *scheduler, struct ready *ready)
+static NEVER_INLINE void run_step(struct scheduler *scheduler,
+                                  struct ready *ready)
 {
     struct timed_step step;
     bool is_task = !ready->run;

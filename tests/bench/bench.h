@@ -12,6 +12,19 @@ static inline void bench_run(task_fn *main, void *arg)
     bench_check(loop_run(main, arg), "loop_run");
 }
 
+/** Tasks that do nothing: that end at their first step, or at their second. */
+static inline int bench_end_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static inline int bench_yield_once(void *arg)
+{
+    (void)arg;
+    return task_yield();
+}
+
 /** Create @p n tasks, and then await each; @p tasks is scratch space. */
 static inline int bench_crowd(struct task *tasks[], long n, task_fn *fn,
                               void *arg)

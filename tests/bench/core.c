@@ -28,18 +28,6 @@ static struct timers *wheel(void)
     return scheduler_current()->timers;
 }
 
-static int end_at_once(void *arg)
-{
-    (void)arg;
-    return 0;
-}
-
-static int yield_once(void *arg)
-{
-    (void)arg;
-    return task_yield();
-}
-
 static int create(void *arg)
 {
     struct crowd *crowd = arg;
@@ -55,7 +43,7 @@ static int group(void *arg)
 
     task_group_begin(&children);
     for (long i = 0; i < crowd->n && status >= 0; i++)
-        status = task_group_start(&children, end_at_once, NULL);
+        status = task_group_start(&children, bench_end_at_once, NULL);
     return task_group_end(&children, status);
 }
 
@@ -64,7 +52,7 @@ static int gather(void *arg)
     struct crowd *crowd = arg;
 
     for (long i = 0; i < crowd->n; i++)
-        crowd->tasks[i] = task_create(end_at_once, NULL);
+        crowd->tasks[i] = task_create(bench_end_at_once, NULL);
     return task_gather(crowd->tasks, (size_t)crowd->n, NULL);
 }
 
@@ -218,8 +206,8 @@ static const struct core_case {
     task_fn *round;
     task_fn *child; /* of `create` */
 } cases[] = {
-    {"create", create, end_at_once},
-    {"yield", create, yield_once},
+    {"create", create, bench_end_at_once},
+    {"yield", create, bench_yield_once},
     {"park", park, NULL},
     {"cancel", cancel, NULL},
     {"timeout", create, time_out_around_a_yield},

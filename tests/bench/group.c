@@ -7,18 +7,6 @@ enum {
     GROUPS = 100 /* in one window */
 };
 
-static int end_at_once(void *arg)
-{
-    (void)arg;
-    return 0;
-}
-
-static int yield_once(void *arg)
-{
-    (void)arg;
-    return task_yield();
-}
-
 static int one_group(task_fn *child)
 {
     struct task_group group;
@@ -42,13 +30,13 @@ static int many_groups(task_fn *child)
 static int short_children(void *arg)
 {
     (void)arg;
-    return many_groups(end_at_once);
+    return many_groups(bench_end_at_once);
 }
 
 static int yielding_children(void *arg)
 {
     (void)arg;
-    return many_groups(yield_once);
+    return many_groups(bench_yield_once);
 }
 
 static int measure(void *arg)

@@ -11,35 +11,23 @@ enum { ONE_BY_ONE = 1000000, MANY = 100000 };
 
 static struct task *tasks[MANY];
 
-static int end_at_once(void *arg)
-{
-    (void)arg;
-    return 0;
-}
-
-static int yield_once(void *arg)
-{
-    (void)arg;
-    return task_yield();
-}
-
 static int one_by_one(void *arg)
 {
     int status = 0;
 
     for (long i = 0; i < ONE_BY_ONE && status >= 0; i++)
-        status = task_await(task_create(end_at_once, arg));
+        status = task_await(task_create(bench_end_at_once, arg));
     return status;
 }
 
 static int many(void *arg)
 {
-    return bench_crowd(tasks, MANY, end_at_once, arg);
+    return bench_crowd(tasks, MANY, bench_end_at_once, arg);
 }
 
 static int many_that_yield(void *arg)
 {
-    return bench_crowd(tasks, MANY, yield_once, arg);
+    return bench_crowd(tasks, MANY, bench_yield_once, arg);
 }
 
 static int measure_warm(void *arg)

@@ -1,10 +1,12 @@
 /*
- * Drives an echo server: messages of 64 bytes, one under way a connection.
+ * Drives echo servers: messages of 64 bytes, one under way a connection.
  *
- * usage: echo_load <port> <connections> <seconds> <server's pid>
+ * usage: echo_load <connections> <seconds> <port>:<pid>...
  *
- * After a second to warm up, prints requests per second, the latencies that half
- * and 99 of 100 stay below, and the server's processor time a request, in us.
+ * The servers take turns, each for 25 ms, while the others are idle: so what the
+ * machine does meanwhile is the same for all. After a second each to warm up,
+ * prints a line for each server: requests per second, the latencies that half
+ * and 99 of 100 stay below, and its processor time a request, in us.
  */
 #define _GNU_SOURCE 1
 #include <dirent.h>
@@ -15,13 +17,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, BUCKETS = 1 << 24, BUCKET = 100 /* ns */, EVENTS = 512 };
+enum { MESSAGE = 64, BUCKETS = 1 << 22, BUCKET = 100 /* ns */, EVENTS = 512 };
+enum { SECOND = 1000000000, SLICE = SECOND / 40, SILENCE = 2000 /* ms */ };
 
 struct connection {
     int fd;
@@ -29,9 +33,16 @@ struct connection {
     uint64_t sent_at;
 };
 
-static uint32_t histogram[BUCKETS];
-static uint64_t n_done;
-static bool warm;
+/* A server, and what it has done in its turns. */
+struct target {
+    char *pid;
+    int epoll;
+    struct connection *connections;
+    uint32_t *histogram;
+    uint64_t n_done;
+    uint64_t time;
+    uint64_t cpu;
+};
 
 static void fail(const char *what)
 {
@@ -101,7 +112,8 @@ static void open_connection(struct connection *connection, int epoll, int port)
         fail("epoll_ctl");
 }
 
-static void receive(struct connection *connection)
+/* Whether the answer is complete. */
+static bool receive(struct target *target, struct connection *connection)
 {
     char buf[4096];
     ssize_t n = read(connection->fd, buf, sizeof buf);
@@ -111,78 +123,178 @@ static void receive(struct connection *connection)
         fail("the server has closed a connection");
     connection->got += (size_t)n;
     if (connection->got < MESSAGE)
-        return;
+        return false;
     bucket = (now() - connection->sent_at) / BUCKET;
-    if (warm) {
-        histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-        n_done++;
-    }
-    send_message(connection);
+    target->histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    target->n_done++;
+    return true;
 }
 
-/* Until then; what comes later is answered in the next run. */
-static void run_until(int epoll, uint64_t end)
+/* From the first message to the last answer. */
+static void take_turn(struct target *target, int n)
 {
     struct epoll_event events[EVENTS];
+    uint64_t cpu = cpu_of(target->pid);
+    uint64_t begun = now();
+    int under_way = n;
 
-    while (now() < end) {
-        int n = epoll_wait(epoll, events, EVENTS, 2000);
+    for (int i = 0; i < n; i++)
+        send_message(&target->connections[i]);
+    while (under_way) {
+        int n_events = epoll_wait(target->epoll, events, EVENTS, SILENCE);
+        bool is_over = now() - begun > SLICE;
 
-        if (n == 0) {
+        if (!n_events) {
             fprintf(stderr, "echo_load: no answer for 2 s\n");
             exit(1);
         }
-        for (int i = 0; i < n; i++)
-            receive(events[i].data.ptr);
+        for (int i = 0; i < n_events; i++)
+            if (!receive(target, events[i].data.ptr))
+                continue;
+            else if (is_over)
+                under_way--;
+            else
+                send_message(events[i].data.ptr);
     }
+    target->time += now() - begun;
+    target->cpu += cpu_of(target->pid) - cpu;
 }
 
 /* The latency that a share of all stay below, in us; not a number if that is more
  * than there are buckets for. */
-static double quantile(double share)
+static double quantile(const struct target *target, double share)
 {
-    uint64_t rank = (uint64_t)((double)n_done * share);
+    uint64_t rank = (uint64_t)((double)target->n_done * share);
     uint64_t n = 0;
     int i = 0;
 
-    while (i < BUCKETS - 1 && (n += histogram[i]) <= rank)
+    while (i < BUCKETS - 1 && (n += target->histogram[i]) <= rank)
         i++;
     return i < BUCKETS - 1 ? (double)i * BUCKET / 1000 : NAN;
+}
+
+static void open_target(struct target *target, const char *word, int n)
+{
+    int port = (int)strtol(word, &target->pid, 10);
+
+    if (*target->pid++ != ':') {
+        fprintf(stderr, "echo_load: %s is not <port>:<pid>\n", word);
+        exit(2);
+    }
+    target->epoll = epoll_create1(0);
+    target->connections = calloc((size_t)n, sizeof *target->connections);
+    target->histogram = calloc(BUCKETS, sizeof *target->histogram);
+    if (!target->connections || !target->histogram)
+        fail("calloc");
+    for (int i = 0; i < n; i++)
+        open_connection(&target->connections[i], target->epoll, port);
+}
+
+static void forget(struct target *target)
+{
+    memset(target->histogram, 0, BUCKETS * sizeof *target->histogram);
+    target->n_done = target->time = target->cpu = 0;
+}
+
+static void print(const struct target *target)
+{
+    printf("%.0f %.1f %.1f %.3f\n",
+           (double)target->n_done / ((double)target->time / SECOND),
+           quantile(target, 0.5), quantile(target, 0.99),
+           (double)target->cpu / 1000 / (double)target->n_done);
+    fflush(stdout);
+}
+
+/* What a process that drives one server is told, by a byte, and answers. */
+enum order { OPEN, TURN, FORGET, PRINT };
+
+/* One a server, for the sake of the limit of descriptors. */
+static void obey(int orders, const char *word, int n)
+{
+    struct target target = {0};
+    char order;
+
+    while (read(orders, &order, 1) == 1) {
+        switch ((enum order)order) {
+        case OPEN:
+            open_target(&target, word, n);
+            break;
+        case TURN:
+            take_turn(&target, n);
+            break;
+        case FORGET:
+            forget(&target);
+            break;
+        case PRINT:
+            print(&target);
+            break;
+        }
+        if (write(orders, &order, 1) != 1)
+            break;
+    }
+    exit(0);
+}
+
+static int start(const char *word, int n)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+        fail("socketpair");
+    switch (fork()) {
+    case -1:
+        fail("fork");
+    case 0:
+        close(ends[0]);
+        obey(ends[1], word, n);
+    }
+    close(ends[1]);
+    return ends[0];
+}
+
+static void give(const int children[], int n, enum order order)
+{
+    char byte = (char)order;
+
+    for (int i = 0; i < n; i++)
+        if (write(children[i], &byte, 1) != 1 ||
+            read(children[i], &byte, 1) != 1)
+            exit(1);
+}
+
+static void take_turns(const int children[], int n, double seconds)
+{
+    uint64_t begun = now();
+
+    give(children, n, FORGET);
+    while ((double)(now() - begun) < seconds * n * SECOND)
+        give(children, n, TURN);
 }
 
 int main(int argc, char **argv)
 {
     struct rlimit limit;
-    struct connection *connections;
-    int n = argc == 5 ? atoi(argv[2]) : 0;
-    int epoll = epoll_create1(0);
-    double seconds = argc == 5 ? atof(argv[3]) : 0;
-    uint64_t cpu;
-    uint64_t begun;
+    int n_connections = argc > 3 ? atoi(argv[1]) : 0;
+    double seconds = argc > 3 ? atof(argv[2]) : 0;
+    int n = argc - 3;
+    int *children;
 
-    if (n < 1 || seconds <= 0) {
-        fprintf(stderr, "usage: %s <port> <connections> <seconds> <pid>\n",
+    if (n_connections < 1 || seconds <= 0) {
+        fprintf(stderr, "usage: %s <connections> <seconds> <port>:<pid>...\n",
                 argv[0]);
         return 2;
     }
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    connections = calloc((size_t)n, sizeof *connections);
-    if (!connections)
+    children = calloc((size_t)n, sizeof *children);
+    if (!children)
         fail("calloc");
     for (int i = 0; i < n; i++)
-        open_connection(&connections[i], epoll, atoi(argv[1]));
-    for (int i = 0; i < n; i++)
-        send_message(&connections[i]);
-    run_until(epoll, now() + 1000000000);
-    warm = true;
-    cpu = cpu_of(argv[4]);
-    begun = now();
-    run_until(epoll, begun + (uint64_t)(seconds * 1e9));
-    cpu = cpu_of(argv[4]) - cpu;
-    printf("%.0f %.1f %.1f %.3f\n",
-           (double)n_done / ((double)(now() - begun) / 1e9), quantile(0.5),
-           quantile(0.99), (double)cpu / 1000 / (double)n_done);
+        children[i] = start(argv[3 + i], n_connections);
+    give(children, n, OPEN);
+    take_turns(children, n, 1);
+    take_turns(children, n, seconds);
+    give(children, n, PRINT);
     return 0;
 }

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     int one = 1;
     st_netfd_t listener;
 
-    st_set_eventsys(ST_EVENTSYS_ALT);
+    st_set_eventsys(ST_EVENTSYS_POLL);
     st_init();
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) ||

@@ -20,7 +20,8 @@ static void add_stacks(struct loop_stats *stats, const struct stacks *stacks)
     stats->stacks_used += stacks->n_all - stacks->n_free;
 }
 
-static void count(const struct loop *loop, struct loop_stats *stats)
+static ALWAYS_INLINE void count(const struct loop *loop,
+                                struct loop_stats *stats)
 {
     const struct scheduler *scheduler = &loop->scheduler;
     size_t running = scheduler->current || loop->beneath;
@@ -61,6 +62,7 @@ void task__stats_publish(struct loop *loop)
 
     count(loop, &now.stats);
     __atomic_store_n(&loop->published.version, version + 1, __ATOMIC_RELAXED);
+#pragma GCC unroll 32
     for (size_t i = 0; i < WORDS; i++)
         __atomic_store_n(&loop->published.words[i], now.words[i],
                          __ATOMIC_RELEASE);

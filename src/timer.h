@@ -74,6 +74,7 @@ struct timers {
     uint64_t armed; /* how many ever were: the next one's place in the order */
     uint64_t ended; /* how many of these have fired or were cancelled */
     uint64_t used[TIMER_LEVELS]; /* a bit for each slot that may not be empty */
+    unsigned used_levels;        /* a bit for each level with any such slot */
     struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
     struct timer_slot due_slot; /* what those in the heap point to */
 };

@@ -11,6 +11,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+enum { DESCRIPTORS_LINE = 64 };
+
+_Static_assert(offsetof(struct descriptor, errors) <= DESCRIPTORS_LINE - 4 &&
+                   sizeof(struct descriptor) % DESCRIPTORS_LINE == 0,
+               "what is hot of a descriptor is in one line");
+
 static int grow(struct descriptors *table, unsigned n)
 {
     unsigned more = 2 * table->n_chunks > n ? 2 * table->n_chunks : n;
@@ -26,10 +32,30 @@ static int grow(struct descriptors *table, unsigned n)
     return 0;
 }
 
+/* Chunks begin with a line of the cache, and before it with what they are freed
+ * by. */
+static void **memory_of(struct descriptor *chunk)
+{
+    return (void **)(void *)chunk - 1;
+}
+
+static struct descriptor *get_chunk(const struct allocator *allocator)
+{
+    size_t room = sizeof(void *) + DESCRIPTORS_LINE - 1;
+    char *memory = memory_get(allocator, room + DESCRIPTORS_CHUNK *
+                                                    sizeof(struct descriptor));
+    uintptr_t end = (uintptr_t)memory + room;
+    struct descriptor *chunk = (void *)(end - end % DESCRIPTORS_LINE);
+
+    if (!memory)
+        return NULL;
+    *memory_of(chunk) = memory;
+    return chunk;
+}
+
 static struct descriptor *make_chunk(struct descriptors *table, int first)
 {
-    struct descriptor *chunk =
-        memory_get(table->allocator, DESCRIPTORS_CHUNK * sizeof(*chunk));
+    struct descriptor *chunk = get_chunk(table->allocator);
 
     if (!chunk)
         return NULL;
@@ -71,7 +97,8 @@ int task__descriptors_get(struct descriptors *table, int fd,
 void task__descriptors_destroy(struct descriptors *table)
 {
     for (unsigned i = 0; i < table->n_chunks; i++)
-        memory_free(table->allocator, table->chunks[i]);
+        if (table->chunks[i])
+            memory_free(table->allocator, *memory_of(table->chunks[i]));
     memory_free(table->allocator, table->chunks);
     table->chunks = NULL;
     table->n_chunks = 0;
@@ -157,12 +184,12 @@ void task__descriptor_observe(struct descriptor *descriptor,
                               struct observer *observer)
 {
     if (descriptor->observers[direction])
-        descriptor_leave(descriptor);
+        descriptor_leave(descriptor->table, descriptor);
     descriptor->observers[direction] = observer;
     if (!observer)
         return;
     observer->is_sure = false;
-    descriptor_enter(descriptor);
+    descriptor_enter(descriptor->table, descriptor);
 }
 
 static struct waiter *find_loser(struct descriptor *descriptor, bool all)

@@ -40,30 +40,30 @@ struct observer {
 };
 
 struct descriptor {
+    /* What each wait and event touches: 64 bytes, one line of the cache. */
     int fd;
     uint32_t generation; /* of what is watched: events tell it */
     uint32_t uses;       /* that we know of: changes when it is closed */
-    struct descriptors *table;
+    uint32_t registered; /* the poller's: for what; 0: not at all */
     struct list waiters; /* each of them for other events */
     struct observer *observers[DIRECTIONS];
-
     uint32_t n_waits; /* tasks, until they go on, and observers */
-    struct list jobs; /* of fd.h: what worker threads do with it */
-
     uint8_t kind;
     bool drained[DIRECTIONS]; /* to try is vain before the next event */
     bool hung;                /* one end is closed: to try is never vain */
     uint8_t streak;           /* calls in a row that did not have to wait */
     bool is_closing;          /* when the last job has ended */
+    bool is_doubtful;         /* it was told to be ready, and was not */
+    uint8_t heard_at;         /* the poller's: by its count, the last event */
 
     /* An error that came after some bytes, and comes next: 0, or negative. */
     int16_t errors[DIRECTIONS];
-    uint64_t inode; /* of the open file that had one, or that is closing */
 
-    /* The poller's. */
-    uint32_t registered;   /* for what; 0: not at all */
-    bool is_doubtful;      /* it was told to be ready, and was not */
-    struct list_node node; /* in a list of it, or none */
+    struct descriptors *table;
+    uint64_t inode;   /* of the open file that had one, or that is closing */
+    struct list jobs; /* of fd.h: what worker threads do with it */
+    struct list_node node; /* in a list of the poller's, or none */
+    char padding[8];       /* to 128 bytes */
 };
 
 /* A task that waits: for `wanted`, errors and hang-ups. */
@@ -98,14 +98,16 @@ descriptors_find(const struct descriptors *table, int fd)
 }
 
 /* Somebody begins, or ends, to wait for it. */
-static ALWAYS_INLINE void descriptor_enter(struct descriptor *descriptor)
+static ALWAYS_INLINE void descriptor_enter(struct descriptors *table,
+                                           struct descriptor *descriptor)
 {
-    descriptor->table->n_watched += !descriptor->n_waits++;
+    table->n_watched += !descriptor->n_waits++;
 }
 
-static ALWAYS_INLINE void descriptor_leave(struct descriptor *descriptor)
+static ALWAYS_INLINE void descriptor_leave(struct descriptors *table,
+                                           struct descriptor *descriptor)
 {
-    descriptor->table->n_watched -= !--descriptor->n_waits;
+    table->n_watched -= !--descriptor->n_waits;
 }
 
 /* The same, and make it; -EBADF, -ENOMEM. */

@@ -90,13 +90,13 @@ int task__fd_enter(struct task *self, struct descriptor *descriptor,
         return error;
     }
     loop_of_task(self)->n_sources++;
-    descriptor_enter(descriptor);
+    descriptor_enter(&poller->descriptors, descriptor);
     return 0;
 }
 
 void task__fd_leave(struct loop *loop, struct descriptor *descriptor)
 {
-    descriptor_leave(descriptor);
+    descriptor_leave(&loop->poller->descriptors, descriptor);
     loop->n_sources--;
 }
 

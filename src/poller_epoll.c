@@ -13,7 +13,8 @@
  *     young     somebody began to wait for it since the last look
  *     old       it was young at the last look
  *
- * and on neither list once something has happened to it. Besides, whoever was
+ * and begins anew when something happened to it between two looks; or is on
+ * neither list, if nobody waits for it then. Besides, whoever was
  * woken in vain has it looked at when it waits again; and where the poller is
  * wary, all that are waited for become young now and then.
  *
@@ -72,6 +73,7 @@ struct epoll_poller {
 
     struct list young;
     struct list old;
+    uint8_t n_looks;     /* at the old ones, modulo 256 */
     task_time doubt_at;  /* the next tick; TASK_FOREVER: there is no doubt */
     unsigned busy_ticks; /* in a row */
     bool has_heard;      /* of anything, since the last one */
@@ -264,7 +266,7 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
     task__descriptor_ready(descriptor, POLLIN | POLLOUT);
 }
 
-/* Ask the kernel about those that have waited since two looks ago. False: there
+/* Ask the kernel about those that have waited in vain since the last look. False: there
  * are more of them. */
 static bool look_after_old(struct epoll_poller *self)
 {
@@ -277,11 +279,16 @@ static bool look_after_old(struct epoll_poller *self)
 
         if (descriptor_is_idle(descriptor))
             continue;
+        if (descriptor->heard_at == self->n_looks) {
+            list_append(&self->young, node);
+            continue;
+        }
         verify(self, descriptor);
         n++;
     }
     if (n == DOUBTS)
         return false;
+    self->n_looks++;
     while ((node = list_pop(&self->young)))
         list_append(&self->old, node);
     return true;
@@ -338,10 +345,9 @@ static void hear_of(struct epoll_poller *self, struct descriptor *descriptor,
     bool is_suspect =
         descriptor->registered != EDGES || descriptor_is_idle(descriptor);
 
-    if (!descriptor_is_idle(descriptor)) {
-        list_remove(&descriptor->node);
+    if (!descriptor_is_idle(descriptor))
         self->has_heard = true;
-    }
+    descriptor->heard_at = self->n_looks;
     task__descriptor_ready(descriptor, events);
     if (likely(!is_suspect))
         return;

@@ -26,7 +26,7 @@ static const struct debugger_number numbers[] = {
     OFFSET(loop, node),
     OFFSET(loop, clock.is_virtual),
     OFFSET(loop, clock.now),
-    OFFSET(loop, looked_at),
+    OFFSET(loop, resumed_at),
     OFFSET(loop, running),
     OFFSET(loop, n_tasks),
     OFFSET(loop, scheduler.current),

@@ -85,9 +85,8 @@ static int init(struct loop *loop, const struct loop_options *options,
     loop->allocator = *allocator;
     loop->forks = task__loop_forks;
     loop->clock.is_virtual = options->clock == LOOP_CLOCK_VIRTUAL;
-    loop->looked_at = task__clock_now(&loop->clock);
-    loop->looked_at_tick = clock_ticks();
-    task__timers_init(&loop->timers, loop->looked_at);
+    loop->resumed_at = task__clock_now(&loop->clock);
+    task__timers_init(&loop->timers, loop->resumed_at);
     task__scheduler_init(&loop->scheduler, &loop->clock, &loop->timers,
                          options->seed);
     loop->scheduler.ended = task__end;

@@ -71,22 +71,71 @@ struct hooks {
 
 struct loop {
     struct scheduler scheduler; /* first: a task's scheduler is its loop */
-    struct list_node node;      /* in the list of all loops: see debugger.h */
-    struct ask_target *ask;     /* by which signals ask it for a dump */
+
+    /* What each look at the world needs stands together. */
     struct clock clock;
-    struct timers timers;
+    struct ask_target *ask; /* by which signals ask it for a dump */
+    struct poller *poller;
+
+    /* What comes from other threads; NULL: nothing has been able to so far. */
+    struct inbox *inbox;
+
+    /* What may stir the loop from outside: waits for descriptors, jobs, open
+     * remotes, signal handlers. While there is any, nothing is deadlocked; and
+     * while there is a job, virtual time stands still. */
+    size_t n_sources;
+    size_t n_jobs; /* of these: at work in other threads */
+
+    struct list watchful;      /* in task_wait_all_blocked */
+    struct watchdog *watchdog; /* NULL: it has none */
+    struct hooks hooks;
+
+    bool running;
+    bool freed;    /* no task can be made any more */
+    bool stopping; /* the run returns when the batch has ended */
+    bool debug;
+    bool is_tracing;    /* there is a trace that has not ended yet */
+    bool is_deadlocked; /* and that was reported */
+    bool in_report;     /* the error hook is at work */
+    bool in_tree;       /* the marks of tree.c are in use */
+    bool is_aside;      /* a function of the user's runs on any stack */
+    bool wants_alarm;   /* somebody polls loop_fd */
+    bool has_workers;   /* it has had a job */
+    unsigned forks;     /* of this process, when the loop was made */
+    struct task
+        *beneath; /* whose stack such a function runs on; NULL: nobody's */
+
+    task_time woke_at;    /* when the last wait was over */
+    task_time resumed_at; /* when the last look was over */
+    task_time longest_step;
+    task_time idle_time;
+    task_time busy_time;
+    uint64_t polls;
+
+    /* When it was last measured how many ticks a nanosecond is. */
+    task_time measured_at;
+    uint64_t measured_at_tick;
+    double tick_rate;
+
+    size_t n_tasks;   /* not done, without futures */
+    size_t n_daemons; /* of these */
+    size_t n_queued;  /* callbacks and done callbacks in the ready queue */
+    size_t n_calls;   /* by remotes, in the ready queue: these and others */
+    struct published_stats published;
+    struct stacks stacks;
+    struct stack_size *other_stacks;
+
     struct loop_options options;
     struct allocator allocator;
-    struct poller *poller;
+    struct list_node node; /* in the list of all loops: see debugger.h */
 
     struct blocks blocks;    /* of waits for many things, while they last */
     struct pool task_pool;   /* of all tasks and futures */
     struct pool record_pool; /* of callbacks and other small things */
     struct callback_table callbacks;
     size_t n_callbacks; /* not yet called */
-    size_t n_queued;    /* of these and done callbacks: in the ready queue */
-    struct stacks stacks;
-    struct stack_size *other_stacks;
+    size_t n_ending;    /* tasks asked to end, since the loop does */
+    uint64_t last_id;
 
     struct list streams;   /* that are open */
     struct list processes; /* that run, or whose handles are there */
@@ -97,57 +146,16 @@ struct loop {
 
     struct list servers; /* not freed */
 
-    struct list watchful; /* in task_wait_all_blocked */
-    size_t n_tasks;       /* not done, without futures */
-    size_t n_daemons;     /* of these */
-    size_t n_ending;      /* asked to end, since the loop does */
-
-    /* What may stir the loop from outside: waits for descriptors, jobs, open
-     * remotes, signal handlers. While there is any, nothing is deadlocked; and
-     * while there is a job, virtual time stands still. */
-    size_t n_sources;
-    size_t n_jobs; /* of these: at work in other threads */
-
-    /* What comes from other threads; NULL: nothing has been able to so far. */
-    struct inbox *inbox;
     size_t n_remotes; /* open */
     struct remote_calls calls;
-    size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct list remote_runs; /* begun, and waited for */
     struct lane_share shares[N_LANES];
-    bool has_workers; /* it has had a job */
-    uint64_t last_id;
-
-    bool running;
-    bool freed;    /* no task can be made any more */
-    bool stopping; /* the run returns when the batch has ended */
-    bool debug;
-    bool is_deadlocked;   /* and that was reported */
-    bool in_report;       /* the error hook is at work */
-    bool in_tree;         /* the marks of tree.c are in use */
-    bool is_aside;        /* a function of the user's runs on any stack */
-    struct task *beneath; /* the task whose stack that is; NULL: none */
-    bool wants_alarm;     /* somebody polls loop_fd */
-    unsigned forks;       /* of this process, when the loop was made */
-
-    struct watchdog *watchdog; /* NULL: it has none */
 
     /* overflow.c */
     bool is_trapped; /* counted among those that faults are caught for */
     bool lends_signal_stack;        /* to the thread that runs it */
     void *signal_stack;             /* NULL: not needed so far, or no memory */
     const struct stack *overflowed; /* the one that was told of last */
-
-    /* When the world was looked at last, in both measures of time. */
-    task_time looked_at;
-    uint64_t looked_at_tick;
-    task_time woke_at;    /* when the last wait was over */
-    task_time resumed_at; /* when the last look was over */
-    task_time longest_step;
-    uint64_t polls;
-    task_time idle_time;
-    task_time busy_time;
-    struct published_stats published;
 
     struct signals *signals; /* NULL: nobody has wanted one so far */
 
@@ -159,9 +167,9 @@ struct loop {
     size_t n_marks;
     size_t marks_room;
 
-    struct hooks hooks;
     struct trace *trace; /* NULL: none was started */
-    bool is_tracing;     /* ... and it has not ended yet */
+
+    struct timers timers;
 };
 
 static inline struct loop *loop_of(struct scheduler *scheduler)

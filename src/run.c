@@ -36,13 +36,13 @@ int task__loop_enter(struct loop *loop, const char *call)
     task__scheduler_current = &loop->scheduler;
     task__context_note_modes();
     task__overflow_enter(loop);
-    loop->looked_at = task__clock_now(&loop->clock);
-    loop->looked_at_tick = clock_ticks();
-    loop->woke_at = loop->looked_at;
+    loop->measured_at = task__clock_now(&loop->clock);
+    loop->measured_at_tick = clock_ticks();
+    loop->woke_at = loop->measured_at;
     if (loop->inbox)
         inbox_set_thread(loop->inbox, task__scheduler_thread);
-    loop->scheduler.time = loop->looked_at;
-    loop->resumed_at = loop->looked_at;
+    loop->scheduler.time = loop->woke_at;
+    loop->resumed_at = loop->woke_at;
     if (unlikely(loop->is_tracing))
         task__trace_resume(loop->trace);
     if (unlikely(loop->watchdog))
@@ -121,24 +121,38 @@ void task__loop_leave(struct loop *loop)
 }
 
 /*
- * Measure by the clock what PATIENCE is in ticks; none as long as the measure
- * is too short to be relied on, and where every turn has to be seen.
+ * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is: none
+ * as long as the measure is too short to be relied on, and where every turn has to
+ * be seen.
  */
-static void set_patience(struct loop *loop, task_time now)
+static void measure_ticks(struct loop *loop, task_time now)
 {
     struct scheduler *scheduler = &loop->scheduler;
-    task_time elapsed = now - loop->looked_at;
-    uint64_t ticks = clock_ticks() - loop->looked_at_tick;
+    task_time elapsed = now - loop->measured_at;
+    uint64_t ticks = clock_ticks() - loop->measured_at_tick;
 
-    scheduler->looked_at = loop->looked_at_tick + ticks;
+    scheduler->looked_at = loop->measured_at_tick + ticks;
     if (elapsed < 10 * TASK_MICROSECOND)
         return;
-    loop->looked_at = now;
-    loop->looked_at_tick += ticks;
-    scheduler->patience =
-        loop->clock.is_virtual
-            ? 0
-            : (uint64_t)((double)ticks / (double)elapsed * (double)PATIENCE);
+    loop->measured_at = now;
+    loop->measured_at_tick += ticks;
+    loop->tick_rate = (double)ticks / (double)elapsed;
+    if (!loop->clock.is_virtual)
+        scheduler->patience = (uint64_t)(loop->tick_rate * (double)PATIENCE);
+}
+
+/* To read the ticks takes as long as to handle an event: mostly they are told from
+ * the time. */
+static void set_patience(struct loop *loop, task_time now)
+{
+    task_time elapsed = now - loop->measured_at;
+
+    if (unlikely(!loop->scheduler.patience || elapsed > TASK_MILLISECOND))
+        measure_ticks(loop, now);
+    else
+        loop->scheduler.looked_at =
+            loop->measured_at_tick +
+            (uint64_t)((double)elapsed * loop->tick_rate);
 }
 
 /*

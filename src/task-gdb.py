@@ -312,7 +312,7 @@ class Loop:
         """A virtual clock's time, or when the world was last looked at."""
         is_virtual = self.memory.number(self.address, "loop.clock.is_virtual",
                                         "B")
-        name = "loop.clock.now" if is_virtual else "loop.looked_at"
+        name = "loop.clock.now" if is_virtual else "loop.resumed_at"
         return self.memory.number(self.address, name, "q")
 
     def find_descriptor(self, address):

@@ -147,12 +147,13 @@ static struct waiter *find_waiter(struct descriptor *descriptor, short events)
 }
 
 /* To wake one may take others off the list: cases of the same task. */
-static void wake_waiters(struct descriptor *descriptor, short events)
+static ALWAYS_INLINE void wake_waiters(struct descriptor *descriptor,
+                                       short events)
 {
     struct waiter *waiter;
 
     while ((waiter = find_waiter(descriptor, events)))
-        task__wake(waiter, events);
+        waiter_wake_any(waiter, events);
 }
 
 static void tell(struct descriptor *descriptor, enum direction direction,

@@ -4,6 +4,7 @@
 #include "fd.h"
 
 #include "endpoint.h"
+#include "switch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -72,9 +73,9 @@ static COLD int take_request(struct task *self, const struct wait_kind *kind)
     return -ECANCELED;
 }
 
-int task__fd_enter(struct task *self, struct descriptor *descriptor,
-                   struct descriptor_waiter *waiter, short events,
-                   const struct wait_kind *kind)
+static ALWAYS_INLINE int enter(struct task *self, struct descriptor *descriptor,
+                               struct descriptor_waiter *waiter, short events,
+                               const struct wait_kind *kind)
 {
     struct poller *poller = loop_of_task(self)->poller;
     int error;
@@ -94,28 +95,48 @@ int task__fd_enter(struct task *self, struct descriptor *descriptor,
     return 0;
 }
 
-void task__fd_leave(struct loop *loop, struct descriptor *descriptor)
+int task__fd_enter(struct task *self, struct descriptor *descriptor,
+                   struct descriptor_waiter *waiter, short events,
+                   const struct wait_kind *kind)
+{
+    return enter(self, descriptor, waiter, events, kind);
+}
+
+static ALWAYS_INLINE void leave_wait(struct loop *loop,
+                                     struct descriptor *descriptor)
 {
     descriptor_leave(&loop->poller->descriptors, descriptor);
     loop->n_sources--;
 }
 
-int task__fd_wait(struct task *self, struct descriptor *descriptor,
-                  short events, const struct wait_kind *kind)
+void task__fd_leave(struct loop *loop, struct descriptor *descriptor)
+{
+    leave_wait(loop, descriptor);
+}
+
+static ALWAYS_INLINE int wait_for(struct task *self,
+                                  struct descriptor *descriptor, short events,
+                                  const struct wait_kind *kind)
 {
     struct descriptor_waiter waiter;
     int result;
 
     if (unlikely(self->undelivered))
         return take_request(self, kind);
-    result = task__fd_enter(self, descriptor, &waiter, events, kind);
+    result = enter(self, descriptor, &waiter, events, kind);
     if (likely(!result)) {
-        result = task__park(&waiter.waiter);
-        task__fd_leave(loop_of_task(self), descriptor);
+        result = waiter_park(&waiter.waiter);
+        leave_wait(loop_of_task(self), descriptor);
     } else if (result == -EPERM) {
         descriptor->kind = DESCRIPTOR_FILE;
     }
     return result;
+}
+
+int task__fd_wait(struct task *self, struct descriptor *descriptor,
+                  short events, const struct wait_kind *kind)
+{
+    return wait_for(self, descriptor, events, kind);
 }
 
 int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
@@ -205,7 +226,7 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                 return result;
         }
         descriptor->streak = 0;
-        result = task__fd_wait(self, descriptor, events, kind);
+        result = wait_for(self, descriptor, events, kind);
         was_told = result > 0 && (result & events);
         if (likely(result > 0))
             result = 0;

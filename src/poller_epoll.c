@@ -306,7 +306,7 @@ static void doubt_waits(struct descriptor *descriptor, void *self)
 }
 
 /* Once a tick, while there is any doubt, or to have some. */
-static void tick(struct epoll_poller *self, task_time now)
+static NEVER_INLINE void tick(struct epoll_poller *self, task_time now)
 {
     bool is_busy = self->has_heard && self->busy_ticks < BUSY_TICKS;
     bool was_sure = !has_doubts(self);
@@ -409,7 +409,7 @@ static struct timespec timespec_of(task_time time)
 }
 
 /* Set the timerfd, which 0 would stop: what lies in the past is due at once. */
-static void arm(struct epoll_poller *self, task_time until)
+static NEVER_INLINE void arm(struct epoll_poller *self, task_time until)
 {
     struct itimerspec spec = {.it_value = {.tv_sec = 0}};
 

@@ -79,7 +79,7 @@ static void note_steps(struct loop *loop, task_time now)
 /* Have loop_fd tell when the next turn is due. */
 static void set_alarm(struct loop *loop)
 {
-    task_time next = task__timers_next(&loop->timers);
+    task_time next = timers_next(&loop->timers);
 
     if (loop->scheduler.ready.first ||
         (loop->clock.is_virtual && next != TASK_FOREVER) || !may_sleep(loop))
@@ -125,7 +125,7 @@ void task__loop_leave(struct loop *loop)
  * as long as the measure is too short to be relied on, and where every turn has to
  * be seen.
  */
-static void measure_ticks(struct loop *loop, task_time now)
+static NEVER_INLINE void measure_ticks(struct loop *loop, task_time now)
 {
     struct scheduler *scheduler = &loop->scheduler;
     task_time elapsed = now - loop->measured_at;
@@ -212,7 +212,7 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 
     if (loop->scheduler.ready.first || !list_empty(&loop->watchful))
         return now;
-    next = task__timers_next(&loop->timers);
+    next = timers_next(&loop->timers);
     return next < limit ? next : limit;
 }
 
@@ -249,7 +249,7 @@ int task__loop_look(struct loop *loop, task_time limit)
         task__inbox_run(loop->inbox);
     if (unlikely(loop->is_tracing))
         task__trace_polled(loop->trace);
-    task__timers_fire(&loop->timers, now);
+    timers_fire(&loop->timers, now);
     if (!loop->scheduler.ready.first)
         tell_watchful(loop);
     if (unlikely(loop->is_tracing))
@@ -410,7 +410,7 @@ task_time loop_next_timeout(const struct loop *loop)
     if (loop->scheduler.ready.first ||
         task__scheduler_has_batch(&loop->scheduler) || is_stirred(loop))
         return 0;
-    next = task__timers_next(timers);
+    next = timers_next(timers);
     if (next == TASK_FOREVER)
         return TASK_FOREVER;
 

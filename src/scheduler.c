@@ -373,9 +373,7 @@ int task__park_until(struct waiter *waiter, task_time when)
 
 void task__wake(struct waiter *waiter, int result)
 {
-    if (unlikely(waiter->task->waiter != waiter))
-        waiter = waiter->kind->choose(waiter);
-    waiter_wake(waiter, result);
+    waiter_wake_any(waiter, result);
 }
 
 void task__chain_request(struct task_chain *requests, struct task *task)

@@ -401,6 +401,14 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
     ready_push(scheduler, &task->ready);
 }
 
+/* task__wake, inline. */
+static ALWAYS_INLINE void waiter_wake_any(struct waiter *waiter, int result)
+{
+    if (unlikely(waiter->task->waiter != waiter))
+        waiter = waiter->kind->choose(waiter);
+    waiter_wake(waiter, result);
+}
+
 /* Wake the first waiter of a queue, if there is one. */
 static inline bool wake_first(struct list *queue, int result)
 {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TICK_BITS = 20, SLOT_BITS = 6, SLOT_MASK = TIMER_SLOTS - 1 };
+enum { SLOT_BITS = 6, SLOT_MASK = TIMER_SLOTS - 1 };
 
 static bool fires_before(const struct heap_node *a, const struct heap_node *b)
 {
@@ -15,17 +15,11 @@ static bool fires_before(const struct heap_node *a, const struct heap_node *b)
     return x->when != y->when ? x->when < y->when : x->order < y->order;
 }
 
-/* Rounded down also below zero, so that ticks are in the order of times. */
-static int64_t tick_of(task_time when)
-{
-    return when >> TICK_BITS;
-}
-
 void task__timers_init(struct timers *timers, task_time now)
 {
     memset(timers, 0, sizeof *timers);
     timers->due.before = fires_before;
-    timers->position = tick_of(now);
+    timers->position = timer_tick(now);
 }
 
 static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
@@ -55,7 +49,7 @@ static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
 
 void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
 {
-    int64_t tick = tick_of(when);
+    int64_t tick = timer_tick(when);
 
     assert(!timer_armed(timer));
     timer->when = when;
@@ -111,7 +105,7 @@ static void pour(struct timers *timers, struct timer_slot *slot)
         if (unlikely(!timer))
             continue;
 
-        int64_t tick = tick_of(timer->when);
+        int64_t tick = timer_tick(timer->when);
 
         in_vain = -1;
         *chain = timer->at.chain.next;
@@ -201,7 +195,8 @@ static void fire_due(struct timers *timers, task_time now)
 void task__timers_fire(struct timers *timers, task_time now)
 {
     fire_due(timers, now);
-    while (tick_of(now) > timers->position && pour_first(timers, tick_of(now)))
+    while (timer_tick(now) > timers->position &&
+           pour_first(timers, timer_tick(now)))
         fire_due(timers, now);
 }
 

@@ -34,6 +34,7 @@
  * timer is dealt with the next of the other chains are on their way into the
  * cache.
  */
+enum { TIMER_TICK_BITS = 20 };
 enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_CHAINS = 4 };
 
 struct timer {
@@ -88,8 +89,21 @@ void task__timer_arm(struct timers *timers, struct timer *timer,
 /* Take a timer out; nothing happens to an idle one. */
 void task__timer_cancel(struct timers *timers, struct timer *timer);
 
+/* The tick of a time: rounded down also below zero, so that ticks are in the order
+ * of times. */
+static ALWAYS_INLINE int64_t timer_tick(task_time when)
+{
+    return when >> TIMER_TICK_BITS;
+}
+
 /* Fire all timers that are due by then, in order; each is idle when it fires. */
 void task__timers_fire(struct timers *timers, task_time now);
+
+static ALWAYS_INLINE void timers_fire(struct timers *timers, task_time now)
+{
+    if (timers->due.root || timer_tick(now) > timers->position)
+        task__timers_fire(timers, now);
+}
 
 /*
  * When the first timer is due; TASK_FOREVER: none is set.
@@ -99,6 +113,12 @@ void task__timers_fire(struct timers *timers, task_time now);
  */
 enum { TIMER_SCAN = 256 };
 task_time task__timers_next(struct timers *timers);
+
+static ALWAYS_INLINE task_time timers_next(struct timers *timers)
+{
+    return timers->due.root || timers->used_levels ? task__timers_next(timers)
+                                                   : TASK_FOREVER;
+}
 
 /* How many are set. */
 static inline size_t timers_count(const struct timers *timers)

@@ -338,7 +338,7 @@ int task_wait_fd(int fd, short events)
         return result;
     if (events & ~(POLLIN | POLLOUT | POLLPRI))
         return MISUSE(-EINVAL, "there are no such events");
-    saved_errno = errno;
+    saved_errno = fd_errno(self);
     result = fd_get(self, fd, &descriptor);
     if (!result)
         result = fd_take_turns(self, descriptor, 1, &POLLING);

@@ -36,29 +36,11 @@ static struct msghdr message_of(const struct transfer *transfer)
 
 /* After a short read the next one is in vain: whatever comes then is an event,
  * unless one end is closed. */
-static void note_drained(struct descriptor *descriptor, ssize_t result,
-                         const struct transfer *transfer)
+static ALWAYS_INLINE void note_drained(struct descriptor *descriptor,
+                                       ssize_t result, size_t size)
 {
-    if (likely(result > 0 && (size_t)result < size_of(transfer)))
+    if (likely(result > 0 && (size_t)result < size))
         descriptor->drained[INCOMING] = !descriptor->hung;
-}
-
-static ssize_t receive_tcp(struct descriptor *descriptor,
-                           struct transfer *transfer)
-{
-    struct iovec *part = transfer->parts;
-    struct msghdr message;
-    ssize_t result;
-
-    if (likely(transfer->n == 1)) {
-        result = result_of(
-            recv(descriptor->fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
-    } else {
-        message = message_of(transfer);
-        result = result_of(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
-    }
-    note_drained(descriptor, result, transfer);
-    return result;
 }
 
 /* A local stream reads no further than to where descriptors, or another sender's
@@ -68,46 +50,57 @@ static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
     struct msghdr message = message_of(transfer);
     ssize_t result = result_of(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
 
-    if (descriptor->kind == DESCRIPTOR_STREAM &&
-        !(message.msg_flags & MSG_CTRUNC))
-        note_drained(descriptor, result, transfer);
+    if (kind_is_stream(descriptor->kind) && !(message.msg_flags & MSG_CTRUNC))
+        note_drained(descriptor, result, size_of(transfer));
     return result;
 }
 
-static ssize_t send_parts(int fd, struct transfer *transfer)
+static NEVER_INLINE ssize_t read_other(struct descriptor *descriptor,
+                                       struct transfer *transfer)
 {
-    struct iovec *part = transfer->parts;
-    struct msghdr message;
-
-    if (likely(transfer->n == 1))
-        return result_of(send(fd, part->iov_base, part->iov_len,
-                              MSG_DONTWAIT | MSG_NOSIGNAL));
-    message = message_of(transfer);
-    return result_of(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-}
-
-ssize_t task__io_read(struct descriptor *descriptor, void *operation)
-{
-    struct transfer *transfer = operation;
-
-    if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN))
+    if (descriptor->kind == DESCRIPTOR_UNKNOWN)
         task__descriptor_classify_again(descriptor);
-    if (likely(descriptor->kind == DESCRIPTOR_TCP))
-        return receive_tcp(descriptor, transfer);
     if (kind_is_socket(descriptor->kind))
         return receive(descriptor, transfer);
     return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
 }
 
+ssize_t task__io_read(struct descriptor *descriptor, void *operation)
+{
+    struct transfer *transfer = operation;
+    struct iovec *part = transfer->parts;
+    ssize_t result;
+
+    if (unlikely(descriptor->kind != DESCRIPTOR_TCP || transfer->n != 1))
+        return read_other(descriptor, transfer);
+    result = result_of(
+        recv(descriptor->fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
+    note_drained(descriptor, result, part->iov_len);
+    return result;
+}
+
+static NEVER_INLINE ssize_t write_other(struct descriptor *descriptor,
+                                        struct transfer *transfer)
+{
+    struct msghdr message = message_of(transfer);
+
+    if (descriptor->kind == DESCRIPTOR_UNKNOWN)
+        task__descriptor_classify_again(descriptor);
+    if (kind_is_socket(descriptor->kind))
+        return result_of(
+            sendmsg(descriptor->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return task__nowait_writev(descriptor->fd, transfer->parts, transfer->n);
+}
+
 ssize_t task__io_write(struct descriptor *descriptor, void *operation)
 {
     struct transfer *transfer = operation;
+    struct iovec *part = transfer->parts;
 
-    if (unlikely(descriptor->kind == DESCRIPTOR_UNKNOWN))
-        task__descriptor_classify_again(descriptor);
-    if (likely(kind_is_socket(descriptor->kind)))
-        return send_parts(descriptor->fd, transfer);
-    return task__nowait_writev(descriptor->fd, transfer->parts, transfer->n);
+    if (unlikely(!kind_is_socket(descriptor->kind) || transfer->n != 1))
+        return write_other(descriptor, transfer);
+    return result_of(send(descriptor->fd, part->iov_base, part->iov_len,
+                          MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /* A way to move bytes. */
@@ -205,7 +198,7 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
         return misuse(call, -EINVAL, "there are less than no parts");
     if (unlikely(!size_of(&transfer)))
         return move_none(fd);
-    saved_errno = errno;
+    saved_errno = fd_errno(self);
     result = fd_get(self, fd, &descriptor);
     if (likely(!result))
         result = move_some(self, descriptor, way, &transfer,
@@ -269,32 +262,46 @@ static ssize_t finish(struct descriptor *descriptor, const struct way *way,
     return (ssize_t)moved;
 }
 
-/* The number may become another file while a worker has it. */
-static ALWAYS_INLINE ssize_t move_parts(struct task *self,
-                                        struct descriptor *descriptor,
-                                        const struct way *way,
-                                        struct iovec rest,
-                                        const struct wait_kind *first,
-                                        const struct wait_kind *more)
+/* Go on after a first system call that did not move all, until one moves nothing.
+ * The number may become another file while a worker has it. */
+static NEVER_INLINE ssize_t move_rest(struct task *self,
+                                      struct descriptor *descriptor,
+                                      const struct way *way, struct iovec rest,
+                                      ssize_t result, uint32_t uses,
+                                      const struct wait_kind *more)
 {
     const size_t n = rest.iov_len;
-    uint32_t uses = descriptor->uses;
-    ssize_t result;
 
-    do {
-        struct iovec part = rest;
+    while (result > 0) {
+        struct iovec part;
         struct transfer transfer = {&part, 1};
 
-        result = move_some(self, descriptor, way, &transfer,
-                           rest.iov_len == n ? first : more);
-        if (result <= 0)
-            break;
         rest.iov_base = (char *)rest.iov_base + result;
         rest.iov_len -= (size_t)result;
-    } while (rest.iov_len && descriptor->uses == uses);
+        if (!rest.iov_len || descriptor->uses != uses)
+            break;
+        part = rest;
+        result = move_some(self, descriptor, way, &transfer, more);
+    }
     if (descriptor->uses != uses && rest.iov_len < n)
         return (ssize_t)(n - rest.iov_len);
     return finish(descriptor, way, n - rest.iov_len, result);
+}
+
+static ALWAYS_INLINE ssize_t move_parts(struct task *self,
+                                        struct descriptor *descriptor,
+                                        const struct way *way, struct iovec all,
+                                        const struct wait_kind *first,
+                                        const struct wait_kind *more)
+{
+    struct iovec part = all;
+    struct transfer transfer = {&part, 1};
+    uint32_t uses = descriptor->uses;
+    ssize_t result = move_some(self, descriptor, way, &transfer, first);
+
+    return likely((size_t)result == all.iov_len)
+               ? result
+               : move_rest(self, descriptor, way, all, result, uses, more);
 }
 
 static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
@@ -311,7 +318,7 @@ static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
         return result;
     if (!n)
         return move_none(fd);
-    saved_errno = errno;
+    saved_errno = fd_errno(self);
     result = fd_get(self, fd, &descriptor);
     if (!result)
         result = move_parts(self, descriptor, way, (struct iovec){buf, n},

@@ -159,7 +159,7 @@ static ALWAYS_INLINE ssize_t exchange(int fd, enum direction direction,
 
     if (result)
         return result;
-    saved_errno = errno;
+    saved_errno = fd_errno(self);
     result = fd_get(self, fd, &descriptor);
     if (!result)
         result = exchange_now(self, descriptor, direction, attempt, message);

@@ -3,10 +3,9 @@
  *
  * usage: echo_load <connections> <seconds> <port>:<pid>...
  *
- * The servers take turns, each for 25 ms and at least 32 messages a connection,
+ * The servers take turns, each for 25 ms and at least 16 messages a connection,
  * while the others are idle: so what the machine does meanwhile is the same for
- * all. After a second each to warm up,
- * prints a line for each server: requests per second, the latencies that half
+ * all. After half of the seconds each to warm up, prints a line for each server: requests per second, the latencies that half
  * and 99 of 100 stay below, and its processor time a request, in us.
  */
 #define _GNU_SOURCE 1
@@ -29,7 +28,7 @@ enum { MESSAGE = 64, BUCKETS = 1 << 22, BUCKET = 100 /* ns */, EVENTS = 512 };
 enum {
     SECOND = 1000000000,
     SLICE = SECOND / 40,
-    SLICE_MESSAGES = 32,
+    SLICE_MESSAGES = 16,
     SILENCE = 2000 /* ms */
 };
 
@@ -300,7 +299,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++)
         children[i] = start(argv[3 + i], n_connections);
     give(children, n, OPEN);
-    take_turns(children, n, 1);
+    take_turns(children, n, seconds / 2);
     take_turns(children, n, seconds);
     give(children, n, PRINT);
     return 0;

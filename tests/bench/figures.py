@@ -38,11 +38,15 @@ class Row:
         return peers[0] if peers else None
 
     def advantage(self, who, over):
-        """How many times as good; above 1 is ahead. None if a figure is 0 or less."""
-        mine, theirs = self.median(who), self.median(over)
-        if mine <= 0 or theirs <= 0:
+        """How many times as good, in the median of the rounds; above 1 is ahead. None if
+        a figure is 0 or less."""
+        mine, theirs = self.figures[who], self.figures[over]
+        if len(mine) != len(theirs):
+            mine, theirs = [self.median(who)], [self.median(over)]
+        if min(*mine, *theirs) <= 0:
             return None
-        return mine / theirs if self.more_is_better else theirs / mine
+        return statistics.median(m / t if self.more_is_better else t / m
+                                 for m, t in zip(mine, theirs))
 
     def verdict(self):
         ours = [who for who in self.order() if who.startswith(OURS)]

@@ -1,5 +1,12 @@
-/* The limit: an echo server by hand, of edge-triggered epoll and nothing else, for
- * messages that fit into a buffer. */
+/*
+ * The limit: an echo server by hand, of epoll and nothing else, for messages that
+ * fit into a buffer.
+ *
+ * usage: echo_epoll <port> [level]
+ *
+ * Edge-triggered, by recv and send, which is the fastest; or level-triggered, by
+ * read and write, which is what most write.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -12,10 +19,13 @@
 
 enum { EVENTS = 1024 };
 
+static int by_level;
+
 static void add(int epoll, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
-                                .data.fd = fd};
+    struct epoll_event event = {
+        .events = by_level ? EPOLLIN : EPOLLIN | EPOLLRDHUP | EPOLLET,
+        .data.fd = fd};
 
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -42,6 +52,15 @@ static void echo(int fd)
         close(fd);
 }
 
+static void echo_by_level(int fd)
+{
+    char buf[4096];
+    ssize_t n = read(fd, buf, sizeof buf);
+
+    if (n <= 0 || write(fd, buf, (size_t)n) != n)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in address = {
@@ -53,6 +72,7 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(0);
     int one = 1;
 
+    by_level = argc > 2;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) ||
         listen(listener, 4096)) {
@@ -66,6 +86,8 @@ int main(int argc, char **argv)
         for (int i = 0; i < n; i++)
             if (events[i].data.fd == listener)
                 accept_all(epoll, listener);
+            else if (by_level)
+                echo_by_level(events[i].data.fd);
             else
                 echo(events[i].data.fd);
     }

@@ -42,7 +42,6 @@ static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
     if (timers->used[level] & bit && timer->when > slot->earliest)
         return;
     timers->used[level] |= bit;
-    timers->used_levels |= 1u << level;
     slot->earliest = timer->when;
     slot->exact = true;
 }
@@ -138,9 +137,7 @@ struct place {
 /* The first slot that is not empty; NULL: none. Those before are unmarked. */
 static struct timer_slot *first_slot(struct timers *timers, struct place *place)
 {
-    while (timers->used_levels) {
-        unsigned level = (unsigned)__builtin_ctz(timers->used_levels);
-
+    for (unsigned level = 0; level < TIMER_LEVELS; level++)
         for (; timers->used[level];
              timers->used[level] &= timers->used[level] - 1) {
             unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
@@ -151,8 +148,6 @@ static struct timer_slot *first_slot(struct timers *timers, struct place *place)
                 return slot;
             slot->exact = false;
         }
-        timers->used_levels &= timers->used_levels - 1;
-    }
     return NULL;
 }
 

@@ -75,7 +75,6 @@ struct timers {
     uint64_t armed; /* how many ever were: the next one's place in the order */
     uint64_t ended; /* how many of these have fired or were cancelled */
     uint64_t used[TIMER_LEVELS]; /* a bit for each slot that may not be empty */
-    unsigned used_levels;        /* a bit for each level with any such slot */
     struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
     struct timer_slot due_slot; /* what those in the heap point to */
 };
@@ -116,8 +115,12 @@ task_time task__timers_next(struct timers *timers);
 
 static ALWAYS_INLINE task_time timers_next(struct timers *timers)
 {
-    return timers->due.root || timers->used_levels ? task__timers_next(timers)
-                                                   : TASK_FOREVER;
+    uint64_t used = 0;
+
+#pragma GCC unroll 8
+    for (int level = 0; level < TIMER_LEVELS; level++)
+        used |= timers->used[level];
+    return timers->due.root || used ? task__timers_next(timers) : TASK_FOREVER;
 }
 
 /* How many are set. */

@@ -11,10 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { DESCRIPTORS_LINE = 64 };
-
-_Static_assert(offsetof(struct descriptor, errors) <= DESCRIPTORS_LINE - 4 &&
-                   sizeof(struct descriptor) % DESCRIPTORS_LINE == 0,
+_Static_assert(offsetof(struct descriptor, table) <= DESCRIPTOR_LINE,
                "what is hot of a descriptor is in one line");
 
 static int grow(struct descriptors *table, unsigned n)
@@ -41,14 +38,15 @@ static void **memory_of(struct descriptor *chunk)
 
 static struct descriptor *get_chunk(const struct allocator *allocator)
 {
-    size_t room = sizeof(void *) + DESCRIPTORS_LINE - 1;
+    size_t room = sizeof(void *) + DESCRIPTOR_LINE - 1;
     char *memory = memory_get(allocator, room + DESCRIPTORS_CHUNK *
                                                     sizeof(struct descriptor));
     uintptr_t end = (uintptr_t)memory + room;
-    struct descriptor *chunk = (void *)(end - end % DESCRIPTORS_LINE);
+    struct descriptor *chunk;
 
     if (!memory)
         return NULL;
+    chunk = (struct descriptor *)(end - end % DESCRIPTOR_LINE);
     *memory_of(chunk) = memory;
     return chunk;
 }

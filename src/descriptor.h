@@ -39,9 +39,11 @@ struct observer {
     bool is_sure;  /* its open file is the one that is watched */
 };
 
+enum { DESCRIPTOR_LINE = 64 };
+
 struct descriptor {
-    /* What each wait and event touches: 64 bytes, one line of the cache. */
-    int fd;
+    /* What each wait and event touches: one line of the cache. */
+    _Alignas(DESCRIPTOR_LINE) int fd;
     uint32_t generation; /* of what is watched: events tell it */
     uint32_t uses;       /* that we know of: changes when it is closed */
     uint32_t registered; /* the poller's: for what; 0: not at all */
@@ -63,7 +65,6 @@ struct descriptor {
     uint64_t inode;   /* of the open file that had one, or that is closing */
     struct list jobs; /* of fd.h: what worker threads do with it */
     struct list_node node; /* in a list of the poller's, or none */
-    char padding[8];       /* to 128 bytes */
 };
 
 /* A task that waits: for `wanted`, errors and hang-ups. */
@@ -97,6 +98,10 @@ descriptors_find(const struct descriptors *table, int fd)
     return &table->chunks[chunk][(unsigned)fd % DESCRIPTORS_CHUNK];
 }
 
+/* The same, and make it; -EBADF, -ENOMEM. */
+int task__descriptors_get(struct descriptors *table, int fd,
+                          struct descriptor **descriptor);
+
 /* Somebody begins, or ends, to wait for it. */
 static ALWAYS_INLINE void descriptor_enter(struct descriptors *table,
                                            struct descriptor *descriptor)
@@ -109,10 +114,6 @@ static ALWAYS_INLINE void descriptor_leave(struct descriptors *table,
 {
     table->n_watched -= !--descriptor->n_waits;
 }
-
-/* The same, and make it; -EBADF, -ENOMEM. */
-int task__descriptors_get(struct descriptors *table, int fd,
-                          struct descriptor **descriptor);
 
 void task__descriptors_destroy(struct descriptors *table);
 

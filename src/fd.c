@@ -73,6 +73,7 @@ static COLD int take_request(struct task *self, const struct wait_kind *kind)
     return -ECANCELED;
 }
 
+/* task__fd_enter, inline; and so its kin. */
 static ALWAYS_INLINE int enter(struct task *self, struct descriptor *descriptor,
                                struct descriptor_waiter *waiter, short events,
                                const struct wait_kind *kind)

@@ -164,6 +164,19 @@ descriptor_is_idle(const struct descriptor *descriptor)
            !descriptor->observers[INCOMING] && !descriptor->observers[OUTGOING];
 }
 
+/* Have what is needed to wake who waits for it come into the cache. */
+static ALWAYS_INLINE void
+descriptor_prefetch_waiter(const struct descriptor *descriptor)
+{
+    const struct list_node *node = descriptor->waiters.first;
+    uintptr_t waiter = (uintptr_t)node - offsetof(struct waiter, node);
+
+    if (!node)
+        return;
+    __builtin_prefetch((void *)waiter, 1);
+    __builtin_prefetch((void *)(waiter + 64), 1);
+}
+
 /* Whether somebody waits for any of these events. */
 static ALWAYS_INLINE bool
 descriptor_is_busy(const struct descriptor *descriptor, short events)

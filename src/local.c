@@ -11,7 +11,8 @@ struct local_value {
     void *value;
 };
 
-/* Whose job this worker thread does; it is parked meanwhile. */
+/* Outside of tasks: whose job this worker thread does; whom an error hook is told
+ * of. */
 static THREAD_LOCAL const struct task *lender;
 
 /* What points to the value of a local; or the end of the list. */
@@ -25,15 +26,22 @@ static struct local_value **find(struct task *task,
     return at;
 }
 
-void task__locals_lend(const struct task *task)
+const struct task *task__locals_lend(const struct task *task)
 {
+    const struct task *former = lender;
+
     lender = task;
+    return former;
 }
 
 void *task_local_get(const struct task_local *local)
 {
-    const struct task *self = scheduler_current() ? scheduler_self() : lender;
-    const struct local_value *value = self ? self->locals : NULL;
+    const struct task *self = scheduler_self();
+    const struct local_value *value;
+
+    if (!self)
+        self = lender;
+    value = self ? self->locals : NULL;
 
     while (value && value->local != local)
         value = value->next;

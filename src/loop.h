@@ -355,8 +355,9 @@ size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
 bool task__locals_inherit(struct task *child, const struct task *creator);
 void task__locals_destroy(struct task *task);
 
-/* What the task of a worker's job has is seen in that thread; NULL: no more. */
-void task__locals_lend(const struct task *task);
+/* Outside of tasks this thread sees what that task (NULL: none) has; returns whose
+ * it saw before. */
+const struct task *task__locals_lend(const struct task *task);
 
 /* lock.c */
 void task__locks_abandon(struct task *task);

@@ -102,6 +102,7 @@ static ALWAYS_INLINE void free_task(struct task *task)
 static COLD void let_go(struct task *task)
 {
     task__report_unread(task);
+    task__locals_destroy(task);
     if (!task->references)
         free_task(task);
 }
@@ -169,14 +170,23 @@ struct task *task__create(struct loop *loop, task_fn *fn, void *arg)
     return task;
 }
 
+/* Whether nobody but the error hook will hear that it ends so: the hook may ask
+ * for its locals. */
+static bool is_for_hook(const struct task *task, int status)
+{
+    return is_failure(status) && !task_has_handle(task) &&
+           list_empty(&task->watchers);
+}
+
 /* What a coroutine has of its own ends with it. */
-static COLD void leave_all(struct task *task)
+static COLD void leave_all(struct task *task, int status)
 {
     if (task->scope)
         task__abort(task, "ended in the midst of a scope");
-    task__locals_destroy(task);
     if (task->locks)
         task__locks_abandon(task);
+    if (!is_for_hook(task, status))
+        task__locals_destroy(task);
 }
 
 void task__end(struct task *task, int status)
@@ -184,7 +194,7 @@ void task__end(struct task *task, int status)
     struct loop *loop = loop_of_task(task);
 
     if (unlikely(task->owns || task->locks))
-        leave_all(task);
+        leave_all(task, status);
     task->status = status;
     task->done = true;
     for (struct list_node *node = task->watchers.first; node;) {

@@ -357,6 +357,67 @@ static int a_detached_task_destroys_its_values_too(void *arg)
     return 0;
 }
 
+/* The error hook sees those of whom it is told of. */
+
+static void say_whose(const struct loop_error *error, void *arg)
+{
+    const char *value = task_local_get(arg);
+
+    record("hook %d %s", error->status, value ? value : "none");
+}
+
+static int fails_unheard(void *arg)
+{
+    CHECK_STATUS(task_local_set(&owned, new_string(arg)), 0);
+    return -EIO;
+}
+
+static int the_hook_sees_a_detached_tasks_values(void *arg)
+{
+    (void)arg;
+    loop_set_error_handler(loop_current(), say_whose, &owned);
+    CHECK_STATUS(task_local_set(&owned, new_string("main's")), 0);
+    task_detach(task_create(fails_unheard, text("its own")));
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("hook -5 its own, free its own");
+    CHECK_STATUS(task_local_set(&owned, NULL), 0);
+    CHECK_RECORD("free main's");
+    return 0;
+}
+
+static int a_handle_has_no_values_when_it_is_dropped(void *arg)
+{
+    struct task *task = task_create(fails_unheard, text("value"));
+
+    (void)arg;
+    loop_set_error_handler(loop_current(), say_whose, &owned);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("free value");
+    task_detach(task);
+    CHECK_RECORD("hook -5 none");
+    return 0;
+}
+
+static int ends_with_a_lock(void *arg)
+{
+    CHECK_STATUS(task_local_set(&plain, text("value")), 0);
+    CHECK_STATUS(task_lock_acquire(arg), 0);
+    return 0;
+}
+
+static int the_hook_sees_the_values_of_who_ends_with_a_lock(void *arg)
+{
+    struct task_lock lock = {0};
+
+    (void)arg;
+    loop_set_debug(loop_current(), true);
+    loop_set_error_handler(loop_current(), say_whose, &plain);
+    CHECK_STATUS(task_await(task_create(ends_with_a_lock, &lock)), 0);
+    CHECK_RECORD("hook 0 value");
+    loop_set_debug(loop_current(), false);
+    return 0;
+}
+
 static void main_destroys_its_values_too(void **state)
 {
     int seven = 7;
@@ -747,6 +808,9 @@ int main(void)
         behaviour(a_second_run_starts_with_none),
         in_main(a_value_is_destroyed_before_anyone_hears_of_the_end),
         in_main(a_detached_task_destroys_its_values_too),
+        in_main(the_hook_sees_a_detached_tasks_values),
+        in_main(a_handle_has_no_values_when_it_is_dropped),
+        in_main(the_hook_sees_the_values_of_who_ends_with_a_lock),
         behaviour(main_destroys_its_values_too),
         in_main(what_a_task_inherits_is_destroyed_however_it_ends),
         behaviour(a_dropped_task_loses_its_values),

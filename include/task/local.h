@@ -43,9 +43,13 @@ struct task_local {
  *
  * @param local  a local
  *
+ * In an error hook it is the value of the task that the report is about, while
+ * that is alive: a task that was detached and fails is, until the hook returns.
+ *
  * @return the value, borrowed; NULL when none is set, and outside a task.
  *
- * Source: Python's ContextVar.get
+ * Source: Python's ContextVar.get; the hook's is that of asyncio's exception
+ * handlers.
  */
 void *task_local_get(const struct task_local *local);
 

@@ -208,6 +208,9 @@ if has redis-cli; then
         echo='*2\r\n$4\r\necho\r\n$2\r\nhi\r\n'
         same "$pong"$'$2\r\nhi\r\n+PONG\r' \
             "$(printf "$ping$echo*0\r\n$ping" | talk)" 'redis_server: many at once'
+        seq 10001 14000 | sed 's/.*/$5\r\n&\r/' >"$tmp/wanted"
+        sed 's/^\$/*2\r\n$4\r\necho\r\n$/' "$tmp/wanted" | talk >"$tmp/back"
+        cmp "$tmp/wanted" "$tmp/back" || fail 'redis_server: very many at once'
         for wrong in 'nonsense\r\n' '\n' '\0\r\n' '*\r\n' '*1x\r\n' '*-5\r\n' \
             '*99999999999999999999\r\n' '*1\r\n$-1\r\n' '*1\r\n+4\r\nPING\r\n' \
             '*1\r\n$99999999999999999999\r\n' '*1\r\n$500000000\r\n' \

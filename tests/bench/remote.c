@@ -1,6 +1,6 @@
 /* What calls from another thread cost, with the loop and that thread on a core
- * each: a call, from the first to the last one's run, and in the caller alone; a
- * round trip, to the thread by a condition variable and back by a call, or to it
+ * each: a call, from the first to the last one's run, the processor time of both,
+ * and of the caller alone; a round trip, to the thread by a condition variable and back by a call, or to it
  * and back as a job; a wake-up that is pending already. Besides, calls that have
  * piled up, when the loop comes to run them; and what a job would cost at the
  * least: a condition variable and an eventfd, in plain C. */
@@ -266,11 +266,16 @@ static int main_task(void *arg)
         {.name = "thread: post, poster", .unit = "ns CPU", .operations = CALLS},
         {.name = "thread: run, piled up", .operations = CALLS},
         {.name = "thread: job in plain C", .operations = TRIPS},
+        {.name = "thread: post, processor",
+         .unit = "ns CPU",
+         .operations = CALLS,
+         .clock = bench_cpu},
     };
 
     table->remote = loop_remote_open();
     bench_check(table->remote ? 0 : -ENOMEM, "loop_remote_open");
     bench_rounds(&cases[0], calls, table);
+    bench_rounds(&cases[7], calls, table);
     bench_rounds(&cases[1], trips, table);
     bench_rounds(&cases[2], jobs, table);
     bench_rounds(&cases[3], wakes, table);

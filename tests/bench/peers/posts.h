@@ -21,6 +21,7 @@ static struct post *posted;
 static long n_taken, n_expected;
 static bool answering; /* what is posted is answered: a round trip */
 static bool asked;
+static uint64_t poster_cpu; /* of the last posts, in nanoseconds */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
@@ -72,9 +73,13 @@ static void post_one(struct post *post)
 
 static void *post_all(void *arg)
 {
+    uint64_t began;
+
     pin(1);
+    began = bench_read_clock(CLOCK_THREAD_CPUTIME_ID);
     for (long i = 0; i < POSTS; i++)
         post_one(&posts[i]);
+    poster_cpu = bench_read_clock(CLOCK_THREAD_CPUTIME_ID) - began;
     return arg;
 }
 
@@ -111,15 +116,32 @@ static int make_trips(void *arg)
     return 0;
 }
 
+/* What posts cost whoever makes them. */
+static void measure_poster(void)
+{
+    struct bench_case poster = {"thread: post, poster", .unit = "ns CPU",
+                                .operations = POSTS};
+
+    for (int i = 0; i < BENCH_WINDOWS; i++) {
+        bench_check(take_all(NULL), poster.name);
+        bench_add(&poster, (double)poster_cpu / POSTS);
+    }
+    bench_report(&poster);
+}
+
 static void measure_posts(void)
 {
     struct bench_case post = {"thread: post", .operations = POSTS};
+    struct bench_case both = {"thread: post, processor", .unit = "ns CPU",
+                              .operations = POSTS, .clock = bench_cpu};
     struct bench_case trip = {"thread: round trip", .operations = TRIPS};
     pthread_t other;
 
     pin(0);
     n_expected = POSTS;
     bench_rounds(&post, take_all, NULL);
+    bench_rounds(&both, take_all, NULL);
+    measure_poster();
     answering = true;
     n_expected = TRIPS;
     pthread_create(&other, NULL, answer, NULL);

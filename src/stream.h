@@ -36,46 +36,44 @@ struct stream_owner {
 };
 
 struct task_stream {
+    /* What each call looks at. */
     struct loop *loop;
-    struct list_node node; /* in the loop's list */
-    struct stream_owner *owner;
-
     struct descriptor *descriptor; /* that of fd */
     int fd;                        /* -1: closed */
     uint32_t uses;                 /* the descriptor's, while it is ours */
-    uint8_t kind;                  /* the descriptor's */
-    bool is_file;     /* always ready, and left to worker threads */
+    int broken;      /* 0, or what every call gets: -EBADF, -ECONNABORTED */
+    int read_error;  /* 0, or what reading has failed with */
+    int write_error; /* 0, or what writing has failed with */
+    unsigned calls;  /* under way */
+    uint8_t kind;    /* the descriptor's */
+    bool is_file;    /* always ready, and left to worker threads */
+    bool is_gone;    /* the handle has ended */
+    bool is_read;    /* a call that reads is under way */
+    bool at_end;
+    bool ends_output;    /* once all is sent */
+    bool has_ended;      /* that is done */
+    bool is_observed;    /* for what is not sent */
+    struct task *reader; /* that waits for bytes, or has not run since */
+    size_t n_placed;     /* bytes of those in `waiting` */
+    struct stream_buffer in;
+    struct stream_buffer out;
+
+    struct list_node node; /* in the loop's list */
+    struct stream_owner *owner;
     const char *file; /* where it was opened; NULL: not known */
     int line;
-
-    int broken;     /* 0, or what every call gets: -EBADF, -ECONNABORTED */
-    bool is_gone;   /* the handle has ended */
-    unsigned calls; /* under way */
-    unsigned jobs;  /* of these: at work on the file */
-    int late;       /* -1, or the descriptor, to be closed after the last job */
-
-    /* Reading. */
-    struct stream_buffer in;
-    size_t limit;
-    struct task *reader; /* that waits for bytes, or has not run since */
-    bool is_read;        /* a call that reads is under way */
-    bool at_end;
-    int read_error; /* 0, or what reading has failed with */
+    unsigned jobs; /* calls that are at work on the file */
+    int late;      /* -1, or the descriptor, to be closed after the last job */
+    bool is_written; /* a task writes to the file */
+    size_t limit;    /* of reading up to something */
 
     /* Writing. */
-    struct stream_buffer out;
     struct list waiting; /* of struct stream_waiter */
-    size_t n_placed;     /* bytes of theirs */
     size_t high;
     size_t low;
     struct observer observer;
-    struct ready more; /* goes on sending in the next turn */
-    bool is_observed;
-    bool ends_output;    /* once all is sent */
-    bool has_ended;      /* that is done */
-    bool is_written;     /* a task writes to the file */
-    struct list writers; /* that wait for that to end */
-    int write_error;     /* 0, or what writing has failed with */
+    struct ready more;   /* goes on sending in the next turn */
+    struct list writers; /* that wait for the end of `is_written` */
 };
 
 /* Whether the number was closed by somebody else: what it is now is not ours. */

@@ -134,10 +134,13 @@ static int converse(struct client *client)
 
 static int serve_client(struct task_stream *stream, void *arg)
 {
-    struct client client = {.stream = stream};
-    int status = converse(&client);
+    struct client client; /* too large to be cleared as a whole */
+    int status;
 
     (void)arg;
+    client.stream = stream;
+    client.in = client.request.replies = (struct buffer){0};
+    status = converse(&client);
     free(client.in.data);
     free(client.request.replies.data);
     return status == -ECANCELED ? -ECANCELED : 0;

@@ -11,9 +11,9 @@ enum { ARGUMENTS = 1024 };
 /* A command, and where the reply to it goes. The words lie in a text that has a 0
  * byte at its end. */
 struct request {
+    struct buffer replies;
     int n; /* of the arguments: at least 1 */
     struct word arguments[ARGUMENTS];
-    struct buffer replies;
 };
 
 void run_command(struct request *request);

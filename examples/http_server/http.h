@@ -1,0 +1,53 @@
+/* Requests and replies of HTTP/1.1 (RFC 9110, RFC 9112), as text. */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include <stdbool.h>
+
+/* Of the head of a reply. */
+enum { HEAD = 1024 };
+
+/* Statuses. */
+extern const char OK[];
+extern const char PARTIAL[];
+extern const char BAD_REQUEST[];
+extern const char FORBIDDEN[];
+extern const char NOT_FOUND[];
+extern const char NOT_ALLOWED[];
+extern const char NO_SUCH_RANGE[];
+extern const char TOO_LONG[];
+extern const char NOT_IMPLEMENTED[];
+extern const char NO_SUCH_VERSION[];
+
+struct request {
+    const char *path; /* without the / before it */
+    const char *range;
+    bool is_head;
+    bool keeps_alive;
+};
+
+struct reply {
+    const char *status; /* one of the above */
+    int file;           /* -1: none */
+    long long size;
+    long long first; /* of the bytes that are sent, up to `end` */
+    long long end;
+};
+
+static inline bool is_error(const struct reply *reply)
+{
+    return *reply->status >= '4';
+}
+
+/* Understand a request, whose text is changed; NULL, or what is wrong. */
+const char *parse_request(struct request *request, char *text);
+
+/* Of the reply's size, which bytes: "bytes=first-last", "bytes=first-" or
+ * "bytes=-count"; what is none of these is ignored. The status. */
+const char *choose_range(const char *range, struct reply *reply);
+
+/* How long it is. */
+int write_head(const struct request *request, const struct reply *reply,
+               char to[HEAD]);
+
+#endif

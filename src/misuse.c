@@ -135,6 +135,8 @@ static const char *name_of_misuse(int status)
         return "EALREADY";
     case -EBADF:
         return "EBADF";
+    case -EPIPE:
+        return "EPIPE";
     default:
         return NULL;
     }

@@ -53,6 +53,7 @@ struct task_stream {
     bool ends_output;    /* once all is sent */
     bool has_ended;      /* that is done */
     bool is_observed;    /* for what is not sent */
+    uint8_t n_in_vain;   /* writes after writing has failed, up to a few */
     struct task *reader; /* that waits for bytes, or has not run since */
     size_t n_placed;     /* bytes of those in `waiting` */
     struct stream_buffer in;

@@ -466,6 +466,31 @@ static int a_stream_whose_number_is_closed_is_told_of(void *arg)
     return task_close(pair[1]);
 }
 
+/* The write that fails first may be the program's first to hear of it; then it
+ * could know. */
+static int writes_in_vain_are_told_of_the_fifth_time(void *arg)
+{
+    int pair[2];
+    struct task_stream *s;
+
+    (void)arg;
+    begin_debug();
+    s = open_stream(pair);
+    CHECK_STATUS(task_close(pair[1]), 0);
+    CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
+    for (int i = 0; i < 4; i++)
+        CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
+    CHECK_RECORD("");
+    for (int i = 0; i < 10; i++)
+        CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
+    CHECK_RECORD("task_stream_write: writing has failed, and so have five "
+                 "writes since (-EPIPE); it was opened at test_misuse.c:N; "
+                 "called by task 1 \"task-1\" in "
+                 "writes_in_vain_are_told_of_the_fifth_time+0x");
+    CHECK_STATUS(task_stream_close(s), -EPIPE);
+    return 0;
+}
+
 static void record_leak(const struct loop_error *error, void *arg)
 {
     (void)arg;
@@ -544,6 +569,7 @@ int main(void)
         behaviour(few_closed_streams_are_kept),
         everywhere(a_stream_that_is_none_is_told_of),
         everywhere(a_stream_whose_number_is_closed_is_told_of),
+        everywhere(writes_in_vain_are_told_of_the_fifth_time),
         behaviour(what_is_left_open_tells_its_place),
         everywhere(without_debug_mode_nothing_is_told),
     };

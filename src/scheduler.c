@@ -193,12 +193,8 @@ void task__scheduler_destroy_stacks(struct stacks *stacks)
 
 static void give_back(struct stacks *stacks, struct stack *stack)
 {
-    struct stack *too_many = stacks_give(stacks, stack);
-
-    if (unlikely(too_many)) {
-        end_coroutine(too_many);
-        task__stack_cool(stacks, too_many);
-    }
+    if (unlikely(stacks_give(stacks, stack)))
+        task__stacks_cool(stacks, end_coroutine);
 }
 
 /*

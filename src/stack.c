@@ -161,7 +161,7 @@ static int add_slab(struct stacks *stacks, size_t length)
     }
     slab->stacks = stacks;
     slab->length = length;
-    slab->n_cold = length;
+    slab->n_listed = length;
     for (size_t i = 0; i < length; i++) {
         slab->stack[i].slab = slab;
         slab->stack[i].top = end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
@@ -228,10 +228,8 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     struct stack *stack = container_of(list->first, struct stack, node);
 
     list_remove(&stack->node);
-    if (warm)
-        stacks->n_warm--;
-    else
-        stack->slab->n_cold--;
+    stack->slab->n_listed--;
+    stacks->n_warm -= warm;
     return stack;
 }
 
@@ -298,39 +296,64 @@ void task__stack_clean(struct stack *stack, uintptr_t floor)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-/* The one that was hot is so no longer: it joins the warm ones, or is too many. */
-struct stack *task__stacks_give_another(struct stacks *stacks,
-                                        struct stack *stack)
+/* The one that was hot is so no longer: it joins the warm ones. */
+bool task__stacks_give_another(struct stacks *stacks, struct stack *stack)
 {
     struct stack *hot = stacks->hot;
 
     stacks->hot = stack;
-    if (stacks->n_warm == STACKS_WARM)
-        return hot;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size &&
         has_grown(stacks, hot))
         trim(stacks, hot);
     list_prepend(&stacks->warm, &hot->node);
-    stacks->n_warm++;
-    return NULL;
+    hot->slab->n_listed++;
+    return ++stacks->n_warm > STACKS_WARM;
 }
 
-void task__stack_cool(struct stacks *stacks, struct stack *stack)
+static void cool(struct stacks *stacks, struct stack *stack,
+                 void (*end)(struct stack *stack))
 {
-    struct stack_slab *slab = stack->slab;
-
+    list_remove(&stack->node);
+    if (!stack->warm)
+        return;
+    end(stack);
     stack->warm = false;
+    stacks->n_warm--;
+}
+
+/* Cold ones are used in the order of their addresses. */
+static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
+                      void (*end)(struct stack *stack))
+{
+    for (size_t i = 0; i < slab->length; i++)
+        cool(stacks, &slab->stack[i], end);
+    if (stacks->n_free - slab->length >= stacks->n_reserved + slab->length &&
+        unmap(stacks, slab)) {
+        stacks->n_all -= slab->length;
+        stacks->n_free -= slab->length;
+        free_slab(stacks, slab);
+        return;
+    }
+    madvise(slab->base, slab->length * stride(stacks), MADV_DONTNEED);
+    for (size_t i = slab->length; i--;)
+        list_prepend(&stacks->cold, &slab->stack[i].node);
+}
+
+/*
+ * To empty a stack alone takes five times as long as its share of a slab: 1.5 us
+ * against 0.25.
+ */
+void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack))
+{
+    struct stack *stack = container_of(stacks->warm.last, struct stack, node);
+
+    if (stack->slab->n_listed == stack->slab->length) {
+        cool_slab(stacks, stack->slab, end);
+        return;
+    }
+    cool(stacks, stack, end);
     madvise(task__stack_low(stack), stacks->size + stacks->page, MADV_DONTNEED);
     list_prepend(&stacks->cold, &stack->node);
-    if (++slab->n_cold < slab->length ||
-        stacks->n_free - slab->length < stacks->n_reserved + slab->length ||
-        !unmap(stacks, slab))
-        return;
-    for (size_t i = 0; i < slab->length; i++)
-        list_remove(&slab->stack[i].node);
-    stacks->n_all -= slab->length;
-    stacks->n_free -= slab->length;
-    free_slab(stacks, slab);
 }
 
 /*

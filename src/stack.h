@@ -19,8 +19,9 @@
  *
  * At most STACKS_WARM are warm, besides the hot one; the first STACKS_HOT_BYTES
  * of them keep all that they grew to, the others only the pages of their topmost
- * `kept` bytes. A slab that is cold all over is unmapped, unless its stacks are
- * reserved.
+ * `kept` bytes. When they are too many those go that were given first: all of a
+ * slab at once, if none of it is taken. Then it is unmapped, unless its stacks
+ * are reserved.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -50,8 +51,8 @@ struct stack_slab {
     struct list_node node;
     struct stacks *stacks;
     char *base;
-    size_t length; /* how many stacks */
-    size_t n_cold;
+    size_t length;   /* how many stacks */
+    size_t n_listed; /* of these, in `warm` or `cold` */
     struct stack stack[];
 };
 
@@ -84,8 +85,7 @@ void task__stacks_visit(const struct stacks *stacks,
 
 int task__stacks_grow(struct stacks *stacks);
 struct stack *task__stacks_take_other(struct stacks *stacks);
-struct stack *task__stacks_give_another(struct stacks *stacks,
-                                        struct stack *stack);
+bool task__stacks_give_another(struct stacks *stacks, struct stack *stack);
 
 /* Make sure that one more can be taken; -ENOMEM. */
 static inline int stacks_reserve(struct stacks *stacks)
@@ -119,21 +119,20 @@ static inline struct stack *stacks_take(struct stacks *stacks)
 /*
  * Give one back, which may be the one that this runs on: it stays warm.
  *
- * Returns another that is too many, or NULL: the caller ends what is on it, and
- * calls task__stack_cool.
+ * Returns whether too many are warm now: the caller calls task__stacks_cool.
  */
-static inline struct stack *stacks_give(struct stacks *stacks,
-                                        struct stack *stack)
+static inline bool stacks_give(struct stacks *stacks, struct stack *stack)
 {
     stacks->n_free++;
     stack->warm = true;
     if (unlikely(stacks->hot))
         return task__stacks_give_another(stacks, stack);
     stacks->hot = stack;
-    return NULL;
+    return false;
 }
 
-void task__stack_cool(struct stacks *stacks, struct stack *stack);
+/* Cool one or more, never the one given last; `end` is called for each before. */
+void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
 
 /* How many bytes of it are usable. */
 size_t task__stack_size(const struct stack *stack);

@@ -29,6 +29,16 @@ struct fixture {
     struct stack *taken[MANY];
 };
 
+/* Those that were too many. */
+static size_t n_ended;
+static struct stack *ended[MANY];
+
+static void note_end(struct stack *stack)
+{
+    assert_true(stack->warm);
+    ended[n_ended++ % MANY] = stack;
+}
+
 static int init(struct stacks *stacks, struct fixture *fixture, size_t size)
 {
     return task__stacks_init(stacks, &fixture->allocator, size, KEPT);
@@ -41,6 +51,7 @@ static int setup(void **state)
     if (!fixture)
         return -1;
     fixture->allocator = (struct allocator){counting_alloc, &fixture->counting};
+    n_ended = 0;
     *state = fixture;
     return init(&fixture->stacks, fixture, TASK_STACK_DEFAULT);
 }
@@ -68,13 +79,11 @@ static void take_all(struct fixture *fixture, size_t n)
         fixture->taken[fixture->n++] = take(&fixture->stacks);
 }
 
-/* As the scheduler does: also what is too many then. */
+/* As the scheduler does: also those that are too many then. */
 static void give(struct stacks *stacks, struct stack *stack)
 {
-    struct stack *too_many = stacks_give(stacks, stack);
-
-    if (too_many)
-        task__stack_cool(stacks, too_many);
+    if (stacks_give(stacks, stack))
+        task__stacks_cool(stacks, note_end);
 }
 
 static void give_all(struct fixture *fixture)
@@ -470,59 +479,76 @@ static void many_warm_stacks_keep_little_but_their_first_page(void **state)
     assert_true(pages <= hot + 2 * N_OF(given));
 }
 
-/* Gives back stacks of a burst; how many were handed back as too many. */
-static size_t give_back_a_burst(struct fixture *fixture)
-{
-    size_t n_too_many = 0;
-
-    while (fixture->n) {
-        struct stack *too_many =
-            stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
-
-        if (too_many) {
-            assert_true(too_many->warm);
-            task__stack_cool(&fixture->stacks, too_many);
-            n_too_many++;
-        }
-    }
-    return n_too_many;
-}
-
 static void no_more_than_the_bound_stay_warm(void **state)
 {
     struct fixture *fixture = *state;
-    size_t n_too_many;
 
     take_all(fixture, MANY);
-    n_too_many = give_back_a_burst(fixture);
-    /* The hot one may count or not. */
-    assert_in_range(n_too_many, MANY - STACKS_WARM - 1, MANY - STACKS_WARM);
+    while (fixture->n) {
+        give(&fixture->stacks, fixture->taken[--fixture->n]);
+        assert_in_range(fixture->stacks.n_warm, 0, STACKS_WARM);
+    }
+    /* Besides the hot one. */
+    assert_int_equal(n_ended + fixture->stacks.n_warm + 1, MANY);
+    assert_true(fixture->stacks.n_warm > STACKS_WARM / 2);
 }
 
-static void what_is_too_many_was_given_last_but_one(void **state)
+/* Give them in the order in which they were taken, until some are too many. */
+static void give_until_too_many(struct fixture *fixture, size_t i)
 {
-    struct fixture *fixture = *state;
-    struct stack *too_many = NULL;
-
-    take_all(fixture, MANY);
-    while (!too_many)
-        too_many = stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
-    assert_ptr_equal(too_many, fixture->taken[fixture->n + 1]);
+    while (!n_ended)
+        give(&fixture->stacks, fixture->taken[i++]);
 }
 
-static void a_cooled_stack_takes_no_memory(void **state)
+static void of_a_slab_in_use_the_one_given_first_is_too_many(void **state)
 {
     struct fixture *fixture = *state;
-    struct stack *too_many = NULL;
 
     take_all(fixture, MANY);
-    for (size_t i = fixture->n - 20; i < fixture->n; i++)
-        use(fixture->taken[i], fixture->stacks.size, 1);
-    while (!too_many)
-        too_many = stacks_give(&fixture->stacks, fixture->taken[--fixture->n]);
-    task__stack_cool(&fixture->stacks, too_many);
-    assert_false(too_many->warm);
-    assert_int_equal(resident_pages(fixture, too_many), 0);
+    use(fixture->taken[1], fixture->stacks.size, 1);
+    give_until_too_many(fixture, 1);
+    assert_int_equal(n_ended, 1);
+    assert_ptr_equal(ended[0], fixture->taken[1]);
+    assert_false(ended[0]->warm);
+    assert_int_equal(resident_pages(fixture, ended[0]), 0);
+}
+
+static void of_a_slab_not_in_use_all_are_too_many(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct stack_slab *slab;
+    size_t n_all;
+
+    take_all(fixture, MANY);
+    slab = fixture->taken[0]->slab;
+    n_all = fixture->stacks.n_all;
+    give_until_too_many(fixture, 0);
+    assert_true(n_ended > 1);
+    assert_int_equal(fixture->stacks.n_all, n_all - n_ended);
+    for (size_t i = 0; i < n_ended; i++)
+        assert_ptr_equal(ended[i], &slab->stack[i]);
+}
+
+static void a_slab_that_is_reserved_is_emptied_and_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stacks *stacks = &fixture->stacks;
+    size_t i = 0;
+
+    take_all(fixture, MANY);
+    use_all(fixture, 1);
+    while (stacks->n_warm < STACKS_WARM)
+        give(stacks, fixture->taken[i++]);
+    while (stacks->n_reserved < stacks->n_free)
+        assert_int_equal(stacks_reserve(stacks), 0);
+    give_until_too_many(fixture, i);
+    assert_true(n_ended > 1);
+    for (i = 0; i < n_ended; i++) {
+        assert_false(ended[i]->warm);
+        assert_int_equal(resident_pages(fixture, ended[i]), 0);
+    }
+    if (test_rounds(50) == 50) /* a fork is slow there */
+        assert_guarded(stacks, ended[0]);
 }
 
 static void after_a_burst_memory_is_given_back(void **state)
@@ -743,8 +769,9 @@ int main(void)
         TEST(a_stack_takes_the_pages_that_were_touched),
         TEST(many_warm_stacks_keep_little_but_their_first_page),
         TEST(no_more_than_the_bound_stay_warm),
-        TEST(what_is_too_many_was_given_last_but_one),
-        TEST(a_cooled_stack_takes_no_memory),
+        TEST(of_a_slab_in_use_the_one_given_first_is_too_many),
+        TEST(of_a_slab_not_in_use_all_are_too_many),
+        TEST(a_slab_that_is_reserved_is_emptied_and_stays),
         TEST(after_a_burst_memory_is_given_back),
         TEST(what_did_not_grow_is_left_alone),
         TEST(after_a_burst_slabs_are_unmapped),

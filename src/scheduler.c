@@ -191,9 +191,10 @@ void task__scheduler_destroy_stacks(struct stacks *stacks)
     task__stacks_destroy(stacks);
 }
 
-static void give_back(struct stacks *stacks, struct stack *stack)
+static void give_back(struct scheduler *scheduler, struct stacks *stacks,
+                      struct stack *stack)
 {
-    if (unlikely(stacks_give(stacks, stack)))
+    if (unlikely(stacks_give(stacks, stack, scheduler->time)))
         task__stacks_cool(stacks, end_coroutine);
 }
 
@@ -231,7 +232,7 @@ static void run_tasks(void *arg)
             next->stack = coroutine->stack;
             context_mark_begun(&next->context);
         } else {
-            give_back(stacks, coroutine->stack);
+            give_back(scheduler, stacks, coroutine->stack);
             context_switch(&coroutine->context, context_of(scheduler, next));
         }
     }

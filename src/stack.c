@@ -89,6 +89,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     stacks->page = page;
     stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
+    stacks->n_most[0] = STACKS_WARM;
     stacks->slab_length =
         stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
     return 0;
@@ -296,8 +297,26 @@ void task__stack_clean(struct stack *stack, uintptr_t floor)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
+/* How many may be warm. To look when one is given back is enough: most are taken
+ * just before. */
+static size_t most_warm(struct stacks *stacks, task_time now)
+{
+    size_t *n_most = stacks->n_most;
+    size_t n_taken = stacks->n_all - stacks->n_free + 1;
+
+    if (now - stacks->since >= STACKS_PERIOD) {
+        stacks->since = now;
+        n_most[1] = n_most[0];
+        n_most[0] = STACKS_WARM;
+    }
+    if (n_most[0] < n_taken)
+        n_most[0] = n_taken;
+    return n_most[0] > n_most[1] ? n_most[0] : n_most[1];
+}
+
 /* The one that was hot is so no longer: it joins the warm ones. */
-bool task__stacks_give_another(struct stacks *stacks, struct stack *stack)
+bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
+                               task_time now)
 {
     struct stack *hot = stacks->hot;
 
@@ -307,7 +326,7 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack)
         trim(stacks, hot);
     list_prepend(&stacks->warm, &hot->node);
     hot->slab->n_listed++;
-    return ++stacks->n_warm > STACKS_WARM;
+    return ++stacks->n_warm > most_warm(stacks, now);
 }
 
 static void cool(struct stacks *stacks, struct stack *stack,

@@ -17,11 +17,13 @@
  *             given first
  *     cold    never used, or emptied since; in `cold`
  *
- * At most STACKS_WARM are warm, besides the hot one; the first STACKS_HOT_BYTES
- * of them keep all that they grew to, the others only the pages of their topmost
- * `kept` bytes. When they are too many those go that were given first: all of a
- * slab at once, if none of it is taken. Then it is unmapped, unless its stacks
- * are reserved.
+ * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
+ * once in the last two periods, if that is more: a crowd that comes again finds
+ * its stacks, and what it leaves is given back once some others have ended after
+ * that time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
+ * others only the pages of their topmost `kept` bytes. When they are too many
+ * those go that were given first: all of a slab at once, if none of it is taken.
+ * Then it is unmapped, unless its stacks are reserved.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -34,6 +36,9 @@
 #include <task/time.h>
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
+
+/* How long a period is, at the least. */
+#define STACKS_PERIOD TASK_SECOND
 
 struct stack {
     struct list_node node;
@@ -66,6 +71,8 @@ struct stacks {
     size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
     size_t n_warm;     /* in `warm` */
+    size_t n_most[2];  /* taken at once: in this period, in the one before */
+    task_time since;   /* when this period began */
     struct stack *hot; /* the one given back last, if it was not taken again */
     struct list warm;
     struct list cold;
@@ -85,7 +92,8 @@ void task__stacks_visit(const struct stacks *stacks,
 
 int task__stacks_grow(struct stacks *stacks);
 struct stack *task__stacks_take_other(struct stacks *stacks);
-bool task__stacks_give_another(struct stacks *stacks, struct stack *stack);
+bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
+                               task_time now);
 
 /* Make sure that one more can be taken; -ENOMEM. */
 static inline int stacks_reserve(struct stacks *stacks)
@@ -121,12 +129,13 @@ static inline struct stack *stacks_take(struct stacks *stacks)
  *
  * Returns whether too many are warm now: the caller calls task__stacks_cool.
  */
-static inline bool stacks_give(struct stacks *stacks, struct stack *stack)
+static inline bool stacks_give(struct stacks *stacks, struct stack *stack,
+                               task_time now)
 {
     stacks->n_free++;
     stack->warm = true;
     if (unlikely(stacks->hot))
-        return task__stacks_give_another(stacks, stack);
+        return task__stacks_give_another(stacks, stack, now);
     stacks->hot = stack;
     return false;
 }

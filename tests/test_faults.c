@@ -886,6 +886,7 @@ static void stacks_that_cannot_be_unmapped_are_used_again(void **state)
     enum { N = 3 * STACKS_WARM };
     static struct stack *taken[N];
     struct stacks stacks;
+    task_time now = 0;
     size_t n_all;
 
     (void)state;
@@ -901,7 +902,7 @@ static void stacks_that_cannot_be_unmapped_are_used_again(void **state)
         assert_int_equal(stacks.n_all, n_all);
         refuse_kinds(1 << UNMAP, ENOMEM);
         for (size_t i = 0; i < N; i++)
-            if (stacks_give(&stacks, taken[i]))
+            if (stacks_give(&stacks, taken[i], now += STACKS_PERIOD))
                 task__stacks_cool(&stacks, end_nothing);
         no_faults();
         assert_true(faults.stuck > 0);

@@ -29,6 +29,11 @@ struct fixture {
     struct stack *taken[MANY];
 };
 
+/* When stacks are given back, and how long each time takes: what was taken lately
+ * does not count, unless the test is about that. */
+static task_time now;
+static task_time step;
+
 /* Those that were too many. */
 static size_t n_ended;
 static struct stack *ended[MANY];
@@ -52,6 +57,8 @@ static int setup(void **state)
         return -1;
     fixture->allocator = (struct allocator){counting_alloc, &fixture->counting};
     n_ended = 0;
+    now = 0;
+    step = STACKS_PERIOD;
     *state = fixture;
     return init(&fixture->stacks, fixture, TASK_STACK_DEFAULT);
 }
@@ -82,7 +89,7 @@ static void take_all(struct fixture *fixture, size_t n)
 /* As the scheduler does: also those that are too many then. */
 static void give(struct stacks *stacks, struct stack *stack)
 {
-    if (stacks_give(stacks, stack))
+    if (stacks_give(stacks, stack, now += step))
         task__stacks_cool(stacks, note_end);
 }
 
@@ -279,10 +286,10 @@ static void assert_guarded(const struct stacks *stacks,
 static void a_write_below_any_stack_kills_the_process(void **state)
 {
     struct fixture *fixture = *state;
-    size_t step = test_rounds(50) < 50 ? 25 : 1; /* a fork is slow there */
+    size_t every = test_rounds(50) < 50 ? 25 : 1; /* a fork is slow there */
 
     take_all(fixture, FEW); /* of three slabs */
-    for (size_t i = 0; i < FEW; i += step)
+    for (size_t i = 0; i < FEW; i += every)
         assert_guarded(&fixture->stacks, fixture->taken[i]);
 }
 
@@ -491,6 +498,42 @@ static void no_more_than_the_bound_stay_warm(void **state)
     /* Besides the hot one. */
     assert_int_equal(n_ended + fixture->stacks.n_warm + 1, MANY);
     assert_true(fixture->stacks.n_warm > STACKS_WARM / 2);
+}
+
+static void those_of_a_crowd_stay_warm(void **state)
+{
+    struct fixture *fixture = *state;
+
+    step = 1;
+    take_all(fixture, MANY);
+    give_all(fixture);
+    assert_int_equal(n_ended, 0);
+    take_all(fixture, MANY);
+    assert_int_equal(fixture->stacks.n_warm, 0);
+    assert_true(fixture->taken[MANY - 1]->warm);
+}
+
+static void take_and_give_two(struct fixture *fixture)
+{
+    take_all(fixture, 2);
+    give_all(fixture);
+}
+
+static void those_of_a_crowd_that_is_long_gone_are_too_many(void **state)
+{
+    struct fixture *fixture = *state;
+
+    step = 1;
+    take_all(fixture, MANY);
+    give_all(fixture);
+    now += STACKS_PERIOD;
+    take_and_give_two(fixture);
+    assert_int_equal(n_ended, 0);
+    now += STACKS_PERIOD;
+    for (int i = 0; i < 10; i++)
+        take_and_give_two(fixture);
+    assert_true(n_ended >= MANY - 1 - STACKS_WARM);
+    assert_in_range(fixture->stacks.n_warm, STACKS_WARM / 2, STACKS_WARM);
 }
 
 /* Give them in the order in which they were taken, until some are too many. */
@@ -769,6 +812,8 @@ int main(void)
         TEST(a_stack_takes_the_pages_that_were_touched),
         TEST(many_warm_stacks_keep_little_but_their_first_page),
         TEST(no_more_than_the_bound_stay_warm),
+        TEST(those_of_a_crowd_stay_warm),
+        TEST(those_of_a_crowd_that_is_long_gone_are_too_many),
         TEST(of_a_slab_in_use_the_one_given_first_is_too_many),
         TEST(of_a_slab_not_in_use_all_are_too_many),
         TEST(a_slab_that_is_reserved_is_emptied_and_stays),

@@ -7,6 +7,7 @@ import sys
 import time
 
 OURS = "ours"
+STACKLESS = {"tokio", "asyncio", "uvloop"}  # their tasks suspend in one function only
 
 
 def number(figure):
@@ -32,9 +33,9 @@ class Row:
     def order(self):
         return sorted(self.figures, key=self.median, reverse=self.more_is_better)
 
-    def best_peer(self):
-        peers = [who for who in self.order()
-                 if who not in self.limits and not who.startswith(OURS) and self.median(who) > 0]
+    def best_peer(self, but=()):
+        peers = [who for who in self.order() if who not in self.limits and who not in but
+                 and not who.startswith(OURS) and self.median(who) > 0]
         return peers[0] if peers else None
 
     def advantage(self, who, over):
@@ -48,6 +49,11 @@ class Row:
         return statistics.median(m / t if self.more_is_better else t / m
                                  for m, t in zip(mine, theirs))
 
+    def compare(self, who, other):
+        times = self.advantage(who, other)
+        return f"ahead of {other}, {times:.2f} x" if times >= 1 else \
+            f"BEHIND {other}, {1 / times:.2f} x"
+
     def verdict(self):
         ours = [who for who in self.order() if who.startswith(OURS)]
         best = self.best_peer()
@@ -56,8 +62,10 @@ class Row:
         times = self.advantage(ours[0], best)
         if times is None:
             return f"not compared with {best}: a figure is not above 0"
-        words = f"ahead of {best}, {times:.2f} x" if times >= 1 else \
-            f"BEHIND {best}, {1 / times:.2f} x"
+        words = self.compare(ours[0], best)
+        if times < 1 and best in STACKLESS and self.best_peer(but=STACKLESS):
+            best = self.best_peer(but=STACKLESS)
+            words += f"; of those that give a task a stack: {self.compare(ours[0], best)}"
         for limit in sorted(self.limits & set(self.figures)):
             share = self.advantage(ours[0], limit)
             words += f"; {share:.2f} x as good as {limit}" if share else ""

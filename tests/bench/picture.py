@@ -4,7 +4,8 @@ from xml.sax.saxutils import escape
 
 from figures import number
 
-COLUMN, LABEL, FIGURE, BAR, GAP, HEAD = 410, 105, 75, 15, 18, 46
+COLUMN, LABEL, FIGURE, BAR, GAP, HEAD = 410, 105, 75, 13, 16, 62
+DETAILS = ": rate", ": p50", ": p99", "late, p99"  # names that end so are in the table only
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 } .note { fill: #57606a }
@@ -22,7 +23,7 @@ def text(x, y, words, kind="", anchor="start"):
 
 
 def height(row):
-    return GAP + len(row.figures) * BAR + GAP
+    return GAP + len(row.figures) * BAR + GAP // 2
 
 
 def kind_of(row, who):
@@ -34,31 +35,31 @@ def bars(row, left, top):
     medians = [(who, row.median(who)) for who in row.order()]
     shown = [figure for _, figure in medians if figure > 0]
     low, high = min(shown) / 2, max(shown)
-    parts = [text(left, top + 12, f"{row.name}, {row.unit}", "title")]
+    parts = [text(left, top + 11, f"{row.name}, {row.unit}", "title")]
     for i, (who, figure) in enumerate(medians):
         y = top + GAP + i * BAR
         share = math.log(max(figure, low) / low) / math.log(high / low)
         length = share * (COLUMN - LABEL - FIGURE)
-        parts += [text(left + LABEL - 6, y + 11, who, anchor="end"),
-                  f'<rect x="{left + LABEL}" y="{y + 2}" width="{length:.1f}" '
-                  f'height="{BAR - 4}" class="{kind_of(row, who)}"/>',
-                  text(left + LABEL + length + 5, y + 11, number(figure), "note")]
+        parts += [text(left + LABEL - 6, y + 10, who, anchor="end"),
+                  f'<rect x="{left + LABEL}" y="{y + 1}" width="{length:.1f}" '
+                  f'height="{BAR - 3}" class="{kind_of(row, who)}"/>',
+                  text(left + LABEL + length + 5, y + 10, number(figure), "note")]
     return parts
 
 
 def draw(rows, about):
-    """The SVG of those rows that peers have, too."""
+    """The SVG of those rows that peers have, too, but for details."""
     parts, tops = [], [HEAD, HEAD]
     for row in rows:
-        if row.best_peer() and any(row.median(who) > 0 for who in row.figures):
+        if row.best_peer() and not row.name.endswith(DETAILS):
             column = tops.index(min(tops))
             parts += bars(row, column * (COLUMN + GAP), tops[column])
             tops[column] += height(row)
     width, bottom = 2 * COLUMN + GAP, max(tops)
-    head = [text(0, 12, "Shorter is better, but where the unit is /s; logarithmic. "
-                        "Medians; gold: the limit, written by hand.", "note"),
-            text(0, 28, f"{about['date']}, {about['processor']}, {about['kernel']}: "
-                        f"{about['command']}", "note")]
+    head = [text(0, 12, "Shorter is better; logarithmic. Medians; of servers the processor time. "
+                        "Gold: a limit, written by hand.", "note"),
+            text(0, 28, f"{about['date']}, {about['processor']}, {about['kernel']}", "note"),
+            text(0, 44, about["command"], "note")]
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {width + 8} '
                       f'{bottom}" width="{width + 8}" height="{bottom}">',
                       f"<style>{STYLE}</style>", *head, *parts, "</svg>\n"])

@@ -90,6 +90,18 @@ int task__stream_refuse(const struct task_stream *s, const struct loop *loop,
     return s->broken;
 }
 
+/* Who goes on in vain is told of the fifth time, as asyncio does. */
+enum { IN_VAIN = 5 };
+
+int task__stream_refuse_to_write(struct task_stream *s, const char *call)
+{
+    if (s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
+        task__misuse_of(call, -EPIPE,
+                        "writing has failed, and this is the fifth call since",
+                        s->file, s->line);
+    return s->write_error;
+}
+
 void task__stream_report_lost(const struct task_stream *s)
 {
     task__report_lost_stream(s->loop, s->fd, s->file, s->line);

@@ -53,7 +53,7 @@ struct task_stream {
     bool ends_output;    /* once all is sent */
     bool has_ended;      /* that is done */
     bool is_observed;    /* for what is not sent */
-    uint8_t n_in_vain;   /* writes after writing has failed, up to a few */
+    uint8_t n_in_vain;   /* calls since writing has failed, up to a few */
     struct task *reader; /* that waits for bytes, or has not run since */
     size_t n_placed;     /* bytes of those in `waiting` */
     struct stream_buffer in;
@@ -121,6 +121,9 @@ void task__stream_end_job(struct task_stream *s);
 COLD int task__stream_refuse(const struct task_stream *s,
                              const struct loop *loop, const char *call);
 
+/* The same of one that has failed to write. */
+COLD int task__stream_refuse_to_write(struct task_stream *s, const char *call);
+
 /* That the number was closed behind our back is told of. */
 COLD void task__stream_report_lost(const struct task_stream *s);
 
@@ -154,7 +157,7 @@ static ALWAYS_INLINE int stream_enter_to_write(struct task_stream *s,
     int error = stream_enter(s, self, call);
 
     if (unlikely(!error && s->write_error)) {
-        error = s->write_error;
+        error = task__stream_refuse_to_write(s, call);
         stream_leave(s);
     }
     return error;

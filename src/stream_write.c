@@ -163,19 +163,6 @@ static ALWAYS_INLINE int refusal(const struct task_stream *s)
     return unlikely(s->ends_output) ? -EPIPE : s->write_error;
 }
 
-/* One that goes on writing to a connection that is lost is told of the fifth time;
- * so does asyncio. */
-enum { IN_VAIN = 5 };
-
-static COLD int refuse(struct task_stream *s, int error)
-{
-    if (s->write_error && s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
-        task__misuse_of("task_stream_write", -EPIPE,
-                        "writing has failed, and so have five writes since",
-                        s->file, s->line);
-    return error;
-}
-
 static int write_bytes(struct task_stream *s, struct task *self,
                        const char *data, size_t n)
 {
@@ -187,7 +174,7 @@ static int write_bytes(struct task_stream *s, struct task *self,
     if (likely(!result))
         result = refusal(s);
     if (unlikely(result))
-        return refuse(s, result);
+        return result;
     if (unlikely(s->is_file))
         result = write_file(s, self, data, n);
     else

@@ -466,8 +466,8 @@ static int a_stream_whose_number_is_closed_is_told_of(void *arg)
     return task_close(pair[1]);
 }
 
-/* The write that fails first may be the program's first to hear of it; then it
- * could know. */
+/* The write that fails first is the first to hear of it; then the program could
+ * know. */
 static int writes_in_vain_are_told_of_the_fifth_time(void *arg)
 {
     int pair[2];
@@ -483,8 +483,8 @@ static int writes_in_vain_are_told_of_the_fifth_time(void *arg)
     CHECK_RECORD("");
     for (int i = 0; i < 10; i++)
         CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
-    CHECK_RECORD("task_stream_write: writing has failed, and so have five "
-                 "writes since (-EPIPE); it was opened at test_misuse.c:N; "
+    CHECK_RECORD("task_stream_write: writing has failed, and this is the fifth "
+                 "call since (-EPIPE); it was opened at test_misuse.c:N; "
                  "called by task 1 \"task-1\" in "
                  "writes_in_vain_are_told_of_the_fifth_time+0x");
     CHECK_STATUS(task_stream_close(s), -EPIPE);

@@ -47,7 +47,8 @@ enum loop_error_kind {
      *  which, why, and where. Once for each place of the program. The task is the
      *  one that called; the place that of the stream, if it is about one.
      *
-     *  Or the fifth write to a stream since writing has failed: -EPIPE.
+     *  Or the fifth call to write to a stream, to drain or flush it, since writing
+     *  has failed: -EPIPE.
      *
      *  And a descriptor that was closed, by close() say, while a task waited for
      *  it. Once for each function of tasks; the status is -EBADF. */

@@ -216,6 +216,16 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
     return next < limit ? next : limit;
 }
 
+/* What a crowd has left behind goes little by little. */
+static void cool_stacks(struct loop *loop, task_time now)
+{
+    if (stacks_are_too_many(&loop->stacks, now))
+        task__scheduler_cool(&loop->stacks);
+    for (struct stack_size *size = loop->other_stacks; size; size = size->next)
+        if (stacks_are_too_many(&size->stacks, now))
+            task__scheduler_cool(&size->stacks);
+}
+
 static void dump_if_asked(struct loop *loop)
 {
     if (ask_is_pending(loop->ask))
@@ -259,6 +269,7 @@ int task__loop_look(struct loop *loop, task_time limit)
     loop->is_deadlocked = false;
     loop->scheduler.time = now;
     set_patience(loop, now);
+    cool_stacks(loop, now);
     task__stats_publish(loop);
     dump_if_asked(loop);
     return 0;

@@ -191,11 +191,16 @@ void task__scheduler_destroy_stacks(struct stacks *stacks)
     task__stacks_destroy(stacks);
 }
 
+void task__scheduler_cool(struct stacks *stacks)
+{
+    task__stacks_cool(stacks, end_coroutine);
+}
+
 static void give_back(struct scheduler *scheduler, struct stacks *stacks,
                       struct stack *stack)
 {
     if (unlikely(stacks_give(stacks, stack, scheduler->time)))
-        task__stacks_cool(stacks, end_coroutine);
+        task__scheduler_cool(stacks);
 }
 
 /*

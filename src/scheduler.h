@@ -254,6 +254,9 @@ bool task__scheduler_has_batch(const struct scheduler *scheduler);
 /* Unmap stacks, with the coroutines that are on them; none may be running. */
 void task__scheduler_destroy_stacks(struct stacks *stacks);
 
+/* Too many are warm: some are emptied. */
+void task__scheduler_cool(struct stacks *stacks);
+
 /* Empty the stack that the next task of these will begin on, so that what it
  * uses can be told from what others did. */
 void task__scheduler_clean_next(struct stacks *stacks);

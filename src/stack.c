@@ -297,8 +297,8 @@ void task__stack_clean(struct stack *stack, uintptr_t floor)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-/* How many may be warm. To look when one is given back is enough: most are taken
- * just before. */
+/* How many may be warm. Most are taken just before one is given back: so it is
+ * enough to look at how many are then. */
 static size_t most_warm(struct stacks *stacks, task_time now)
 {
     size_t *n_most = stacks->n_most;
@@ -312,6 +312,11 @@ static size_t most_warm(struct stacks *stacks, task_time now)
     if (n_most[0] < n_taken)
         n_most[0] = n_taken;
     return n_most[0] > n_most[1] ? n_most[0] : n_most[1];
+}
+
+bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
+{
+    return stacks->n_warm > most_warm(stacks, now);
 }
 
 /* The one that was hot is so no longer: it joins the warm ones. */

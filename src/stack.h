@@ -19,8 +19,8 @@
  *
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds
- * its stacks, and what it leaves is given back once some others have ended after
- * that time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
+ * its stacks, and what it leaves is given back while the loop goes on after that
+ * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
  * others only the pages of their topmost `kept` bytes. When they are too many
  * those go that were given first: all of a slab at once, if none of it is taken.
  * Then it is unmapped, unless its stacks are reserved.
@@ -138,6 +138,16 @@ static inline bool stacks_give(struct stacks *stacks, struct stack *stack,
         return task__stacks_give_another(stacks, stack, now);
     stacks->hot = stack;
     return false;
+}
+
+/* Whether too many are warm by now, though none is given back. */
+bool task__stacks_are_too_many(struct stacks *stacks, task_time now);
+
+static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
+                                              task_time now)
+{
+    return unlikely(stacks->n_warm > STACKS_WARM) &&
+           task__stacks_are_too_many(stacks, now);
 }
 
 /* Cool one or more, never the one given last; `end` is called for each before. */

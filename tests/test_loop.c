@@ -4,6 +4,7 @@
  */
 #include "base.h"
 #include "record.h"
+#include "stack.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -1946,6 +1947,36 @@ static int count_special_stacks(void *arg)
     return 0;
 }
 
+static int sleeps_a_little(void *arg)
+{
+    (void)arg;
+    return task_sleep(TASK_MILLISECOND);
+}
+
+/* With nobody else, whose end would do so, the loop itself gives them back. */
+static int the_stacks_of_a_crowd_go(void *arg)
+{
+    enum { MANY = STACKS_WARM + 1000 };
+    struct task_options options = {.stack_size =
+                                       arg ? 2 * TASK_STACK_DEFAULT : 0};
+
+    for (int i = 0; i < MANY; i++)
+        task_detach(task_create_with(sleeps_a_little, NULL, &options));
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    CHECK(figures().stacks_cached >= MANY);
+    for (int i = 0; i < 1100; i++)
+        CHECK_STATUS(task_sleep(5 * TASK_MILLISECOND), 0);
+    CHECK(figures().stacks_cached <= STACKS_WARM + 2);
+    return 0;
+}
+
+static void the_stacks_of_a_crowd_go_when_it_is_long_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(the_stacks_of_a_crowd_go, NULL), 0);
+    assert_int_equal(run_virtual(the_stacks_of_a_crowd_go, text("others")), 0);
+}
+
 static void figures_count_stacks_of_every_size(void **state)
 {
     (void)state;
@@ -2290,6 +2321,7 @@ int main(void)
         behaviour(figures_count_tasks_timers_and_stacks),
         behaviour(figures_count_callbacks_that_are_ready),
         behaviour(figures_count_stacks_of_every_size),
+        behaviour(the_stacks_of_a_crowd_go_when_it_is_long_gone),
         behaviour(figures_tell_idle_time_from_busy_time),
         behaviour(a_report_tells_all_about_a_failure),
         behaviour(the_error_handler_can_be_changed),

@@ -2,7 +2,7 @@
  * (by a cancel) and parks again (on a future), then all end.
  *
  * Bytes are what the process grew by, at the time when all sleep; and, as what is
- * left, two seconds and 2,000 other tasks after they have ended.
+ * left, three seconds and 3,000 other tasks after they have ended.
  *
  * usage: parked [N...] */
 #include "bench.h"
@@ -124,7 +124,7 @@ static int let_time_pass(const struct crowd *crowd)
     long n = crowd->n < 1000 ? crowd->n : 1000;
     int status = 0;
 
-    for (int i = 0; i < 2 && status >= 0; i++) {
+    for (int i = 0; i < 3 && status >= 0; i++) {
         task_sleep(TASK_SECOND);
         status = bench_crowd(crowd->tasks, n, bench_yield_once, NULL);
     }

@@ -2,7 +2,7 @@
  *
  * Tasks that end at their first step may all use one stack; those that yield
  * need one each. Fresh: in a loop that has no stacks yet, so that every one
- * costs a page fault; warm: the stacks have been used before. */
+ * costs a page fault; warm: the same number has just been used. */
 #include "bench.h"
 
 #include <stddef.h>

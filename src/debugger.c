@@ -15,8 +15,7 @@ EMBED_GDB_SCRIPT(TASK_GDB_SCRIPT)
     {                                                                          \
         name, value                                                            \
     }
-#define OFFSET(type, field)                                                    \
-    NUMBER(#type "." #field, offsetof(struct type, field))
+#define OFFSET(type, field) DEBUGGER_OFFSET(type, field)
 #define CONTEXT_OFFSET(field) OFFSET(context, field),
 
 static const struct debugger_number numbers[] = {
@@ -63,6 +62,7 @@ static const struct debugger_number numbers[] = {
     OFFSET(waiter, timer.slot),
     OFFSET(waiter, since),
     OFFSET(wait_kind, verb),
+    OFFSET(wait_kind, numbers),
     NUMBER("watcher", sizeof(struct watcher)),
     OFFSET(task_group, waiter),
     OFFSET(task_lock, owner),

@@ -6,6 +6,8 @@
 
 #include "list.h"
 
+#include <stddef.h>
+
 struct loop;
 
 /* An offset or a size in bytes, or a bit; 40 bytes on every machine. */
@@ -13,6 +15,11 @@ struct debugger_number {
     char name[36];
     uint32_t value;
 };
+
+#define DEBUGGER_OFFSET(type, field)                                           \
+    {                                                                          \
+#type "." #field, offsetof(struct type, field)                         \
+    }
 
 /* The bits of struct task's flags. */
 enum { DEBUGGER_DONE = 1 << 1, DEBUGGER_FUTURE = 1 << 2 };

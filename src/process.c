@@ -3,6 +3,8 @@
  */
 #include "process.h"
 
+#include "debugger.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -15,9 +17,16 @@ static void describe(const struct waiter *waiter, struct text *text)
     task__text_add(text, "%d", (int)process->child.pid);
 }
 
+static const struct debugger_number NUMBERS[] = {
+    DEBUGGER_OFFSET(task_process, waiters),
+    DEBUGGER_OFFSET(task_process, child.pid),
+    {"", 0},
+};
+
 static const struct wait_kind WAITING = {
     .verb = "waiting for process",
     .describe = describe,
+    .numbers = NUMBERS,
 };
 
 struct task_process *task__process_new(struct loop *loop)

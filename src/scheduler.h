@@ -137,6 +137,7 @@ static inline bool is_failure(int status)
 typedef void visit_fn(struct task *task, void *arg);
 
 struct text;
+struct debugger_number;
 
 /*
  * A way of waiting: one constant for each call that parks.
@@ -165,6 +166,10 @@ struct wait_kind {
      * is parked with (also when the task is dropped): take all off their lists,
      * and return the latter. */
     struct waiter *(*choose)(struct waiter *waiter);
+
+    /* What a debugger needs to describe it; the last is nameless. NULL: it needs
+     * nothing besides what it knows of all. */
+    const struct debugger_number *numbers;
 };
 
 struct waiter {

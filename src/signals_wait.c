@@ -4,6 +4,7 @@
  * A wait ends when the task is woken, before it runs: so that a signal that
  * comes meanwhile has its usual effect, or stays with the system.
  */
+#include "debugger.h"
 #include "fd.h"
 #include "signals.h"
 #include "text.h"
@@ -201,9 +202,15 @@ static void describe(const struct waiter *waiter, struct text *text)
         task__text_add(text, " or %d more", n - NAMES);
 }
 
+static const struct debugger_number NUMBERS[] = {
+    DEBUGGER_OFFSET(signal_waiter, set),
+    {"", 0},
+};
+
 static const struct wait_kind WAITING = {
     .verb = "waiting for signal",
     .describe = describe,
+    .numbers = NUMBERS,
     .cancel = cancel_wait,
 };
 

@@ -19,6 +19,7 @@ left out, and no list is followed for ever.
 """
 
 import re
+import signal
 import struct
 
 import gdb
@@ -73,10 +74,26 @@ class Memory:
         table, n = self.word(address), self.word(address + self.size)
         if n > 1000:
             raise Unreadable
-        data = self.read(table, 40 * n)
-        for at in range(0, 40 * n, 40):
-            name = data[at:at + 36].split(b"\0")[0].decode("ascii")
-            numbers[name] = self.unpack("I", data, at + 36)
+        for at in range(table, table + 40 * n, 40):
+            name, value = self.read_number(at)
+            numbers[name] = value
+        return numbers
+
+    def read_number(self, address):
+        data = self.read(address, 40)
+        name = data[:36].split(b"\0")[0].decode("ascii", "replace")
+        return name, self.unpack("I", data, 36)
+
+    def numbers_of(self, kind):
+        """Those that a way of waiting has of its own."""
+        numbers = {}
+        at = self.field(kind, "wait_kind.numbers")
+        while at and len(numbers) < 10:
+            name, value = self.read_number(at)
+            if not name:
+                break
+            numbers[name] = value
+            at += 40
         return numbers
 
     def __getitem__(self, name):
@@ -250,10 +267,30 @@ class Task:
             text = memory.string(memory.field(kind, "wait_kind.verb"))
             queue = memory.field(self.waiter + memory["waiter.node"],
                                  "list_node.list")
-            text += self.awaited(text, queue) + self.time_left()
+            text += (self.described(memory.numbers_of(kind), queue)
+                     or self.awaited(text, queue)) + self.time_left()
         except Unreadable:
             return "(unreadable)"
         return text
+
+    def described(self, numbers, queue):
+        """A process or signals, by the numbers of such a wait."""
+        memory = self.memory
+        if "task_process.waiters" in numbers:
+            process = queue - numbers["task_process.waiters"]
+            pid = memory.read(process + numbers["task_process.child.pid"], 4)
+            return f" {memory.unpack('i', pid, 0)}"
+        if "signal_waiter.set" in numbers:
+            at = memory.word(self.waiter + numbers["signal_waiter.set"])
+            bits = 8 * memory.size
+            words = [memory.word(at + i * memory.size)
+                     for i in range(64 // bits)]
+            signals = [signal_name(i * bits + bit + 1)
+                       for i, word in enumerate(words)
+                       for bit in range(bits) if word >> bit & 1]
+            more = f" or {len(signals) - 8} more" if len(signals) > 8 else ""
+            return " " + " or ".join(signals[:8]) + more
+        return ""
 
     def awaited(self, verb, queue):
         """Whom or what it waits for."""
@@ -393,6 +430,17 @@ def architecture():
 
 def stack_pointer():
     return NATIVE.get(architecture(), ("sp",))[0]
+
+
+def signal_name(number):
+    """As the library calls it."""
+    if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return str(number)
+    return "SIGPOLL" if name == "SIGIO" else name
 
 
 def symbol(address):

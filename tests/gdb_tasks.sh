@@ -13,6 +13,8 @@ have "$gdb" || skip "no $gdb"
 
 cat >"$tmp/parked.c" <<'END'
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <task.h>
 #include <unistd.h>
@@ -80,6 +82,35 @@ static int reader(void *arg)
     return (int)task_read(*(int *)arg, &byte, 1);
 }
 
+/* Its name tells the number; the child ends with this process. */
+static int waits_for_child(void *arg)
+{
+    struct task_process_options options = {.stdin_mode = TASK_PIPE};
+    struct task_process *process;
+    char name[32];
+    int status;
+
+    (void)arg;
+    if (task_process_exec(&process, (const char *[]){"cat", NULL}, &options))
+        return -1;
+    snprintf(name, sizeof name, "child %d", (int)task_process_pid(process));
+    task_set_name(task_current(), name);
+    status = task_process_wait(process);
+    task_process_free(process);
+    return status;
+}
+
+static int waits_for_signals(void *arg)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGRTMIN + 3);
+    return task_signal_wait(&set, arg);
+}
+
 static int yielder(void *arg)
 {
     (void)arg;
@@ -116,6 +147,8 @@ static int run(void *arg)
     start(yielder, NULL);
     if (pipe(ends) == 0 && dup2(ends[0], 200) == 200)
         start(reader, &(int){200});
+    start(waits_for_child, NULL);
+    start(waits_for_signals, NULL);
     task_sleep(TASK_MILLISECOND);
     for (int i = 0; i < 3; i++) /* on a slow machine that was no time at all */
         task_yield();
@@ -188,13 +221,14 @@ part() {
 # The names of the program's functions in a backtrace.
 functions() {
     sed -nE 's/^#[0-9]+ +(0x[0-9a-f]+ in )?([^ ]+) .*/\2/p' | grep -xE \
-        'deep|sleeper|owner|wants|awaiter|gatherer|parent|reader|yielder|here|run' || true
+        'deep|sleeper|owner|wants|awaiter|gatherer|parent|reader|waits_for_child|waits_for_signals|yielder|here|run' || true
 }
 
 # check_list <log> <part>
 check_list() {
     part "$1" "$2" | sed -E 's/^\*/ /; s/ +/ /g; s/[0-9.]+ s more/N s more/; s/ [0-9.e-]+ s / T /
-        s/[0-9.]+\/64 KB/D/; s/ [^ ]*parked.c:[0-9]+//; s/ $//' |
+        s/[0-9.]+\/64 KB/D/; s/ [^ ]*parked.c:[0-9]+//; s/ $//
+        s/ child ([0-9]+) (.* process) \1$/ child P \2 P/' |
         grep '^ ' >"$tmp/list" || true
     diff "$tmp/wanted" "$tmp/list" || show "$1" "$2: other tasks"
 }
@@ -206,12 +240,14 @@ cat >"$tmp/wanted" <<'END'
  4 task-4 parked T D wants acquiring lock lock held by task 3
  5 task-5 parked T D awaiter awaiting task 2 "deep sleeper"
  16 task-16 parked T D gatherer gathering future 6, future 7, future 8, future 9, future 10, future 11, future 12, future 13 and 2 more
- 17 task-17 parked T D parent ending a group with task 20, task 21
+ 17 task-17 parked T D parent ending a group with task 22, task 23
  18 task-18 ready D yielder
  19 task-19 parked T D reader reading descriptor 200
- 20 task-20 parked T D wants acquiring lock lock held by task 3
- 21 task-21 parked T D wants acquiring lock lock held by task 3
- 22 task-22 new yielder
+ 20 child P parked T D waits_for_child waiting for process P
+ 21 task-21 parked T D waits_for_signals waiting for signal SIGUSR2 or SIGTERM or SIGRTMIN+3
+ 22 task-22 parked T D wants acquiring lock lock held by task 3
+ 23 task-23 parked T D wants acquiring lock lock held by task 3
+ 24 task-24 new yielder
 END
 
 # check_frames <log>: of the commands below
@@ -221,7 +257,8 @@ check_frames() {
         show "$1" 'task 2: other frames'
     part "$1" all | functions | LC_ALL=C sort | uniq -c | sed 's/^ *//' >"$tmp/frames"
     printf '%s\n' '1 awaiter' '21 deep' '1 gatherer' '1 here' '1 owner' \
-        '1 parent' '1 reader' '1 run' '1 sleeper' '3 wants' '1 yielder' |
+        '1 parent' '1 reader' '1 run' '1 sleeper' '1 waits_for_child' \
+        '1 waits_for_signals' '3 wants' '1 yielder' |
         diff - "$tmp/frames" ||
         show "$1" 'all tasks: other frames'
     part "$1" all | grep -q 'It has not begun; it will run yielder' ||
@@ -331,10 +368,10 @@ run_gdb two -ex 'break here' -ex 'run two' -ex 'echo -- list\n' -ex 'info tasks'
     -ex 'echo --\n' -ex 'kill' "$tmp/parked"
 part two list | grep -qE '^loop 1 \(0x[0-9a-f]+\), thread 2 .*: 2 tasks$' ||
     show two 'no first loop in the second thread'
-part two list | grep -qE '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 12 tasks$' ||
+part two list | grep -qE '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 14 tasks$' ||
     show two 'no second loop in the first thread'
 part two other | functions | grep -c '^deep$' | grep -qx 21 ||
     show two 'no frames of the other loop'"'s task"
 part two main | grep -q 'run_other' || show two 'no frames of what runs elsewhere'
 part two mine | grep -qE '^\* +2\.1 .* run$' || show two 'task 1 is not the own loop'"'s"
-part two apply | grep -c '^Task [12]\.' | grep -qx 14 || show two 'not all tasks'
+part two apply | grep -c '^Task [12]\.' | grep -qx 16 || show two 'not all tasks'

@@ -74,6 +74,14 @@ static char *put_track(char *at, uint64_t track)
                                      : track % FIRST_OWN);
 }
 
+/* Whole pages, of which the system takes no part twice: blanks fill the last. */
+static NEVER_INLINE void flush_full(struct chrome_file *file)
+{
+    memset(file->text + file->n, ' ', CHROME_TEXT - file->n);
+    file->n = CHROME_TEXT;
+    task__chrome_flush(file);
+}
+
 static char *begin_event(struct chrome_file *file, char phase, const char *name,
                          uint64_t track)
 {
@@ -81,7 +89,7 @@ static char *begin_event(struct chrome_file *file, char phase, const char *name,
     char *at;
 
     if (unlikely(file->n > CHROME_TEXT - EVENT))
-        task__chrome_flush(file);
+        flush_full(file);
     at = file->text + file->n;
     COPY(at, head->text);
     return put_track(at + head->length, track);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* A stream's room for records, and the least of a ring's. */
-enum { STREAM_RECORDS = 1024, RING_RECORDS = 16 };
+enum { STREAM_RECORDS = 256, RING_RECORDS = 16 };
 
 /* At first a ring has wakes by a span that it has lost: so by nobody. */
 static void forget_wakers(struct trace *trace)

@@ -67,13 +67,18 @@ static size_t count(const char *word)
     return count_in(file(), word);
 }
 
+/* Blanks may stand before the end: they fill pages. */
 static bool is_whole(void)
 {
     const char *text = file();
     size_t n = strlen(text);
 
-    return n > 10 && !strncmp(text, "[\n{", 3) &&
-           !strcmp(text + n - 4, "}\n]\n");
+    if (n < 10 || strncmp(text, "[\n{", 3) || strcmp(text + n - 3, "\n]\n"))
+        return false;
+    n -= 3;
+    while (text[n - 1] == ' ')
+        n--;
+    return text[n - 1] == '}';
 }
 
 /* The name of each span of a task, in order, to the record. */
@@ -668,6 +673,30 @@ static int yields_often(void *arg)
     return 0;
 }
 
+static int sees_whole_pages(void *arg)
+{
+    struct stat status;
+
+    CHECK_STATUS(yields_often(arg), 0);
+    CHECK_STATUS(stat(path, &status), 0);
+    CHECK(status.st_size > 0);
+    CHECK_STATUS(status.st_size % 4096, 0);
+    return 0;
+}
+
+static void a_stream_is_written_in_whole_pages(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+
+    (void)state;
+    assert_int_equal(loop_trace_start(loop, path), 0);
+    assert_int_equal(loop_run_main(loop, sees_whole_pages, NULL), 0);
+    assert_int_equal(loop_trace_stop(loop), 0);
+    assert_true(is_whole());
+    loop_free(loop);
+    assert_checks();
+}
+
 static void a_full_disk_ends_a_trace_and_not_the_loop(void **state)
 {
     (void)state;
@@ -813,6 +842,7 @@ int main(void)
         behaviour(what_is_no_loop_or_path_is_refused),
         behaviour(a_pipe_is_refused),
         behaviour(want_of_memory_is_told_and_leaves_nothing),
+        behaviour(a_stream_is_written_in_whole_pages),
         behaviour(a_full_disk_ends_a_trace_and_not_the_loop),
         behaviour(a_full_device_is_told_of_when_the_trace_stops),
         behaviour(writes_may_be_interrupted_and_short),

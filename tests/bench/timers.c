@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-enum { MANY = 1000000, SLEEPERS = 100000, LIVE = 10000, CHURNS = 10000000 };
+enum { MANY = 1000000, SLEEPERS = 100000, LIVE = 10000, CHURNS = 1000000 };
 
 static int64_t ids[MANY];
 static struct timer timers[MANY];

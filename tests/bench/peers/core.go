@@ -171,7 +171,7 @@ func parked(n int) {
 }
 
 func timers() {
-	const many, live, churns = 1000000, 10000, 10000000
+	const many, live, churns = 1000000, 10000, 1000000
 	nothing := func() {}
 	all := make([]*time.Timer, many)
 	measure("timers: set+cancel 1000000", many, func() {

@@ -220,10 +220,10 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 static void cool_stacks(struct loop *loop, task_time now)
 {
     if (stacks_are_too_many(&loop->stacks, now))
-        task__scheduler_cool(&loop->stacks);
+        task__scheduler_cool_stacks(&loop->stacks);
     for (struct stack_size *size = loop->other_stacks; size; size = size->next)
         if (stacks_are_too_many(&size->stacks, now))
-            task__scheduler_cool(&size->stacks);
+            task__scheduler_cool_stacks(&size->stacks);
 }
 
 static void dump_if_asked(struct loop *loop)

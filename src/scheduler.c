@@ -115,7 +115,7 @@ NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
     scheduler->counted_at = now;
     if (since < scheduler->patience / SHORT_TURNS)
         scheduler->trusted = scheduler->switches + STEPS_ON_TRUST;
-    return now - scheduler->looked_at < scheduler->patience;
+    return (int64_t)(now - scheduler->looked_at) < (int64_t)scheduler->patience;
 }
 
 static void run_tasks(void *arg);
@@ -191,7 +191,7 @@ void task__scheduler_destroy_stacks(struct stacks *stacks)
     task__stacks_destroy(stacks);
 }
 
-void task__scheduler_cool(struct stacks *stacks)
+void task__scheduler_cool_stacks(struct stacks *stacks)
 {
     task__stacks_cool(stacks, end_coroutine);
 }
@@ -200,7 +200,7 @@ static void give_back(struct scheduler *scheduler, struct stacks *stacks,
                       struct stack *stack)
 {
     if (unlikely(stacks_give(stacks, stack, scheduler->time)))
-        task__scheduler_cool(stacks);
+        task__scheduler_cool_stacks(stacks);
 }
 
 /*
@@ -249,10 +249,11 @@ static void run_ready(struct scheduler *scheduler, struct ready *ready)
     ready->run(ready);
 }
 
-/* What stands before the rest of a batch so that a task comes home. */
+/* What stands before the rest of a batch so that a task comes home. While it does
+ * not, it runs nothing. */
 static void stop_here(struct ready *ready)
 {
-    (void)ready;
+    ready->run = NULL;
 }
 
 bool task__scheduler_has_batch(const struct scheduler *scheduler)
@@ -291,7 +292,7 @@ static ALWAYS_INLINE void run_step(struct scheduler *scheduler,
     bool is_task = !ready->run;
 
     if (ready->run == stop_here) {
-        scheduler->batch = ready->next;
+        run_ready(scheduler, ready);
         return;
     }
     scheduler->step_begins(scheduler, &step, ready);
@@ -333,7 +334,7 @@ void task__scheduler_watch(struct scheduler *scheduler, bool watches)
 {
     scheduler->watches = watches;
     if (!watches || !scheduler->current || scheduler->is_stepping ||
-        scheduler->batch == &scheduler->stop)
+        scheduler->stop.run)
         return;
     scheduler->stop = (struct ready){scheduler->batch, stop_here};
     scheduler->batch = &scheduler->stop;
@@ -351,8 +352,11 @@ static void run_first(struct scheduler *scheduler, struct task *self,
     task->ready.next = then;
     scheduler->batch = &task->ready;
     leave(scheduler, self ? &self->context : &scheduler->home);
-    if (!self)
-        scheduler->batch = home.next;
+    if (self)
+        return;
+    if (scheduler->batch == &scheduler->stop)
+        scheduler->stop.run = NULL;
+    scheduler->batch = home.next;
 }
 
 void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)

@@ -231,7 +231,8 @@ struct scheduler {
 
     bool watches;      /* each step is told of, when it begins and ends */
     bool is_stepping;  /* such a step is under way */
-    struct ready stop; /* brings a task home, if none was watched so far */
+    struct ready stop; /* brings a task home, if none was watched so far; while
+                          it is in the batch it has a function */
     void (*step_begins)(struct scheduler *scheduler, struct timed_step *step,
                         struct ready *ready);
     void (*step_ends)(struct scheduler *scheduler, struct timed_step *step);
@@ -260,7 +261,7 @@ bool task__scheduler_has_batch(const struct scheduler *scheduler);
 void task__scheduler_destroy_stacks(struct stacks *stacks);
 
 /* Too many are warm: some are emptied. */
-void task__scheduler_cool(struct stacks *stacks);
+void task__scheduler_cool_stacks(struct stacks *stacks);
 
 /* Empty the stack that the next task of these will begin on, so that what it
  * uses can be told from what others did. */

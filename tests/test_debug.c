@@ -212,6 +212,45 @@ static void an_eager_step_is_not_its_creators(void **state)
         "ms (N ms on the processor)");
 }
 
+static int switches_on(void *arg)
+{
+    loop_set_debug(loop_current(), true);
+    record("%s", (const char *)arg);
+    return 0;
+}
+
+static int switches_on_twice(void *arg)
+{
+    struct task_options eager = {.eager = true};
+
+    loop_set_debug(loop_current(), true);
+    CHECK_STATUS(task_await(task_create_with(switches_on, arg, &eager)), 0);
+    return 0;
+}
+
+/* In the midst of a batch, of which nobody is lost. */
+static int switches_on_in_a_batch(void *arg)
+{
+    (void)arg;
+    task_detach(task_create(switches_on_twice, text("eager")));
+    task_detach(task_create(says, text("b")));
+    task_detach(task_create(says, text("c")));
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("eager, b, c");
+    CHECK_STATUS(task_yield(), 0);
+    return 0;
+}
+
+static void it_may_be_switched_on_again_by_an_eager_task(void **state)
+{
+    struct loop_options options = debug_options();
+
+    (void)state;
+    options.debug = false;
+    assert_int_equal(run_with(options, switches_on_in_a_batch, NULL), 0);
+    assert_record("");
+}
+
 static char message[1200];
 
 static void keep_message(const struct loop_error *error, void *arg)
@@ -837,6 +876,7 @@ int main(void)
         behaviour(slow_callbacks_are_named),
         behaviour(slow_calls_by_a_remote_are_named),
         behaviour(an_eager_step_is_not_its_creators),
+        behaviour(it_may_be_switched_on_again_by_an_eager_task),
         behaviour(wall_and_processor_time_are_told_apart),
         behaviour(the_longest_step_is_measured),
         behaviour(a_handle_that_nobody_ended_is_reported_with_its_loop),

@@ -56,7 +56,7 @@ struct descriptor {
     uint8_t streak;           /* calls in a row that did not have to wait */
     bool is_closing;          /* when the last job has ended */
     bool is_doubtful;         /* it was told to be ready, and was not */
-    uint8_t heard_at;         /* the poller's: by its count, the last event */
+    uint8_t heard_in;         /* the poller's: the look before the last event */
 
     /* An error that came after some bytes, and comes next: 0, or negative. */
     int16_t errors[DIRECTIONS];

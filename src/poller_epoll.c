@@ -13,8 +13,8 @@
  *     young     somebody began to wait for it since the last look
  *     old       it was young at the last look
  *
- * and begins anew when something happened to it between two looks; or is on
- * neither list, if nobody waits for it then. Besides, whoever was
+ * A look takes off both lists what nobody waits for; what was heard of since the
+ * last one is young again. Besides, whoever was
  * woken in vain has it looked at when it waits again; and where the poller is
  * wary, all that are waited for become young now and then.
  *
@@ -44,8 +44,9 @@
 #define WARY_TICK (100 * TASK_MILLISECOND)
 enum { BUSY_TICKS = 50 };
 
-/* How many are asked about at once, so that nobody else waits for long. */
-enum { DOUBTS = 256 };
+/* How many are asked about at once, and looked at, so that nobody else waits for
+ * long. */
+enum { DOUBTS = 256, LOOKS = 4096 };
 
 /* Events of what nobody knows, before a new instance is worth its while: so many,
  * and one for so many descriptors. */
@@ -73,9 +74,11 @@ struct epoll_poller {
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
     bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
 
-    struct list young;
-    struct list old;
-    uint8_t n_looks;     /* at the old ones, modulo 256 */
+    struct list lists[2];
+    struct list *young;
+    struct list *old;
+    uint8_t look;        /* their number, modulo 256 */
+    task_time wary_at;   /* when all become young that are waited for */
     task_time doubt_at;  /* the next tick; TASK_FOREVER: there is no doubt */
     unsigned busy_ticks; /* in a row */
     bool has_heard;      /* of anything, since the last one */
@@ -98,6 +101,8 @@ static void init(struct poller *poller)
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
+    self->young = &self->lists[0];
+    self->old = &self->lists[1];
 }
 
 static void close_one(int *fd)
@@ -194,7 +199,7 @@ static uint32_t registration_of(const struct descriptor *descriptor)
 static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
 {
     if (!list_has(&descriptor->node))
-        list_append(&self->young, &descriptor->node);
+        list_append(self->young, &descriptor->node);
 }
 
 /*
@@ -268,37 +273,41 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
     task__descriptor_ready(descriptor, POLLIN | POLLOUT);
 }
 
-/* Ask the kernel about those that have waited in vain since the last look. False: there
- * are more of them. */
+/* Ask the kernel about those that have waited in vain since the last look. False:
+ * there are more of them. */
 static bool look_after_old(struct epoll_poller *self)
 {
+    struct list *old = self->old;
     struct list_node *node;
-    int n = 0;
+    int n_asked = 0;
 
-    while (n < DOUBTS && (node = list_pop(&self->old))) {
-        struct descriptor *descriptor =
-            container_of(node, struct descriptor, node);
+    for (int n = 0; n < LOOKS && n_asked < DOUBTS; n++) {
+        struct descriptor *descriptor;
 
+        node = list_pop(old);
+        if (!node)
+            break;
+        descriptor = container_of(node, struct descriptor, node);
         if (descriptor_is_idle(descriptor))
             continue;
-        if (descriptor->heard_at == self->n_looks) {
-            list_append(&self->young, node);
+        if (descriptor->heard_in == self->look) {
+            list_append(self->young, node);
             continue;
         }
         verify(self, descriptor);
-        n++;
+        n_asked++;
     }
-    if (n == DOUBTS)
+    if (!list_empty(old))
         return false;
-    self->n_looks++;
-    while ((node = list_pop(&self->young)))
-        list_append(&self->old, node);
+    self->old = self->young;
+    self->young = old;
+    self->look++;
     return true;
 }
 
 static bool has_doubts(const struct epoll_poller *self)
 {
-    return !list_empty(&self->young) || !list_empty(&self->old);
+    return !list_empty(self->young) || !list_empty(self->old);
 }
 
 static void doubt_waits(struct descriptor *descriptor, void *self)
@@ -317,8 +326,10 @@ static NEVER_INLINE void tick(struct epoll_poller *self, task_time now)
     self->has_heard = false;
     if (!is_busy && !look_after_old(self))
         self->busy_ticks = BUSY_TICKS;
-    if (self->poller.is_wary && was_sure)
+    if (self->poller.is_wary && (was_sure || now >= self->wary_at)) {
         task__descriptors_each(&self->poller.descriptors, doubt_waits, self);
+        self->wary_at = now + WARY_TICK;
+    }
     self->doubt_at = !has_doubts(self) ? TASK_FOREVER
                      : is_busy         ? now + BUSY_TICK
                                        : now + SILENT_TICK;
@@ -349,7 +360,7 @@ static void hear_of(struct epoll_poller *self, struct descriptor *descriptor,
 
     if (!descriptor_is_idle(descriptor))
         self->has_heard = true;
-    descriptor->heard_at = self->n_looks;
+    descriptor->heard_in = self->look;
     task__descriptor_ready(descriptor, events);
     if (likely(!is_suspect))
         return;

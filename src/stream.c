@@ -95,7 +95,7 @@ enum { IN_VAIN = 5 };
 
 int task__stream_refuse_to_write(struct task_stream *s, const char *call)
 {
-    if (s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
+    if (s->loop->debug && s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
         task__misuse_of(call, -EPIPE,
                         "writing has failed, and this is the fifth call since",
                         s->file, s->line);

@@ -183,10 +183,12 @@ static int write_bytes(struct task_stream *s, struct task *self,
     return result;
 }
 
-int task_stream_write(struct task_stream *s, const void *data, size_t n)
+/* `call` is the name of the public function. */
+static ALWAYS_INLINE int write_in(struct task_stream *s, const char *data,
+                                  size_t n, const char *call)
 {
     struct task *self;
-    int result = stream_enter_to_write(s, &self, __func__);
+    int result = stream_enter_to_write(s, &self, call);
 
     if (unlikely(result))
         return result;
@@ -196,10 +198,15 @@ int task_stream_write(struct task_stream *s, const void *data, size_t n)
     return result;
 }
 
+int task_stream_write(struct task_stream *s, const void *data, size_t n)
+{
+    return write_in(s, data, n, __func__);
+}
+
 /* A text of any length: as it is known now. */
-PRINTF_LIKE(3, 0)
-static int write_long(struct task_stream *s, size_t n, const char *format,
-                      va_list arguments)
+PRINTF_LIKE(4, 0)
+static int write_long(struct task_stream *s, size_t n, const char *call,
+                      const char *format, va_list arguments)
 {
     struct blocks *blocks = &s->loop->blocks;
     char *text = task__blocks_get(blocks, n + 1, 1);
@@ -208,7 +215,7 @@ static int write_long(struct task_stream *s, size_t n, const char *format,
     if (!text)
         return -ENOMEM;
     vsnprintf(text, n + 1, format, arguments);
-    result = task_stream_write(s, text, n);
+    result = write_in(s, text, n, call);
     task__blocks_free(blocks, text);
     return result;
 }
@@ -241,9 +248,9 @@ int task_stream_printf(struct task_stream *s, const char *format, ...)
     if (result < 0)
         result = format_error();
     else if ((size_t)result < sizeof text)
-        result = task_stream_write(s, text, (size_t)result);
+        result = write_in(s, text, (size_t)result, __func__);
     else
-        result = write_long(s, (size_t)result, format, again);
+        result = write_long(s, (size_t)result, __func__, format, again);
     va_end(again);
     va_end(arguments);
     fd_restore_errno(self, saved_errno);

@@ -224,6 +224,47 @@ static int a_number_that_is_closed_by_others_is_told_of(void *arg)
     return 0;
 }
 
+static int reads_all(void *fd)
+{
+    char bytes[16];
+
+    while (task_read(*(int *)fd, bytes, sizeof bytes) > 0)
+        continue;
+    return 0;
+}
+
+/* Others are heard of all the time; the clock has to be real. */
+static int a_number_is_told_of_while_there_is_traffic(void *arg)
+{
+    int quiet[2];
+    int busy[2];
+    struct task *loser;
+    struct task *reader;
+
+    (void)arg;
+    if (!is_real())
+        return 0;
+    begin_debug();
+    make_local(quiet);
+    make_local(busy);
+    loser = start(reads_quietly, &quiet[0]);
+    reader = start(reads_all, &busy[0]);
+    for (int i = 0; i < 200 && !task_done(loser); i++) {
+        if (i == 5) /* it has been looked at, and was there */
+            CHECK_STATUS(close(quiet[0]), 0);
+        CHECK_STATUS(task_write(busy[1], "x", 1), 1);
+        CHECK_STATUS(task_sleep(15 * TASK_MILLISECOND), 0);
+    }
+    CHECK(task_done(loser));
+    CHECK_STATUS(task_await(loser), -EBADF);
+    CHECK_RECORD("fd N was closed, and not by task_close(), while task 2 "
+                 "\"task-2\", created at bodies.c:N, waited for it (-EBADF)");
+    CHECK_STATUS(task_close(quiet[1]), 0);
+    CHECK_STATUS(task_close(busy[1]), 0);
+    CHECK_STATUS(task_await(reader), 0);
+    return task_close(busy[0]);
+}
+
 static void never(void *arg)
 {
     (void)arg;
@@ -482,11 +523,12 @@ static int writes_in_vain_are_told_of_the_fifth_time(void *arg)
         CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
     CHECK_RECORD("");
     for (int i = 0; i < 10; i++)
-        CHECK_STATUS(task_stream_write(s, "x", 1), -EPIPE);
-    CHECK_RECORD("task_stream_write: writing has failed, and this is the fifth "
-                 "call since (-EPIPE); it was opened at test_misuse.c:N; "
-                 "called by task 1 \"task-1\" in "
-                 "writes_in_vain_are_told_of_the_fifth_time+0x");
+        CHECK_STATUS(task_stream_printf(s, "x"), -EPIPE);
+    CHECK_RECORD(
+        "task_stream_printf: writing has failed, and this is the fifth "
+        "call since (-EPIPE); it was opened at test_misuse.c:N; "
+        "called by task 1 \"task-1\" in "
+        "writes_in_vain_are_told_of_the_fifth_time+0x");
     CHECK_STATUS(task_stream_close(s), -EPIPE);
     return 0;
 }
@@ -561,6 +603,7 @@ int main(void)
         in_streams(each_call_tells_its_name_and_caller),
         everywhere(two_that_wait_for_the_same_are_told_of),
         everywhere(a_number_that_is_closed_by_others_is_told_of),
+        everywhere(a_number_is_told_of_while_there_is_traffic),
         everywhere(a_number_of_a_callback_s_is_told_of),
         everywhere(what_is_closed_rightly_is_not_told_of),
         everywhere(a_bad_argument_is_told_of),

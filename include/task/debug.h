@@ -48,7 +48,7 @@ enum loop_error_kind {
      *  one that called; the place that of the stream, if it is about one.
      *
      *  Or the fifth call to write to a stream, to drain or flush it, since writing
-     *  has failed: -EPIPE.
+     *  has failed, however: the status is -EPIPE.
      *
      *  And a descriptor that was closed, by close() say, while a task waited for
      *  it. Once for each function of tasks; the status is -EBADF. */

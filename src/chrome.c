@@ -74,12 +74,22 @@ static char *put_track(char *at, uint64_t track)
                                      : track % FIRST_OWN);
 }
 
-/* Whole pages, of which the system takes no part twice: blanks fill the last. */
+/* The end of the array, for which there is room always. */
+static const char END[] = "\n]\n";
+
+/* Whole pages, of which the system takes no part twice: blanks fill the last. When
+ * there is no room for more, the end takes their place. */
 static NEVER_INLINE void flush_full(struct chrome_file *file)
 {
-    memset(file->text + file->n, ' ', CHROME_TEXT - file->n);
+    size_t blanks = CHROME_TEXT - file->n;
+
+    memset(file->text + file->n, ' ', blanks);
     file->n = CHROME_TEXT;
     task__chrome_flush(file);
+    if (file->error)
+        return;
+    file->length -= blanks;
+    file->blanks = blanks;
 }
 
 static char *begin_event(struct chrome_file *file, char phase, const char *name,
@@ -88,7 +98,7 @@ static char *begin_event(struct chrome_file *file, char phase, const char *name,
     const struct chrome_head *head = find_head(file, phase, name);
     char *at;
 
-    if (unlikely(file->n > CHROME_TEXT - EVENT))
+    if (unlikely(file->n > CHROME_TEXT - EVENT - sizeof END))
         flush_full(file);
     at = file->text + file->n;
     COPY(at, head->text);
@@ -214,8 +224,10 @@ void task__chrome_flush(struct chrome_file *file)
 
     if (!file->error)
         file->error = write_all(file->fd, file->text, file->n);
-    if (!file->error)
-        file->length += file->n;
+    if (!file->error) {
+        file->length += file->blanks + file->n;
+        file->blanks = 0;
+    }
     file->n = 0;
     errno = saved_errno;
 }
@@ -243,6 +255,7 @@ void task__chrome_begin(struct chrome_file *file, int fd)
     file->error = 0;
     file->flows = 0;
     file->length = 0;
+    file->blanks = 0;
     file->n = 0;
     file->n_digits = 0;
     memset(file->heads, 0, sizeof file->heads);
@@ -259,10 +272,12 @@ int task__chrome_end(struct chrome_file *file)
     int saved_errno = errno;
 
     task__chrome_flush(file);
-    /* What was cut off makes room for the end. */
+    /* What is cut off makes room for the end. */
     if (file->error && !ftruncate(file->fd, (off_t)file->length))
         lseek(file->fd, (off_t)file->length, SEEK_SET);
-    int error = write_all(file->fd, "\n]\n", 3);
+    if (!file->length)
+        write_all(file->fd, "[", 1);
+    int error = write_all(file->fd, END, sizeof END - 1);
 
     errno = saved_errno;
     return file->error ? file->error : error;

@@ -32,7 +32,8 @@ struct chrome_file {
     char digits[24];                        /* ... so */
     size_t n_digits;                        /* 0: none was */
     uint64_t flows;                         /* arrows so far */
-    uint64_t length; /* of what was written, in whole events */
+    uint64_t length; /* of what was written, up to the end of an event */
+    uint64_t blanks; /* that were written behind it */
     size_t n;        /* of `text` */
     char text[CHROME_TEXT];
 };

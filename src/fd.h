@@ -21,14 +21,14 @@ typedef ssize_t attempt_fn(struct descriptor *descriptor, void *operation);
  * one when the task goes on: so what touches it after a wait is not inlined into
  * what did before.
  */
-static ALWAYS_INLINE int fd_errno(const struct task *self)
-{
-    return *self->scheduler->errno_location;
-}
-
 static inline void fd_restore_errno(const struct task *self, int saved)
 {
     *self->scheduler->errno_location = saved;
+}
+
+static ALWAYS_INLINE int fd_errno(const struct task *self)
+{
+    return *self->scheduler->errno_location;
 }
 
 /* What a public call returns: two that wait for the same are told of. */

@@ -34,7 +34,6 @@
  * timer is dealt with the next of the other chains are on their way into the
  * cache.
  */
-enum { TIMER_TICK_BITS = 20 };
 enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_CHAINS = 4 };
 
 struct timer {
@@ -88,8 +87,10 @@ void task__timer_arm(struct timers *timers, struct timer *timer,
 /* Take a timer out; nothing happens to an idle one. */
 void task__timer_cancel(struct timers *timers, struct timer *timer);
 
-/* The tick of a time: rounded down also below zero, so that ticks are in the order
- * of times. */
+enum { TIMER_TICK_BITS = 20 };
+
+/* The tick of a time: rounded down also below zero, so that ticks are in the
+ * order of times. */
 static ALWAYS_INLINE int64_t timer_tick(task_time when)
 {
     return when >> TIMER_TICK_BITS;

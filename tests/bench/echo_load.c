@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, BUCKETS = 1 << 22, BUCKET = 100 /* ns */, EVENTS = 512 };
+enum { MESSAGE = 64, BUCKETS = 1 << 24, BUCKET = 100 /* ns */, EVENTS = 512 };
 enum {
     SECOND = 1000000000,
     SLICE = SECOND / 40,

@@ -11,11 +11,8 @@
 
 EMBED_GDB_SCRIPT(TASK_GDB_SCRIPT)
 
-#define NUMBER(name, value)                                                    \
-    {                                                                          \
-        name, value                                                            \
-    }
-#define OFFSET(type, field) DEBUGGER_OFFSET(type, field)
+#define NUMBER DEBUGGER_NUMBER
+#define OFFSET DEBUGGER_OFFSET
 #define CONTEXT_OFFSET(field) OFFSET(context, field),
 
 static const struct debugger_number numbers[] = {

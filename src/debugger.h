@@ -10,16 +10,19 @@
 
 struct loop;
 
-/* An offset or a size in bytes, or a bit; 40 bytes on every machine. */
+/* An offset or a size in bytes, or a bit; 40 bytes on every machine. A table ends
+ * in a nameless one, unless it is counted. */
 struct debugger_number {
     char name[36];
     uint32_t value;
 };
 
-#define DEBUGGER_OFFSET(type, field)                                           \
+#define DEBUGGER_NUMBER(its_name, its_value)                                   \
     {                                                                          \
-#type "." #field, offsetof(struct type, field)                         \
+        .name = its_name, .value = (its_value)                                 \
     }
+#define DEBUGGER_OFFSET(type, field)                                           \
+    DEBUGGER_NUMBER(#type "." #field, offsetof(struct type, field))
 
 /* The bits of struct task's flags. */
 enum { DEBUGGER_DONE = 1 << 1, DEBUGGER_FUTURE = 1 << 2 };

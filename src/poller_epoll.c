@@ -278,24 +278,22 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
 static bool look_after_old(struct epoll_poller *self)
 {
     struct list *old = self->old;
-    struct list_node *node;
+    int n_looks = 0;
     int n_asked = 0;
 
-    for (int n = 0; n < LOOKS && n_asked < DOUBTS; n++) {
-        struct descriptor *descriptor;
+    while (!list_empty(old) && n_looks++ < LOOKS && n_asked < DOUBTS) {
+        struct list_node *node = list_pop(old);
+        struct descriptor *descriptor =
+            container_of(node, struct descriptor, node);
 
-        node = list_pop(old);
-        if (!node)
-            break;
-        descriptor = container_of(node, struct descriptor, node);
         if (descriptor_is_idle(descriptor))
             continue;
         if (descriptor->heard_in == self->look) {
             list_append(self->young, node);
-            continue;
+        } else {
+            verify(self, descriptor);
+            n_asked++;
         }
-        verify(self, descriptor);
-        n_asked++;
     }
     if (!list_empty(old))
         return false;

@@ -410,8 +410,8 @@ int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
  *
  * Built where there is <sys/sdt.h> (and unless CMake is told -DTASK_PROBES=OFF),
  * the library has static probes for perf, bpftrace, SystemTap and gdb, of the
- * provider "libtask". Each is a nop, which costs next to nothing, until one looks
- * at it.
+ * provider "libtask". Each is a nop, which costs next to nothing, until such a
+ * tool looks at it.
  *
  *     loop_enters(loop)             a run begins, or a turn of loop_run_turn()
  *     loop_leaves(loop)             and ends

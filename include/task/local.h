@@ -41,10 +41,10 @@ struct task_local {
 /**
  * Give the calling task's value.
  *
- * @param local  a local
- *
  * In an error hook it is the value of the task that the report is about, while
  * that is alive: a task that was detached and fails is, until the hook returns.
+ *
+ * @param local  a local
  *
  * @return the value, borrowed; NULL when none is set, and outside a task.
  *

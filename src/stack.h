@@ -71,8 +71,7 @@ struct stacks {
     size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
     size_t n_warm;     /* in `warm` */
-    size_t n_most
-        [2]; /* taken at once, or STACKS_WARM: this period's, the last's */
+    size_t n_most[2];  /* taken at once (or STACKS_WARM): last two periods */
     task_time since;   /* when this period began */
     struct stack *hot; /* the one given back last, if it was not taken again */
     struct list warm;

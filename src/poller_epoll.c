@@ -28,15 +28,21 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
- * A wait shorter than this goes by the timerfd: the time-outs of system calls
- * come up to 50 us late (the thread's timer slack), that of a timerfd does not.
+ * A time-out of a system call may come late, by the thread's timer slack or by a
+ * thousandth (proc(5), select_estimate_accuracy() of Linux): it comes at the end of
+ * that, unless the processor is interrupted before. So it is made shorter by as
+ * much: then it comes at the right time or too early, and what is left is waited
+ * for again; by the timerfd when it is less than the slack.
  */
-#define SHORT_WAIT (5 * TASK_MILLISECOND)
+enum { SLACK_SHARE = 1000 };
+#define SLACK_USUAL (50 * TASK_MICROSECOND)
+#define SLACK_MOST (100 * TASK_MILLISECOND)
 
 /* How long those that wait are left alone: for a tick, while all is silent. */
 #define SILENT_TICK (5 * TASK_MILLISECOND)
@@ -72,6 +78,7 @@ struct epoll_poller {
     int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
     int waker;       /* another's; -1: none */
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
+    task_time slack; /* of the thread that waited first */
     bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
 
     struct list lists[2];
@@ -151,6 +158,7 @@ static int open_epoll(const struct epoll_poller *self)
 
 static COLD int open_first(struct epoll_poller *self)
 {
+    int slack = prctl(PR_GET_TIMERSLACK);
     int error;
 
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -160,6 +168,7 @@ static COLD int open_first(struct epoll_poller *self)
     if (!error && self->epoll < 0)
         error = self->epoll;
     self->armed = TASK_FOREVER;
+    self->slack = slack >= 0 ? slack : SLACK_USUAL;
     if (error)
         close_all(self);
     return error;
@@ -466,12 +475,22 @@ static void pause_until(task_time now, task_time until)
  * set once, it serves all waits until then. */
 static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
 {
-    bool wanted =
-        until - now < SHORT_WAIT || until == self->doubt_at || self->is_coarse;
+    bool wanted = until - now <= self->slack || until == self->doubt_at ||
+                  self->is_coarse;
 
     if (wanted ? self->armed != until : self->armed < until)
         arm(self, wanted ? until : TASK_FOREVER);
     return self->armed == until;
+}
+
+/* The time-out that ends after so long at the latest. */
+static task_time timeout_for(const struct epoll_poller *self, task_time wait)
+{
+    task_time slack = wait / (SLACK_SHARE + 1);
+
+    if (slack < self->slack)
+        slack = self->slack;
+    return wait - (slack < SLACK_MOST ? slack : SLACK_MOST);
 }
 
 /* Wait; how many events there are. */
@@ -488,7 +507,7 @@ static int wait_for(struct epoll_poller *self, struct epoll_event events[],
     if (self->is_coarse)
         return epoll_wait(self->epoll, events, EVENTS,
                           poller_milliseconds(now, until));
-    limit = timespec_of(until - now);
+    limit = timespec_of(timeout_for(self, until - now));
     n = epoll_pwait2(self->epoll, events, EVENTS, &limit, NULL);
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
         self->is_coarse = true;

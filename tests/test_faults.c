@@ -1121,6 +1121,36 @@ static void without_epoll_pwait2_a_loop_does_not_spin(void **state)
     }
 }
 
+/* Unless an interrupt ends it early, and the timer is to wait for the rest. */
+static int sleep_by_one_call(void *arg)
+{
+    enum { SLEEPS = 40 };
+    size_t *counts = faults.counts;
+    size_t n_set = counts[TIMER_SET];
+    size_t n_waits = counts[EPOLL_PWAIT2];
+
+    (void)arg;
+    for (int i = 0; i < SLEEPS; i++)
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK(counts[EPOLL_PWAIT2] - n_waits >= SLEEPS);
+    CHECK(counts[TIMER_SET] - n_set < SLEEPS / 2);
+    return 7;
+}
+
+static void a_sleep_is_one_system_call(void **state)
+{
+    struct loop *loop = real_loop();
+
+    (void)state;
+    if (loop->poller->backend != &task__poller_epoll ||
+        test_rounds(50) < 50) { /* too slow to be in time */
+        loop_free(loop);
+        skip();
+    }
+    assert_int_equal(loop_run_main(loop, sleep_by_one_call, NULL), 7);
+    end_real_loop(loop);
+}
+
 static void a_timer_that_cannot_be_set_is_not_waited_for(void **state)
 {
     struct loop *loop = real_loop();
@@ -1289,6 +1319,7 @@ int main(void)
         behaviour(without_descriptors_a_loop_still_sleeps),
         behaviour(where_poll_is_refused_all_look_for_themselves),
         behaviour(without_epoll_pwait2_a_loop_does_not_spin),
+        behaviour(a_sleep_is_one_system_call),
         behaviour(a_timer_that_cannot_be_set_is_not_waited_for),
         behaviour(waits_that_end_early_end_no_sleep),
         behaviour(each_interruption_costs_one_look),

@@ -3,15 +3,14 @@
  */
 #include "stack.h"
 
+#include "pages.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <task/core.h>
 #include <unistd.h>
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
 #ifndef MADV_NOHUGEPAGE
 #define MADV_NOHUGEPAGE MADV_NORMAL
 #endif
@@ -95,41 +94,6 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     return 0;
 }
 
-/*
- * Whether the kernel knows light guards. One that accepts any advice (an
- * emulator) is not believed.
- */
-static bool has_light_guards(char *page, size_t size)
-{
-    static int known; /* 1: yes, -1: no; every thread finds the same */
-    int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
-
-    if (!answer) {
-        answer = madvise(page, size, 0x7fffffff) &&
-                         !madvise(page, size, MADV_GUARD_INSTALL)
-                     ? 1
-                     : -1;
-        __atomic_store_n(&known, answer, __ATOMIC_RELAXED);
-    }
-    return answer > 0;
-}
-
-static int guard(char *page, size_t size)
-{
-    if (has_light_guards(page, size) &&
-        !madvise(page, size, MADV_GUARD_INSTALL))
-        return 0;
-    return mprotect(page, size, PROT_NONE);
-}
-
-static int guard_all(const struct stacks *stacks, char *base, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (guard(base + i * stride(stacks), stacks->page))
-            return -ENOMEM;
-    return 0;
-}
-
 /* Map `length` guarded stacks; NULL when there is no room. */
 static char *map(const struct stacks *stacks, size_t length)
 {
@@ -140,7 +104,7 @@ static char *map(const struct stacks *stacks, size_t length)
     if (base == MAP_FAILED)
         return NULL;
     madvise(base, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
-    if (guard_all(stacks, base, length)) {
+    if (task__pages_guard(base, stacks->page, stride(stacks), length)) {
         munmap(base, size);
         return NULL;
     }
@@ -222,6 +186,28 @@ int task__stacks_grow(struct stacks *stacks)
     return 0;
 }
 
+/* A crowd is so many that are taken one after the other. */
+enum { CROWD = 8, CROWD_PART = 32 };
+
+/* The topmost page of this cold one is going to be used, and so are those of the
+ * next ones: to have all by one call takes a fifth less than to have each by a
+ * fault. */
+static void populate(const struct stacks *stacks, struct stack *stack)
+{
+    const struct stack *end = stack->slab->stack + stack->slab->length;
+    size_t n = 1;
+
+    while (n < CROWD_PART && n <= stacks->n_reserved && stack + n < end &&
+           stack[n].node.list == &stacks->cold && !stack[n].has_page)
+        n++;
+    if (n < CROWD)
+        return;
+    task__pages_populate(end_of(stack) - stacks->page, stacks->page,
+                         stride(stacks), n);
+    for (size_t i = 0; i < n; i++)
+        stack[i].has_page = true;
+}
+
 struct stack *task__stacks_take_other(struct stacks *stacks)
 {
     bool warm = !list_empty(&stacks->warm);
@@ -231,6 +217,8 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     list_remove(&stack->node);
     stack->slab->n_listed--;
     stacks->n_warm -= warm;
+    if (!warm && !stack->has_page && stacks->n_reserved >= CROWD)
+        populate(stacks, stack);
     return stack;
 }
 
@@ -338,6 +326,7 @@ static void cool(struct stacks *stacks, struct stack *stack,
                  void (*end)(struct stack *stack))
 {
     list_remove(&stack->node);
+    stack->has_page = false;
     if (!stack->warm)
         return;
     end(stack);

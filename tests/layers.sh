@@ -8,7 +8,7 @@
 
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
-list heap say misuse.h probes
+list heap say misuse.h probes pages
 memory symbols
 clock stack context timer store
 scheduler.h

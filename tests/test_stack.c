@@ -467,6 +467,38 @@ static void a_stack_takes_the_pages_that_were_touched(void **state)
     assert_int_equal(resident_pages(fixture, stack), 1);
 }
 
+static void reserve_and_take_all(struct fixture *fixture, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    while (fixture->n < n)
+        fixture->taken[fixture->n++] = stacks_take(&fixture->stacks);
+}
+
+/* Where the kernel can be asked for many at once. */
+static void of_a_crowd_each_has_its_first_page_and_nobody_else(void **state)
+{
+    struct fixture *fixture = *state;
+
+    reserve_and_take_all(fixture, FEW);
+    if (!resident_pages(fixture, fixture->taken[0]))
+        skip();
+    for (size_t i = 0; i < FEW; i++) {
+        assert_true(is_resident(fixture, fixture->taken[i]->top - 1));
+        assert_int_equal(resident_pages(fixture, fixture->taken[i]), 1);
+    }
+    assert_int_equal(resident_pages(fixture, take(&fixture->stacks)), 0);
+}
+
+static void of_a_few_none_has_a_page_before_it_is_used(void **state)
+{
+    struct fixture *fixture = *state;
+
+    reserve_and_take_all(fixture, 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(resident_pages(fixture, fixture->taken[i]), 0);
+}
+
 static void many_warm_stacks_keep_little_but_their_first_page(void **state)
 {
     struct fixture *fixture = *state;
@@ -810,6 +842,8 @@ int main(void)
         TEST(many_warm_stacks_keep_their_top),
         TEST(a_stack_that_was_not_touched_takes_no_memory),
         TEST(a_stack_takes_the_pages_that_were_touched),
+        TEST(of_a_crowd_each_has_its_first_page_and_nobody_else),
+        TEST(of_a_few_none_has_a_page_before_it_is_used),
         TEST(many_warm_stacks_keep_little_but_their_first_page),
         TEST(no_more_than_the_bound_stay_warm),
         TEST(those_of_a_crowd_stay_warm),

@@ -186,26 +186,24 @@ int task__stacks_grow(struct stacks *stacks)
     return 0;
 }
 
-/* A crowd is so many that are taken one after the other. */
-enum { CROWD = 8, CROWD_PART = 32 };
+/* Of so many stacks that lie in a row the first pages come at once, if as many
+ * or a few are needed. */
+enum { ROW = 32, A_FEW = 8 };
 
-/* The topmost page of this cold one is going to be used, and so are those of the
- * next ones: to have all by one call takes a fifth less than to have each by a
- * fault. */
-static void populate(const struct stacks *stacks, struct stack *stack)
+/* To have them by one call takes a fifth less than to have each by a fault. Those
+ * of the row that are in use have theirs. */
+static NEVER_INLINE void populate(const struct stacks *stacks,
+                                  const struct stack *stack)
 {
-    const struct stack *end = stack->slab->stack + stack->slab->length;
-    size_t n = 1;
+    size_t n = stack->slab->length - index_of(stack);
 
-    while (n < CROWD_PART && n <= stacks->n_reserved && stack + n < end &&
-           stack[n].node.list == &stacks->cold && !stack[n].has_page)
-        n++;
-    if (n < CROWD)
-        return;
-    task__pages_populate(end_of(stack) - stacks->page, stacks->page,
-                         stride(stacks), n);
-    for (size_t i = 0; i < n; i++)
-        stack[i].has_page = true;
+    if (n > ROW)
+        n = ROW;
+    if (n > stacks->n_reserved + 1)
+        n = stacks->n_reserved + 1;
+    if (n >= A_FEW)
+        task__pages_populate(end_of(stack) - stacks->page, stacks->page,
+                             stride(stacks), n);
 }
 
 struct stack *task__stacks_take_other(struct stacks *stacks)
@@ -217,7 +215,7 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     list_remove(&stack->node);
     stack->slab->n_listed--;
     stacks->n_warm -= warm;
-    if (!warm && !stack->has_page && stacks->n_reserved >= CROWD)
+    if (!warm && index_of(stack) % ROW == 0)
         populate(stacks, stack);
     return stack;
 }
@@ -326,7 +324,6 @@ static void cool(struct stacks *stacks, struct stack *stack,
                  void (*end)(struct stack *stack))
 {
     list_remove(&stack->node);
-    stack->has_page = false;
     if (!stack->warm)
         return;
     end(stack);

@@ -45,7 +45,6 @@ struct stack {
     struct stack_slab *slab;
     char *top; /* the first address beyond its highest, a multiple of 64 */
     bool warm; /* whether its contents are those that it was given back with */
-    bool has_page; /* its topmost one, before it was used */
 
     /* The trace's, while the stack is taken: how a task waits (NULL: it does
      * not) and since when. */

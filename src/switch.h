@@ -66,6 +66,27 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
     __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
 }
 
+/*
+ * The rest of the struct, and the frames below the saved one, of the one after the
+ * next: by a task that suspends some calls deep, and is likely to be one of many
+ * that do.
+ */
+static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
+{
+    enum { FIRST = 2, END = 8, LINE = 64 }; /* of the stack's lines */
+
+    if (HAVE_ASAN || !next || !next->next)
+        return;
+
+    const struct task *task =
+        container_of(next->next, const struct task, ready);
+
+    __builtin_prefetch((const char *)task + LINE, 1);
+    for (uintptr_t line = FIRST; line < END; line++)
+        __builtin_prefetch((void *)((uintptr_t)task->context.sp + line * LINE),
+                           1);
+}
+
 /* Decide who is next, and make it current; NULL: the loop itself. */
 static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
 {

@@ -483,14 +483,17 @@ static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
     return self->armed == until;
 }
 
-/* The time-out that ends after so long at the latest. */
+/* The time-out that ends after so long at the latest; or late, if that is less than
+ * the slack, and there is no timer. */
 static task_time timeout_for(const struct epoll_poller *self, task_time wait)
 {
     task_time slack = wait / (SLACK_SHARE + 1);
 
     if (slack < self->slack)
         slack = self->slack;
-    return wait - (slack < SLACK_MOST ? slack : SLACK_MOST);
+    if (slack > SLACK_MOST)
+        slack = SLACK_MOST;
+    return wait > slack ? wait - slack : wait;
 }
 
 /* Wait; how many events there are. */

@@ -1078,6 +1078,7 @@ static int sleep_in_few_looks(void *arg)
     uint64_t polls = figures().polls;
 
     (void)arg;
+    sleep_on_time(30 * TASK_MICROSECOND);
     sleep_on_time(300 * TASK_MICROSECOND);
     sleep_on_time(3 * TASK_MILLISECOND);
     sleep_on_time(7 * TASK_MILLISECOND);

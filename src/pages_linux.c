@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -19,11 +21,12 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+
 /* PIDFD_SELF, in place of a descriptor of this process. */
 enum { SELF = -10000 };
-
-/* It is not in every C library. */
-#pragma weak process_madvise
 
 /* So many by one call: they are told of on the stack. */
 enum { BATCH = 32 };
@@ -35,18 +38,20 @@ static size_t advise(char *first, size_t size, size_t stride, size_t n,
 {
     struct iovec ranges[BATCH];
     size_t n_done = 0;
+    int saved_errno = errno;
 
-    while (process_madvise && !RUNNING_ON_VALGRIND && n_done < n) {
+    while (!RUNNING_ON_VALGRIND && n_done < n) {
         size_t length = n - n_done < BATCH ? n - n_done : BATCH;
-        ssize_t bytes;
+        long bytes;
 
         for (size_t i = 0; i < length; i++)
             ranges[i] = (struct iovec){first + (n_done + i) * stride, size};
-        bytes = process_madvise(SELF, ranges, length, advice, 0);
-        if (bytes < (ssize_t)size)
+        bytes = syscall(SYS_process_madvise, SELF, ranges, length, advice, 0);
+        if (bytes < (long)size)
             break;
         n_done += (size_t)bytes / size;
     }
+    errno = saved_errno;
     return n_done;
 }
 

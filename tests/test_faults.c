@@ -127,17 +127,30 @@ WRAP(mprotect, PROTECT, ENOMEM, (void *address, size_t size, int protection),
      (address, size, protection))
 WRAP(madvise, advice == GUARD_INSTALL ? GUARD : ADVISE, EINVAL,
      (void *address, size_t size, int advice), (address, size, advice))
-ssize_t __wrap_process_madvise(int pid, const struct iovec *ranges, size_t n,
-                               int advice, unsigned flags);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 
-ssize_t __wrap_process_madvise(int pid, const struct iovec *ranges, size_t n,
-                               int advice, unsigned flags)
+/* Of these there is only process_madvise(2). */
+long __wrap_syscall(long number, ...)
 {
+    va_list arguments;
+    long pid;
+    const struct iovec *ranges;
+    size_t n;
+    int advice;
+
+    va_start(arguments, number);
+    pid = va_arg(arguments, int);
+    ranges = va_arg(arguments, const struct iovec *);
+    n = va_arg(arguments, size_t);
+    advice = va_arg(arguments, int);
+    va_end(arguments);
+    assert_int_equal(number, SYS_process_madvise);
     if (is_refused(advice == GUARD_INSTALL ? GUARD_MANY : ADVISE_MANY, EPERM))
         return -1;
     if (faults.most && n > faults.most)
         n = faults.most;
-    return syscall(SYS_process_madvise, pid, ranges, n, advice, flags);
+    return __real_syscall(number, pid, ranges, n, advice, 0);
 }
 
 WRAP(mincore, RESIDENT, EAGAIN,

@@ -20,7 +20,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif

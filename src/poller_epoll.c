@@ -29,16 +29,18 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 /*
  * A time-out of a system call may come late, by the thread's timer slack or by a
- * thousandth (proc(5), select_estimate_accuracy() of Linux): it comes at the end of
- * that, unless the processor is interrupted before. So it is made shorter by as
- * much: then it comes at the right time or too early, and what is left is waited
- * for again; by the timerfd when it is less than the slack.
+ * thousandth of it (proc(5); select_estimate_accuracy() of Linux; of a thread that is
+ * niced by a 200th): it comes at the end of that, unless the processor is interrupted
+ * before. So it is made shorter by as much: then it comes at the right time or too
+ * early, and what is left is waited for again; by the timerfd when it is no more
+ * than the slack.
  */
 enum { SLACK_SHARE = 1000 };
 #define SLACK_USUAL (50 * TASK_MICROSECOND)
@@ -78,7 +80,7 @@ struct epoll_poller {
     int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
     int waker;       /* another's; -1: none */
     task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
-    task_time slack; /* of the thread that waited first */
+    task_time slack; /* of the thread that opened it, then; 0: real-time */
     bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
 
     struct list lists[2];
@@ -158,7 +160,7 @@ static int open_epoll(const struct epoll_poller *self)
 
 static COLD int open_first(struct epoll_poller *self)
 {
-    int slack = prctl(PR_GET_TIMERSLACK);
+    long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK); /* prctl: an int */
     int error;
 
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -477,8 +479,9 @@ static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
 {
     bool wanted = until - now <= self->slack || until == self->doubt_at ||
                   self->is_coarse;
+    bool is_in_the_way = self->armed > now && self->armed < until;
 
-    if (wanted ? self->armed != until : self->armed < until)
+    if (wanted ? self->armed != until : is_in_the_way)
         arm(self, wanted ? until : TASK_FOREVER);
     return self->armed == until;
 }
@@ -489,10 +492,12 @@ static task_time timeout_for(const struct epoll_poller *self, task_time wait)
 {
     task_time slack = wait / (SLACK_SHARE + 1);
 
-    if (slack < self->slack)
-        slack = self->slack;
+    if (!self->slack)
+        return wait;
     if (slack > SLACK_MOST)
         slack = SLACK_MOST;
+    if (slack < self->slack)
+        slack = self->slack;
     return wait > slack ? wait - slack : wait;
 }
 

@@ -186,21 +186,22 @@ int task__stacks_grow(struct stacks *stacks)
     return 0;
 }
 
-/* Of so many stacks that lie in a row the first pages come at once, if as many
- * or a few are needed. */
+/* The first pages of so many stacks come by one call, if they are taken one after
+ * the other, and at least A_FEW of them. */
 enum { ROW = 32, A_FEW = 8 };
 
-/* To have them by one call takes a fifth less than to have each by a fault. Those
- * of the row that are in use have theirs. */
+/* It is taken, and so will be what is reserved. */
 static NEVER_INLINE void populate(const struct stacks *stacks,
                                   const struct stack *stack)
 {
-    size_t n = stack->slab->length - index_of(stack);
+    size_t most = stack->slab->length - index_of(stack);
+    const struct list_node *next = stacks->cold.first;
+    size_t n = 1;
 
-    if (n > ROW)
-        n = ROW;
-    if (n > stacks->n_reserved + 1)
-        n = stacks->n_reserved + 1;
+    if (most > ROW)
+        most = ROW;
+    for (; n < most && n <= stacks->n_reserved && next == &stack[n].node; n++)
+        next = next->next;
     if (n >= A_FEW)
         task__pages_populate(end_of(stack) - stacks->page, stacks->page,
                              stride(stacks), n);

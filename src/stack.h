@@ -15,8 +15,8 @@
  *     taken   by the owner, who runs on it; on no list
  *     warm    given back with its contents; `hot`, or in `warm`, the last
  *             given first
- *     cold    never used, or emptied since; in `cold`. Where many are taken at
- *             once their first pages come before, together
+ *     cold    never used, or emptied since; in `cold`. (What is about to be taken
+ *             may have its first page: if it is not, after all, it keeps that)
  *
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds

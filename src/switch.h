@@ -67,15 +67,14 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 }
 
 /*
- * The rest of the struct, and the frames below the saved one, of the one after the
- * next: by a task that suspends some calls deep, and is likely to be one of many
- * that do.
+ * The rest of the struct, and the callers' frames, of the one after the next: by a
+ * task that suspends some calls deep, and is likely to be one of many that do.
  */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {
     enum { FIRST = 2, END = 8, LINE = 64 }; /* of the stack's lines */
 
-    if (HAVE_ASAN || !next || !next->next)
+    if (HAVE_ASAN || !next || !next->next) /* as above */
         return;
 
     const struct task *task =

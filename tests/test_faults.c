@@ -130,7 +130,7 @@ WRAP(madvise, advice == GUARD_INSTALL ? GUARD : ADVISE, EINVAL,
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
-/* Of these there is only process_madvise(2). */
+/* Of these there are two. */
 long __wrap_syscall(long number, ...)
 {
     va_list arguments;
@@ -140,7 +140,11 @@ long __wrap_syscall(long number, ...)
     int advice;
 
     va_start(arguments, number);
-    pid = va_arg(arguments, int);
+    pid = va_arg(arguments, int); /* or PR_GET_TIMERSLACK */
+    if (number == SYS_prctl) {
+        va_end(arguments);
+        return __real_syscall(number, pid);
+    }
     ranges = va_arg(arguments, const struct iovec *);
     n = va_arg(arguments, size_t);
     advice = va_arg(arguments, int);
@@ -1182,12 +1186,13 @@ static int sleep_by_one_call(void *arg)
     size_t *counts = faults.counts;
     size_t n_set = counts[TIMER_SET];
     size_t n_waits = counts[EPOLL_PWAIT2];
+    size_t n_rests = counts[EPOLL_WAIT];
 
     (void)arg;
     for (int i = 0; i < SLEEPS; i++)
         CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
     CHECK(counts[EPOLL_PWAIT2] - n_waits >= SLEEPS);
-    CHECK(counts[TIMER_SET] - n_set < SLEEPS / 2);
+    CHECK(counts[TIMER_SET] - n_set <= counts[EPOLL_WAIT] - n_rests);
     return 7;
 }
 
@@ -1301,7 +1306,7 @@ static void signals_end_no_sleep(void **state)
     end_real_loop(loop);
 }
 
-/* A wait is one call; a short one sets a timer first. */
+/* A wait is one call; one that ended too early two more. */
 static int count_calls(void *arg)
 {
     (void)arg;
@@ -1309,15 +1314,15 @@ static int count_calls(void *arg)
     faults.n = 0;
     for (int i = 0; i < 3; i++)
         sleep_on_time(20 * TASK_MILLISECOND);
-    CHECK(faults.n >= 3 && faults.n <= 6 + PATIENT);
+    CHECK(faults.n >= 3 && faults.n <= 9 + PATIENT);
     faults.n = 0;
     for (int i = 0; i < 20; i++)
         sleep_on_time(TASK_MILLISECOND);
-    CHECK(faults.n >= 20 && faults.n <= 40 + PATIENT);
+    CHECK(faults.n >= 20 && faults.n <= 60 + PATIENT);
     return 7;
 }
 
-static void an_idle_loop_makes_a_call_or_two_a_wait(void **state)
+static void an_idle_loop_makes_one_to_three_calls_a_wait(void **state)
 {
     struct loop *loop = real_loop();
 
@@ -1379,7 +1384,7 @@ int main(void)
         behaviour(waits_that_end_early_end_no_sleep),
         behaviour(each_interruption_costs_one_look),
         behaviour(signals_end_no_sleep),
-        behaviour(an_idle_loop_makes_a_call_or_two_a_wait),
+        behaviour(an_idle_loop_makes_one_to_three_calls_a_wait),
         behaviour(tasks_are_switched_without_any_call),
     };
 

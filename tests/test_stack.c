@@ -490,6 +490,24 @@ static void of_a_crowd_each_has_its_first_page_and_nobody_else(void **state)
     assert_int_equal(resident_pages(fixture, take(&fixture->stacks)), 0);
 }
 
+/* Those that are cooled one by one lie in any order. */
+static void who_is_not_next_gets_no_page(void **state)
+{
+    struct fixture *fixture = *state;
+    struct list *cold = &fixture->stacks.cold;
+    struct list_node *third;
+
+    assert_int_equal(stacks_reserve(&fixture->stacks), 0);
+    stacks_unreserve(&fixture->stacks);
+    third = cold->first->next->next;
+    list_remove(third);
+    list_append(cold, third);
+    reserve_and_take_all(fixture, FEW);
+    assert_int_equal(resident_pages(fixture, fixture->taken[0]), 0);
+    assert_int_equal(
+        resident_pages(fixture, container_of(third, struct stack, node)), 0);
+}
+
 static void of_a_few_none_has_a_page_before_it_is_used(void **state)
 {
     struct fixture *fixture = *state;
@@ -843,6 +861,7 @@ int main(void)
         TEST(a_stack_that_was_not_touched_takes_no_memory),
         TEST(a_stack_takes_the_pages_that_were_touched),
         TEST(of_a_crowd_each_has_its_first_page_and_nobody_else),
+        TEST(who_is_not_next_gets_no_page),
         TEST(of_a_few_none_has_a_page_before_it_is_used),
         TEST(many_warm_stacks_keep_little_but_their_first_page),
         TEST(no_more_than_the_bound_stay_warm),

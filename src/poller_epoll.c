@@ -160,7 +160,8 @@ static int open_epoll(const struct epoll_poller *self)
 
 static COLD int open_first(struct epoll_poller *self)
 {
-    long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK); /* prctl: an int */
+    /* By prctl(), which returns an int, 3 s would be less than nothing. */
+    long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
     int error;
 
     self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

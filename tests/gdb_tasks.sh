@@ -296,7 +296,7 @@ compile parked -g
 if [[ -n ${LAUNCHER:-} ]]; then
     cd "$tmp"
     (ulimit -c unlimited && CRASH=1 "$LAUNCHER" ./parked) >launcher 2>&1 || true
-    core=$(find . -name '*core*' | head -n 1)
+    core=$(find . -name '*.core') # the launcher's own is called core
     [[ -n $core ]] || skip "$LAUNCHER leaves no core"
     run_gdb core "${look[@]}" parked "$core"
     check_list core list

@@ -1,5 +1,5 @@
 /*
- * Waiting by epoll, and by a timerfd in it where a time-out would be late.
+ * Waiting by epoll: for descriptors. How a wait ends in time is poller_timer.h's.
  *
  * A descriptor is registered once, when it is first waited for, for both
  * directions and edge-triggered; close takes it out. Those with callbacks are
@@ -14,9 +14,9 @@
  *     old       it was young at the last look
  *
  * A look takes off both lists what nobody waits for; what was heard of since the
- * last one is young again. Besides, whoever was
- * woken in vain has it looked at when it waits again; and where the poller is
- * wary, all that are waited for become young now and then.
+ * last one is young again. Besides, whoever was woken in vain has it looked at when
+ * it waits again; and where the poller is wary, all that are waited for become young
+ * now and then.
  *
  * A file that lives on elsewhere, by dup() or fork(), stays registered when its
  * number is closed, and without the number nothing can be done about it. Its
@@ -24,27 +24,11 @@
  * is needed is registered with a new epoll instance, and the old one closed.
  */
 #include "poller.h"
+#include "poller_timer.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
-
-/*
- * A time-out of a system call may come late, by the thread's timer slack or by a
- * thousandth of it (proc(5); select_estimate_accuracy() of Linux; of a thread that is
- * niced by a 200th): it comes at the end of that, unless the processor is interrupted
- * before. So it is made shorter by as much: then it comes at the right time or too
- * early, and what is left is waited for again; by the timerfd when it is no more
- * than the slack.
- */
-enum { SLACK_SHARE = 1000 };
-#define SLACK_USUAL (50 * TASK_MICROSECOND)
-#define SLACK_MOST (100 * TASK_MILLISECOND)
 
 /* How long those that wait are left alone: for a tick, while all is silent. */
 #define SILENT_TICK (5 * TASK_MILLISECOND)
@@ -64,9 +48,8 @@ enum { STRAYS = 64, STRAYS_SHARE = 8 };
  * long as it is ready, may be the event of a file whose number was closed. */
 enum { SUSPECTS = 64 };
 
-/* How many events are told of at once; and how many are dealt with while the
- * next one's memory comes. */
-enum { EVENTS = 256, AHEAD = 4 };
+/* How many events are dealt with while the next one's memory comes. */
+enum { AHEAD = 4 };
 
 #define EDGES ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
 
@@ -76,12 +59,9 @@ enum { EVENTS = 256, AHEAD = 4 };
 struct epoll_poller {
     struct poller poller;
     int epoll; /* -1: not open; so are then the others */
-    int timer;
+    struct poller_timer timer;
     int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
-    int waker;       /* another's; -1: none */
-    task_time armed; /* what the timerfd is set to; TASK_FOREVER: it is not */
-    task_time slack; /* of the thread that opened it, then; 0: real-time */
-    bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
+    int waker; /* another's; -1: none */
 
     struct list lists[2];
     struct list *young;
@@ -106,7 +86,7 @@ static void init(struct poller *poller)
     struct epoll_poller *self = self_of(poller);
 
     self->epoll = -1;
-    self->timer = -1;
+    self->timer.fd = -1;
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
@@ -124,7 +104,7 @@ static void close_one(int *fd)
 static void close_all(struct epoll_poller *self)
 {
     close_one(&self->outer);
-    close_one(&self->timer);
+    close_one(&self->timer.fd);
     close_one(&self->epoll);
 }
 
@@ -147,7 +127,7 @@ static int open_epoll(const struct epoll_poller *self)
     int error = epoll < 0 ? -errno : 0;
 
     if (!error)
-        error = add_own(epoll, self->timer, EPOLLIN | EPOLLET);
+        error = add_own(epoll, self->timer.fd, EPOLLIN | EPOLLET);
     if (!error && self->waker >= 0)
         error = add_own(epoll, self->waker, EPOLLIN | EPOLLET);
     if (!error && self->outer >= 0)
@@ -160,18 +140,12 @@ static int open_epoll(const struct epoll_poller *self)
 
 static COLD int open_first(struct epoll_poller *self)
 {
-    /* By prctl(), which returns an int, 3 s would be less than nothing. */
-    long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
-    int error;
+    int error = task__poller_timer_open(&self->timer);
 
-    self->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    error = self->timer < 0 ? -errno : 0;
     if (!error)
         self->epoll = open_epoll(self);
     if (!error && self->epoll < 0)
         error = self->epoll;
-    self->armed = TASK_FOREVER;
-    self->slack = slack >= 0 ? slack : SLACK_USUAL;
     if (error)
         close_all(self);
     return error;
@@ -447,92 +421,14 @@ static bool has_too_many_strays(const struct epoll_poller *self)
     return self->n_strays >= STRAYS + n / STRAYS_SHARE;
 }
 
-static struct timespec timespec_of(task_time time)
-{
-    struct timespec spec = {.tv_sec = (time_t)(time / TASK_SECOND),
-                            .tv_nsec = (long)(time % TASK_SECOND)};
-
-    return spec;
-}
-
-/* Set the timerfd, which 0 would stop: what lies in the past is due at once. */
-static NEVER_INLINE void arm(struct epoll_poller *self, task_time until)
-{
-    struct itimerspec spec = {.it_value = {.tv_sec = 0}};
-
-    if (until != TASK_FOREVER)
-        spec.it_value = timespec_of(until > 0 ? until : 1);
-    if (!timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &spec, NULL))
-        self->armed = until;
-}
-
-/* Wait by the time-out of a system call; all that there is without epoll. */
-static void pause_until(task_time now, task_time until)
-{
-    struct timespec limit = timespec_of(until > now ? until - now : 0);
-
-    ppoll(NULL, 0, until == TASK_FOREVER ? NULL : &limit, NULL);
-}
-
-/* Whether the timerfd, or nothing, is to end the wait. A tick always goes by it:
- * set once, it serves all waits until then. */
-static bool has_timer(struct epoll_poller *self, task_time now, task_time until)
-{
-    bool wanted = until - now <= self->slack || until == self->doubt_at ||
-                  self->is_coarse;
-    bool is_in_the_way = self->armed > now && self->armed < until;
-
-    if (wanted ? self->armed != until : is_in_the_way)
-        arm(self, wanted ? until : TASK_FOREVER);
-    return self->armed == until;
-}
-
-/* The time-out that ends after so long at the latest; or late, if that is less than
- * the slack, and there is no timer. */
-static task_time timeout_for(const struct epoll_poller *self, task_time wait)
-{
-    task_time slack = wait / (SLACK_SHARE + 1);
-
-    if (!self->slack)
-        return wait;
-    if (slack > SLACK_MOST)
-        slack = SLACK_MOST;
-    if (slack < self->slack)
-        slack = self->slack;
-    return wait > slack ? wait - slack : wait;
-}
-
-/* Wait; how many events there are. */
-static int wait_for(struct epoll_poller *self, struct epoll_event events[],
-                    task_time now, task_time until)
-{
-    struct timespec limit;
-    int n;
-
-    if (until <= now)
-        return epoll_wait(self->epoll, events, EVENTS, 0);
-    if (has_timer(self, now, until))
-        return epoll_wait(self->epoll, events, EVENTS, -1);
-    if (self->is_coarse)
-        return epoll_wait(self->epoll, events, EVENTS,
-                          poller_milliseconds(now, until));
-    limit = timespec_of(timeout_for(self, until - now));
-    n = epoll_pwait2(self->epoll, events, EVENTS, &limit, NULL);
-    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
-        self->is_coarse = true;
-        return wait_for(self, events, now, until);
-    }
-    return n;
-}
-
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
-    struct epoll_event events[EVENTS];
+    struct epoll_event events[POLLER_EVENTS];
     int n;
 
     if (open_all(self)) {
-        pause_until(now, until);
+        task__poller_timer_pause(now, until);
         return;
     }
     if (self->doubt_at <= now || (poller->is_virtual && has_doubts(self))) {
@@ -540,8 +436,10 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
         until = now; /* it may have told somebody */
     }
     set_tick(self, now);
-    n = wait_for(self, events, now,
-                 until < self->doubt_at ? until : self->doubt_at);
+    if (until > self->doubt_at)
+        until = self->doubt_at;
+    n = task__poller_timer_wait(&self->timer, self->epoll, events, now, until,
+                                until == self->doubt_at);
     hear_all(self, events, n);
     if (unlikely(has_too_many_strays(self)))
         replace_epoll(self);
@@ -587,7 +485,8 @@ static void alarm_at(struct poller *poller, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
 
-    arm(self, until < self->doubt_at ? until : self->doubt_at);
+    task__poller_timer_set(&self->timer,
+                           until < self->doubt_at ? until : self->doubt_at);
 }
 
 const struct poller_backend task__poller_epoll = {

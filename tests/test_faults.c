@@ -24,7 +24,6 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { GUARD_INSTALL = 102, PATIENT = 4 };
@@ -127,34 +126,22 @@ WRAP(mprotect, PROTECT, ENOMEM, (void *address, size_t size, int protection),
      (address, size, protection))
 WRAP(madvise, advice == GUARD_INSTALL ? GUARD : ADVISE, EINVAL,
      (void *address, size_t size, int advice), (address, size, advice))
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
 
-/* Of these there are two. */
-long __wrap_syscall(long number, ...)
+long __real_syscall(long number, long a, long b, long c, long d, long e,
+                    long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e,
+                    long f);
+
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    va_list arguments;
-    long pid;
-    const struct iovec *ranges;
-    size_t n;
-    int advice;
-
-    va_start(arguments, number);
-    pid = va_arg(arguments, int); /* or PR_GET_TIMERSLACK */
-    if (number == SYS_prctl) {
-        va_end(arguments);
-        return __real_syscall(number, pid, 0, 0, 0, 0);
+    if (number == SYS_process_madvise) {
+        if (is_refused((int)d == GUARD_INSTALL ? GUARD_MANY : ADVISE_MANY,
+                       EPERM))
+            return -1;
+        if (faults.most && (size_t)c > faults.most)
+            c = (long)faults.most;
     }
-    ranges = va_arg(arguments, const struct iovec *);
-    n = va_arg(arguments, size_t);
-    advice = va_arg(arguments, int);
-    va_end(arguments);
-    assert_int_equal(number, SYS_process_madvise);
-    if (is_refused(advice == GUARD_INSTALL ? GUARD_MANY : ADVISE_MANY, EPERM))
-        return -1;
-    if (faults.most && n > faults.most)
-        n = faults.most;
-    return __real_syscall(number, pid, ranges, n, advice, 0);
+    return __real_syscall(number, a, b, c, d, e, f);
 }
 
 WRAP(mincore, RESIDENT, EAGAIN,
@@ -769,7 +756,7 @@ static void sweep(bool (*program)(void), size_t n)
             fail_msg("call %zu: %zu blocks, %zu of %zu bytes left", k,
                      faults.n_blocks, faults.mapped, faults.stuck);
         faults.mapped = 0; /* what is stuck is nobody's */
-        assert_true(was_refused || k > 8);
+        assert_true(was_refused || k > 14);
     }
 }
 
@@ -1181,37 +1168,6 @@ static void without_epoll_pwait2_a_loop_does_not_spin(void **state)
     }
 }
 
-/* Unless an interrupt ends it early, and the timer is to wait for the rest. */
-static int sleep_by_one_call(void *arg)
-{
-    enum { SLEEPS = 40 };
-    size_t *counts = faults.counts;
-    size_t n_set = counts[TIMER_SET];
-    size_t n_waits = counts[EPOLL_PWAIT2];
-    size_t n_rests = counts[EPOLL_WAIT];
-
-    (void)arg;
-    for (int i = 0; i < SLEEPS; i++)
-        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
-    CHECK(counts[EPOLL_PWAIT2] - n_waits >= SLEEPS);
-    CHECK(counts[TIMER_SET] - n_set <= counts[EPOLL_WAIT] - n_rests);
-    return 7;
-}
-
-static void a_sleep_is_one_system_call(void **state)
-{
-    struct loop *loop = real_loop();
-
-    (void)state;
-    if (loop->poller->backend != &task__poller_epoll ||
-        test_rounds(50) < 50) { /* too slow to be in time */
-        loop_free(loop);
-        skip();
-    }
-    assert_int_equal(loop_run_main(loop, sleep_by_one_call, NULL), 7);
-    end_real_loop(loop);
-}
-
 static void a_timer_that_cannot_be_set_is_not_waited_for(void **state)
 {
     struct loop *loop = real_loop();
@@ -1308,23 +1264,39 @@ static void signals_end_no_sleep(void **state)
     end_real_loop(loop);
 }
 
-/* A wait is one call; one that ended too early two more. */
+/* A sleep is one call. One that an interrupt ended too early takes two more: the
+ * timer is set, and waited for. (Without epoll_pwait2 it is always these.) */
+static void sleep_by_one_call_each(size_t n, task_time time, bool is_by_timer)
+{
+    const size_t *counts = faults.counts;
+    size_t n_set = counts[TIMER_SET];
+    size_t n_rests = counts[EPOLL_WAIT];
+
+    faults.n = 0;
+    for (size_t i = 0; i < n; i++)
+        sleep_on_time(time);
+    n_set = counts[TIMER_SET] - n_set;
+    n_rests = counts[EPOLL_WAIT] - n_rests;
+    CHECK(n_set <= n_rests && n_rests <= n);
+    if (!is_by_timer)
+        CHECK(faults.n - n_set - n_rests == n);
+}
+
 static int count_calls(void *arg)
 {
+    bool is_by_timer;
+
     (void)arg;
+    sleep_on_time(7 * TASK_MILLISECOND); /* it may find out what there is not */
+    memset(faults.counts, 0, sizeof faults.counts);
     sleep_on_time(7 * TASK_MILLISECOND);
-    faults.n = 0;
-    for (int i = 0; i < 3; i++)
-        sleep_on_time(20 * TASK_MILLISECOND);
-    CHECK(faults.n >= 3 && faults.n <= 9 + PATIENT);
-    faults.n = 0;
-    for (int i = 0; i < 20; i++)
-        sleep_on_time(TASK_MILLISECOND);
-    CHECK(faults.n >= 20 && faults.n <= 60 + PATIENT);
+    is_by_timer = !faults.counts[EPOLL_PWAIT2] && !faults.counts[PPOLL];
+    sleep_by_one_call_each(3, 20 * TASK_MILLISECOND, is_by_timer);
+    sleep_by_one_call_each(20, TASK_MILLISECOND, is_by_timer);
     return 7;
 }
 
-static void an_idle_loop_makes_one_to_three_calls_a_wait(void **state)
+static void an_idle_loop_makes_one_call_a_wait(void **state)
 {
     struct loop *loop = real_loop();
 
@@ -1381,12 +1353,11 @@ int main(void)
         behaviour(without_descriptors_a_loop_still_sleeps),
         behaviour(where_poll_is_refused_all_look_for_themselves),
         behaviour(without_epoll_pwait2_a_loop_does_not_spin),
-        behaviour(a_sleep_is_one_system_call),
         behaviour(a_timer_that_cannot_be_set_is_not_waited_for),
         behaviour(waits_that_end_early_end_no_sleep),
         behaviour(each_interruption_costs_one_look),
         behaviour(signals_end_no_sleep),
-        behaviour(an_idle_loop_makes_one_to_three_calls_a_wait),
+        behaviour(an_idle_loop_makes_one_call_a_wait),
         behaviour(tasks_are_switched_without_any_call),
     };
 

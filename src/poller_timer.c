@@ -1,0 +1,106 @@
+/*
+ * Time-outs, and the timerfd.
+ */
+#include "poller_timer.h"
+
+#include "poller.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SLACK_SHARE = 1000 };
+#define SLACK_USUAL (50 * TASK_MICROSECOND)
+#define SLACK_MOST (100 * TASK_MILLISECOND) /* of the share */
+
+int task__poller_timer_open(struct poller_timer *timer)
+{
+    /* By prctl(), which returns an int, 3 s would be less than nothing. */
+    long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
+
+    timer->slack = slack >= 0 ? slack : SLACK_USUAL;
+    timer->armed = TASK_FOREVER;
+    timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return timer->fd < 0 ? -errno : 0;
+}
+
+static struct timespec timespec_of(task_time time)
+{
+    struct timespec spec = {.tv_sec = (time_t)(time / TASK_SECOND),
+                            .tv_nsec = (long)(time % TASK_SECOND)};
+
+    return spec;
+}
+
+/* 0 would stop it: what lies in the past is due at once. */
+void task__poller_timer_set(struct poller_timer *timer, task_time until)
+{
+    struct itimerspec spec = {.it_value = {.tv_sec = 0}};
+
+    if (until != TASK_FOREVER)
+        spec.it_value = timespec_of(until > 0 ? until : 1);
+    if (!timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &spec, NULL))
+        timer->armed = until;
+}
+
+void task__poller_timer_pause(task_time now, task_time until)
+{
+    struct timespec limit = timespec_of(until > now ? until - now : 0);
+
+    ppoll(NULL, 0, until == TASK_FOREVER ? NULL : &limit, NULL);
+}
+
+/* Whether the timerfd, or nothing, is to end the wait. */
+static bool prepare(struct poller_timer *timer, task_time now, task_time until,
+                    bool is_tick)
+{
+    bool wanted = until - now <= timer->slack || is_tick || timer->is_coarse;
+    bool is_in_the_way = timer->armed > now && timer->armed < until;
+
+    if (wanted ? timer->armed != until : is_in_the_way)
+        task__poller_timer_set(timer, wanted ? until : TASK_FOREVER);
+    return timer->armed == until;
+}
+
+/* The time-out that ends after so long at the latest; or late, if that is less than
+ * the slack, and the timerfd cannot be set. */
+static task_time timeout_for(const struct poller_timer *timer, task_time wait)
+{
+    task_time slack = wait / (SLACK_SHARE + 1);
+
+    if (!timer->slack)
+        return wait;
+    if (slack > SLACK_MOST)
+        slack = SLACK_MOST;
+    if (slack < timer->slack)
+        slack = timer->slack;
+    return wait > slack ? wait - slack : wait;
+}
+
+int task__poller_timer_wait(struct poller_timer *timer, int epoll,
+                            struct epoll_event events[POLLER_EVENTS],
+                            task_time now, task_time until, bool is_tick)
+{
+    struct timespec limit;
+    int n;
+
+    if (until <= now)
+        return epoll_wait(epoll, events, POLLER_EVENTS, 0);
+    if (prepare(timer, now, until, is_tick))
+        return epoll_wait(epoll, events, POLLER_EVENTS, -1);
+    if (timer->is_coarse)
+        return epoll_wait(epoll, events, POLLER_EVENTS,
+                          poller_milliseconds(now, until));
+    limit = timespec_of(timeout_for(timer, until - now));
+    n = epoll_pwait2(epoll, events, POLLER_EVENTS, &limit, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        timer->is_coarse = true;
+        return task__poller_timer_wait(timer, epoll, events, now, until,
+                                       is_tick);
+    }
+    return n;
+}

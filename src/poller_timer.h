@@ -1,0 +1,48 @@
+/*
+ * How a wait by epoll ends in time: by a time-out of the system call, or by a
+ * timerfd in the epoll instance.
+ *
+ * A time-out of a system call may come late, by the thread's timer slack or by a
+ * thousandth of itself (proc(5); select_estimate_accuracy() of Linux; for a thread
+ * that is niced by a 200th): it comes at the end of that, unless the processor is
+ * interrupted before. So it is made shorter by as much: then it comes at the right
+ * time or too early, and what is left is waited for again; by the timerfd, which is
+ * not late, when it is no more than the slack.
+ */
+#ifndef TASK_SRC_POLLER_TIMER_H
+#define TASK_SRC_POLLER_TIMER_H
+
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <task/time.h>
+
+/* How many events are told of at once. */
+enum { POLLER_EVENTS = 256 };
+
+struct poller_timer {
+    int fd;          /* -1: not open */
+    task_time armed; /* what it is set to; TASK_FOREVER: it is not */
+    task_time slack; /* of the thread that opened it, then; 0: real-time */
+    bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
+};
+
+/* 0, or a negative errno. */
+int task__poller_timer_open(struct poller_timer *timer);
+
+/* Set the timerfd, or (TASK_FOREVER) stop it. */
+void task__poller_timer_set(struct poller_timer *timer, task_time until);
+
+/*
+ * Wait for events, until then or a little less. `is_tick`: other waits are going to
+ * end then, too; the timerfd, set once, serves all of them.
+ *
+ * Returns how many there are, or -1.
+ */
+int task__poller_timer_wait(struct poller_timer *timer, int epoll,
+                            struct epoll_event events[POLLER_EVENTS],
+                            task_time now, task_time until, bool is_tick);
+
+/* Wait, without epoll: for time only. */
+void task__poller_timer_pause(task_time now, task_time until);
+
+#endif

@@ -15,11 +15,40 @@ static bool fires_before(const struct heap_node *a, const struct heap_node *b)
     return x->when != y->when ? x->when < y->when : x->order < y->order;
 }
 
+static const struct timer_slot empty_slot = {.earliest = TASK_FOREVER};
+
 void task__timers_init(struct timers *timers, task_time now)
 {
     memset(timers, 0, sizeof *timers);
     timers->due.before = fires_before;
     timers->position = timer_tick(now);
+    for (size_t n = 0; n < sizeof timers->slots / sizeof *timers->slots; n++)
+        timers->slots[n] = empty_slot;
+}
+
+static ALWAYS_INLINE uint32_t low_half(const struct timer *timer)
+{
+    return (uint32_t)(uintptr_t)timer;
+}
+
+/* Send for what has such an address, and is near the timer. */
+static ALWAYS_INLINE void prefetch_near(const struct timer *timer, uint32_t low)
+{
+    int32_t distance = (int32_t)(low - low_half(timer));
+
+    __builtin_prefetch((const void *)((uintptr_t)timer + (uintptr_t)distance),
+                       1);
+}
+
+/* The first timer of a slot, or one that comes before all others there. */
+static NEVER_INLINE void lead(struct timers *timers, struct timer_slot *slot,
+                              task_time when)
+{
+    size_t n = (size_t)(slot - timers->slots);
+
+    timers->used[n / TIMER_SLOTS] |= (uint64_t)1 << n % TIMER_SLOTS;
+    slot->earliest = when;
+    slot->exact = true;
 }
 
 static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
@@ -28,22 +57,20 @@ static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
     uint64_t differs = (uint64_t)(tick ^ timers->position);
     unsigned level = (63u - (unsigned)__builtin_clzll(differs)) / SLOT_BITS;
     unsigned index = (unsigned)(tick >> (SLOT_BITS * level)) & SLOT_MASK;
-    struct timer_slot *slot = &timers->slots[level][index];
-    struct timer **chain = &slot->chains[slot->turn++ % TIMER_CHAINS];
-    struct timer *next = *chain;
-    uint64_t bit = (uint64_t)1 << index;
+    struct timer_slot *slot = timers->slots + level * TIMER_SLOTS + index;
+    uint32_t *hung = &slot->hung[slot->turn++ % TIMER_AHEAD];
+    struct timer *next = slot->first;
 
     timer->slot = slot;
     timer->at.chain.next = next;
-    timer->at.chain.link = chain;
-    *chain = timer;
+    timer->at.chain.link = &slot->first;
+    timer->at.chain.ahead = *hung;
+    *hung = low_half(timer);
+    slot->first = timer;
     if (likely(next))
         next->at.chain.link = &timer->at.chain.next;
-    if (timers->used[level] & bit && timer->when > slot->earliest)
-        return;
-    timers->used[level] |= bit;
-    slot->earliest = timer->when;
-    slot->exact = true;
+    if (unlikely(timer->when <= slot->earliest))
+        lead(timers, slot, timer->when);
 }
 
 void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
@@ -61,12 +88,19 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
     }
 }
 
-/* A slot that is empty now stays marked as used, until somebody looks. */
+/*
+ * A slot that is empty now stays marked as used, until somebody looks.
+ *
+ * What is cancelled in the order of arming is the last of its chain, and the
+ * one before, which only a store needs, not in the cache: stores wait for each
+ * other, so it is sent for first.
+ */
 static ALWAYS_INLINE void unhang(struct timer *timer)
 {
     struct timer_slot *slot = timer->slot;
     struct timer *next = timer->at.chain.next;
 
+    __builtin_prefetch(timer->at.chain.link, 1);
     *timer->at.chain.link = next;
     if (likely(next))
         next->at.chain.link = timer->at.chain.link;
@@ -92,23 +126,15 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
  */
 static void pour(struct timers *timers, struct timer_slot *slot)
 {
-    struct timer_slot poured = *slot;
+    struct timer *timer = slot->first;
     struct heap_node *due = NULL;
-    unsigned turn = slot->turn;
 
-    memset(slot, 0, sizeof *slot);
-    for (int in_vain = 0; in_vain < TIMER_CHAINS; in_vain++) {
-        struct timer **chain = &poured.chains[--turn % TIMER_CHAINS];
-        struct timer *timer = *chain;
-
-        if (unlikely(!timer))
-            continue;
-
+    *slot = empty_slot;
+    while (timer) {
+        struct timer *next = timer->at.chain.next;
         int64_t tick = timer_tick(timer->when);
 
-        in_vain = -1;
-        *chain = timer->at.chain.next;
-        __builtin_prefetch(*chain, 1);
+        prefetch_near(timer, timer->at.chain.ahead);
         if (tick > timers->position) {
             hang(timers, timer, tick);
         } else {
@@ -116,37 +142,22 @@ static void pour(struct timers *timers, struct timer_slot *slot)
             timer->at.heap.next = due;
             due = &timer->at.heap;
         }
+        timer = next;
     }
     task__heap_insert_list(&timers->due, due);
 }
 
-static bool is_empty(const struct timer_slot *slot)
-{
-    for (int i = 0; i < TIMER_CHAINS; i++)
-        if (slot->chains[i])
-            return false;
-    return true;
-}
-
-/* Where a slot is. */
-struct place {
-    unsigned level;
-    unsigned index;
-};
-
 /* The first slot that is not empty; NULL: none. Those before are unmarked. */
-static struct timer_slot *first_slot(struct timers *timers, struct place *place)
+static struct timer_slot *first_slot(struct timers *timers)
 {
-    for (unsigned level = 0; level < TIMER_LEVELS; level++)
-        for (; timers->used[level];
-             timers->used[level] &= timers->used[level] - 1) {
-            unsigned index = (unsigned)__builtin_ctzll(timers->used[level]);
-            struct timer_slot *slot = &timers->slots[level][index];
+    for (int level = 0; level < TIMER_LEVELS; level++)
+        for (uint64_t *used = &timers->used[level]; *used; *used &= *used - 1) {
+            struct timer_slot *slot =
+                timers->slots + level * TIMER_SLOTS + __builtin_ctzll(*used);
 
-            *place = (struct place){level, index};
-            if (!is_empty(slot))
+            if (slot->first)
                 return slot;
-            slot->exact = false;
+            slot->earliest = TASK_FOREVER;
         }
     return NULL;
 }
@@ -157,18 +168,20 @@ static struct timer_slot *first_slot(struct timers *timers, struct place *place)
  */
 static bool pour_first(struct timers *timers, int64_t tick)
 {
-    struct place place;
-    struct timer_slot *slot = first_slot(timers, &place);
-    unsigned shift = slot ? SLOT_BITS * place.level : 0;
+    struct timer_slot *slot = first_slot(timers);
+    size_t n = slot ? (size_t)(slot - timers->slots) : 0;
+    size_t level = n / TIMER_SLOTS;
+    int64_t index = (int64_t)(n % TIMER_SLOTS);
+    unsigned shift = (unsigned)(SLOT_BITS * level);
     int64_t above = timers->position >> shift & ~(int64_t)SLOT_MASK;
-    int64_t first = slot ? (above | place.index) << shift : INT64_MAX;
+    int64_t first = slot ? (above | index) << shift : INT64_MAX;
 
     if (first > tick) {
         timers->position = tick;
         return false;
     }
     timers->position = first;
-    timers->used[place.level] &= ~((uint64_t)1 << place.index);
+    timers->used[level] &= timers->used[level] - 1;
     pour(timers, slot);
     return true;
 }
@@ -201,14 +214,13 @@ static void scan(struct timer_slot *slot)
     task_time earliest = TASK_FOREVER;
     int n = 0;
 
-    for (int i = 0; i < TIMER_CHAINS; i++)
-        for (const struct timer *timer = slot->chains[i]; timer;
-             timer = timer->at.chain.next) {
-            if (++n > TIMER_SCAN)
-                return;
-            if (timer->when < earliest)
-                earliest = timer->when;
-        }
+    for (const struct timer *timer = slot->first; timer;
+         timer = timer->at.chain.next) {
+        if (++n > TIMER_SCAN)
+            return;
+        if (timer->when < earliest)
+            earliest = timer->when;
+    }
     slot->earliest = earliest;
     slot->exact = true;
 }
@@ -216,11 +228,10 @@ static void scan(struct timer_slot *slot)
 task_time task__timers_next(struct timers *timers)
 {
     struct timer_slot *slot;
-    struct place place;
 
     if (timers->due.root)
         return container_of(timers->due.root, struct timer, at.heap)->when;
-    slot = first_slot(timers, &place);
+    slot = first_slot(timers);
     if (!slot)
         return TASK_FOREVER;
     if (!slot->exact)

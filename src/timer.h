@@ -29,12 +29,12 @@
 #include <task/time.h>
 
 /*
- * A slot has several chains, which timers are hung into in turn. When it is
- * emptied they are walked in turn too, the last one hung first; and while one
- * timer is dealt with the next of the other chains are on their way into the
- * cache.
+ * A slot is a chain, the last one hung first. Each timer knows the one that was
+ * hung TIMER_AHEAD before, which is sent for when the slot is emptied, while
+ * those between are dealt with. It may be gone by then: hence these are no
+ * pointers but the low halves of addresses, and good for the cache only.
  */
-enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_CHAINS = 4 };
+enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_AHEAD = 8 };
 
 struct timer {
     union {
@@ -42,6 +42,7 @@ struct timer {
         struct {               /* when in a slot */
             struct timer *next;
             struct timer **link; /* what points here */
+            uint32_t ahead;      /* the low half of an address */
         } chain;
     } at;
     task_time when;
@@ -60,12 +61,12 @@ static ALWAYS_INLINE struct timer *timer_of(struct task_timer *timer)
 }
 
 struct timer_slot {
-    struct timer *chains[TIMER_CHAINS];
-    task_time
-        earliest;     /* no timer of the slot is earlier; of a non-empty one */
-    bool exact;       /* ... and one is as early as that */
-    unsigned turn;    /* the chain for the next timer */
-    char padding[16]; /* to 64 bytes, so that to find a slot is a shift */
+    struct timer *first;
+    task_time earliest;         /* no timer of the slot is earlier */
+    uint32_t hung[TIMER_AHEAD]; /* the last ones, in a ring */
+    unsigned turn;              /* the place in the ring for the next one */
+    bool exact;      /* a timer of the slot is as early as `earliest` */
+    char padding[8]; /* to 64 bytes, so that to find a slot is a shift */
 };
 
 struct timers {
@@ -73,8 +74,10 @@ struct timers {
     int64_t position;
     uint64_t armed; /* how many ever were: the next one's place in the order */
     uint64_t ended; /* how many of these have fired or were cancelled */
-    uint64_t used[TIMER_LEVELS]; /* a bit for each slot that may not be empty */
-    struct timer_slot slots[TIMER_LEVELS][TIMER_SLOTS];
+    /* A bit for each slot that may not be empty; of others `earliest` is
+     * TASK_FOREVER. */
+    uint64_t used[TIMER_LEVELS];
+    struct timer_slot slots[TIMER_LEVELS * TIMER_SLOTS]; /* level by level */
     struct timer_slot due_slot; /* what those in the heap point to */
 };
 

@@ -191,25 +191,35 @@ static ALWAYS_INLINE int look_again(struct descriptor *descriptor,
     return !error && descriptor->kind == DESCRIPTOR_FILE ? -EPERM : error;
 }
 
-/* As fd_attempt. That it was told to be ready in vain may mean that the event was
- * another file's. (An error alone may stay: what is in a socket's error queue.) */
-static ALWAYS_INLINE ssize_t attempt_again(struct descriptor *descriptor,
-                                           enum direction direction,
-                                           attempt_fn *attempt, void *operation,
-                                           bool was_told)
+static short events_of(enum direction direction)
 {
-    ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
-
-    if (unlikely(result == -EAGAIN))
-        descriptor->is_doubtful |= was_told;
-    return result;
+    return direction == INCOMING ? POLLIN : POLLOUT;
 }
 
+int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
+                          enum direction direction,
+                          const struct wait_kind *kind)
+{
+    short events = events_of(direction);
+    uint32_t uses = descriptor->uses;
+    int result;
+
+    if (!fd_is_clear(descriptor))
+        return 0;
+    descriptor->streak = 0;
+    result = wait_for(self, descriptor, events, kind);
+    if (unlikely(result < 0))
+        return result;
+    return likely(descriptor->uses == uses) ? (result & events) != 0 : -EBADF;
+}
+
+/* That it was told to be ready in vain may mean that the event was another file's.
+ * (An error alone may stay: what is in a socket's error queue.) */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
                          void *operation, const struct wait_kind *kind)
 {
-    short events = direction == INCOMING ? POLLIN : POLLOUT;
+    short events = events_of(direction);
     struct loop *loop = loop_of_task(self);
     uint32_t uses = descriptor->uses;
     ssize_t result = fd_take_turns(self, descriptor, 1, kind);
@@ -222,13 +232,13 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
         if (unlikely(result))
             return result;
         if (!descriptor->drained[direction]) {
-            result = attempt_again(descriptor, direction, attempt, operation,
-                                   was_told);
+            result = fd_attempt(descriptor, direction, attempt, operation);
             if (result != -EAGAIN)
                 return result;
+            descriptor->is_doubtful |= was_told;
         }
         descriptor->streak = 0;
-        result = wait_for(self, descriptor, events, kind);
+        result = task__fd_wait(self, descriptor, events, kind);
         was_told = result > 0 && (result & events);
         if (likely(result > 0))
             result = 0;

@@ -130,22 +130,42 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
                          void *operation, const struct wait_kind *kind);
 
-/* The same, quickly where nothing stands in the way. */
+/* One that is drained: wait, if nothing stands in the way. Whether an event has told
+ * that it is ready: 1, 0; or a negative errno. */
+int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
+                          enum direction direction,
+                          const struct wait_kind *kind);
+
+/* Whether it is known well enough, and nobody else waits for it. */
+static ALWAYS_INLINE bool fd_is_clear(const struct descriptor *descriptor)
+{
+    return likely(descriptor_is_idle(descriptor) &&
+                  descriptor->kind != DESCRIPTOR_UNKNOWN);
+}
+
+/* The same, quickly where nothing stands in the way: waiting is out of line, the
+ * attempts are not. */
 static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
                                         struct descriptor *descriptor,
                                         enum direction direction,
                                         attempt_fn *attempt, void *operation,
                                         const struct wait_kind *kind)
 {
-    if (!descriptor->drained[direction] &&
-        likely(descriptor_is_idle(descriptor) &&
-               descriptor->kind != DESCRIPTOR_UNKNOWN &&
+    int was_told = 0;
+
+    if (descriptor->drained[direction]) {
+        was_told = task__fd_wait_drained(self, descriptor, direction, kind);
+        if (unlikely(was_told < 0))
+            return was_told;
+    }
+    if (likely(!descriptor->drained[direction] && fd_is_clear(descriptor) &&
                descriptor->streak < FD_STREAK - 1)) {
         ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
 
         descriptor->streak++;
         if (likely(result != -EAGAIN))
             return result;
+        descriptor->is_doubtful |= was_told;
     }
     return task__fd_perform(self, descriptor, direction, attempt, operation,
                             kind);

@@ -12,11 +12,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-static ssize_t result_of(ssize_t result)
-{
-    return likely(result >= 0) ? result : -errno;
-}
-
 static size_t size_of(const struct transfer *transfer)
 {
     size_t size = 0;
@@ -34,29 +29,20 @@ static struct msghdr message_of(const struct transfer *transfer)
     return message;
 }
 
-/* After a short read the next one is in vain: whatever comes then is an event,
- * unless one end is closed. */
-static ALWAYS_INLINE void note_drained(struct descriptor *descriptor,
-                                       ssize_t result, size_t size)
-{
-    if (likely(result > 0 && (size_t)result < size))
-        descriptor->drained[INCOMING] = !descriptor->hung;
-}
-
 /* A local stream reads no further than to where descriptors, or another sender's
  * credentials, were sent: what it leaves out then it tells of by MSG_CTRUNC. */
 static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
 {
     struct msghdr message = message_of(transfer);
-    ssize_t result = result_of(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
+    ssize_t result = io_result(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
 
     if (kind_is_stream(descriptor->kind) && !(message.msg_flags & MSG_CTRUNC))
-        note_drained(descriptor, result, size_of(transfer));
+        io_note_drained(descriptor, result, size_of(transfer));
     return result;
 }
 
-static NEVER_INLINE ssize_t read_other(struct descriptor *descriptor,
-                                       struct transfer *transfer)
+ssize_t task__io_read_other(struct descriptor *descriptor,
+                            struct transfer *transfer)
 {
     if (descriptor->kind == DESCRIPTOR_UNKNOWN)
         task__descriptor_classify_again(descriptor);
@@ -65,42 +51,17 @@ static NEVER_INLINE ssize_t read_other(struct descriptor *descriptor,
     return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
 }
 
-ssize_t task__io_read(struct descriptor *descriptor, void *operation)
-{
-    struct transfer *transfer = operation;
-    struct iovec *part = transfer->parts;
-    ssize_t result;
-
-    if (unlikely(descriptor->kind != DESCRIPTOR_TCP || transfer->n != 1))
-        return read_other(descriptor, transfer);
-    result = result_of(
-        recv(descriptor->fd, part->iov_base, part->iov_len, MSG_DONTWAIT));
-    note_drained(descriptor, result, part->iov_len);
-    return result;
-}
-
-static NEVER_INLINE ssize_t write_other(struct descriptor *descriptor,
-                                        struct transfer *transfer)
+ssize_t task__io_write_other(struct descriptor *descriptor,
+                             struct transfer *transfer)
 {
     struct msghdr message = message_of(transfer);
 
     if (descriptor->kind == DESCRIPTOR_UNKNOWN)
         task__descriptor_classify_again(descriptor);
     if (kind_is_socket(descriptor->kind))
-        return result_of(
+        return io_result(
             sendmsg(descriptor->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     return task__nowait_writev(descriptor->fd, transfer->parts, transfer->n);
-}
-
-ssize_t task__io_write(struct descriptor *descriptor, void *operation)
-{
-    struct transfer *transfer = operation;
-    struct iovec *part = transfer->parts;
-
-    if (unlikely(!kind_is_socket(descriptor->kind) || transfer->n != 1))
-        return write_other(descriptor, transfer);
-    return result_of(send(descriptor->fd, part->iov_base, part->iov_len,
-                          MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /* A way to move bytes. */
@@ -111,8 +72,8 @@ struct way {
                          int n, off_t offset);
 };
 
-static const struct way READING = {INCOMING, task__io_read, task__file_readv};
-static const struct way WRITING = {OUTGOING, task__io_write, task__file_writev};
+static const struct way READING = {INCOMING, io_read, task__file_readv};
+static const struct way WRITING = {OUTGOING, io_write, task__file_writev};
 
 /* Whether a wait has found out that there is nothing to wait for. */
 static bool is_always_ready(const struct descriptor *descriptor, ssize_t result)

@@ -262,7 +262,8 @@ void task__loop_leave(struct loop *loop);
 int task__loop_look(struct loop *loop, task_time limit);
 
 /* Have the poller wait, known to whoever asks for a dump. */
-static inline void loop_wait(struct loop *loop, task_time now, task_time until)
+static ALWAYS_INLINE void loop_wait(struct loop *loop, task_time now,
+                                    task_time until)
 {
     PROBE2(poll_begins, loop, until - now);
     ask_set_waiting(loop->ask, true);

@@ -325,8 +325,8 @@ static void set_tick(struct epoll_poller *self, task_time now)
     bool is_wary = self->poller.is_wary && !self->poller.is_virtual &&
                    self->poller.descriptors.n_watched > 0;
 
-    if (has_doubts(self)) {
-        if (self->doubt_at - now > BUSY_TICK)
+    if (likely(has_doubts(self))) {
+        if (unlikely(self->doubt_at - now > BUSY_TICK))
             self->doubt_at = now + SILENT_TICK;
     } else if (!is_wary) {
         self->doubt_at = TASK_FOREVER;
@@ -427,19 +427,20 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     struct epoll_event events[POLLER_EVENTS];
     int n;
 
-    if (open_all(self)) {
+    if (unlikely(open_all(self))) {
         task__poller_timer_pause(now, until);
         return;
     }
-    if (self->doubt_at <= now || (poller->is_virtual && has_doubts(self))) {
+    if (unlikely(self->doubt_at <= now ||
+                 (poller->is_virtual && has_doubts(self)))) {
         tick(self, now);
         until = now; /* it may have told somebody */
     }
     set_tick(self, now);
     if (until > self->doubt_at)
         until = self->doubt_at;
-    n = task__poller_timer_wait(&self->timer, self->epoll, events, now, until,
-                                until == self->doubt_at);
+    n = poller_timer_wait(&self->timer, self->epoll, events, now, until,
+                          until == self->doubt_at);
     hear_all(self, events, n);
     if (unlikely(has_too_many_strays(self)))
         replace_epoll(self);

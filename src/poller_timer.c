@@ -88,8 +88,6 @@ int task__poller_timer_wait(struct poller_timer *timer, int epoll,
     struct timespec limit;
     int n;
 
-    if (until <= now)
-        return epoll_wait(epoll, events, POLLER_EVENTS, 0);
     if (prepare(timer, now, until, is_tick))
         return epoll_wait(epoll, events, POLLER_EVENTS, -1);
     if (timer->is_coarse)

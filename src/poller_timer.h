@@ -12,6 +12,8 @@
 #ifndef TASK_SRC_POLLER_TIMER_H
 #define TASK_SRC_POLLER_TIMER_H
 
+#include "base.h"
+
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <task/time.h>
@@ -33,14 +35,27 @@ int task__poller_timer_open(struct poller_timer *timer);
 void task__poller_timer_set(struct poller_timer *timer, task_time until);
 
 /*
- * Wait for events, until then or a little less. `is_tick`: other waits are going to
- * end then, too; the timerfd, set once, serves all of them.
+ * Wait for events, until then, which is later than `now`, or a little less. `is_tick`:
+ * other waits are going to end then, too; the timerfd, set once, serves all of them.
  *
  * Returns how many there are, or -1.
  */
 int task__poller_timer_wait(struct poller_timer *timer, int epoll,
                             struct epoll_event events[POLLER_EVENTS],
                             task_time now, task_time until, bool is_tick);
+
+/* The same for any time. As in io.h: where nothing has to be set, the system call is
+ * made here. */
+static ALWAYS_INLINE int
+poller_timer_wait(struct poller_timer *timer, int epoll,
+                  struct epoll_event events[POLLER_EVENTS], task_time now,
+                  task_time until, bool is_tick)
+{
+    if (until > now && timer->armed != until)
+        return task__poller_timer_wait(timer, epoll, events, now, until,
+                                       is_tick);
+    return epoll_wait(epoll, events, POLLER_EVENTS, until > now ? -1 : 0);
+}
 
 /* Wait, without epoll: for time only. */
 void task__poller_timer_pause(task_time now, task_time until);

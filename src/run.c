@@ -2,6 +2,7 @@
  * Running a loop: its turns, and how one is driven from outside.
  */
 #include "loop.h"
+#include "switch.h"
 
 #include <errno.h>
 
@@ -71,8 +72,8 @@ static bool is_stirred(const struct loop *loop)
  */
 static void note_steps(struct loop *loop, task_time now)
 {
-    if (!loop->clock.is_virtual && !loop->debug &&
-        now - loop->resumed_at > loop->longest_step)
+    if (likely(!loop->clock.is_virtual && !loop->debug) &&
+        unlikely(now - loop->resumed_at > loop->longest_step))
         loop->longest_step = now - loop->resumed_at;
 }
 
@@ -174,12 +175,13 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 }
 
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
-static task_time wait_until(struct loop *loop, task_time now, task_time until)
+static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
+                                          task_time until)
 {
-    if (until > now && !may_sleep(loop))
+    if (until > now && unlikely(!may_sleep(loop)))
         until = now;
     loop->polls++;
-    if (loop->clock.is_virtual)
+    if (unlikely(loop->clock.is_virtual))
         return wait_virtually(loop, until);
     loop_wait(loop, now, until);
 
@@ -217,7 +219,7 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 }
 
 /* What a crowd has left behind goes little by little. */
-static void cool_stacks(struct loop *loop, task_time now)
+static ALWAYS_INLINE void cool_stacks(struct loop *loop, task_time now)
 {
     if (stacks_are_too_many(&loop->stacks, now))
         task__scheduler_cool_stacks(&loop->stacks);
@@ -232,7 +234,8 @@ static void dump_if_asked(struct loop *loop)
         task__dump_asked(loop);
 }
 
-int task__loop_look(struct loop *loop, task_time limit)
+/* task__loop_look, inline: see io.h. */
+static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
     task_time until;
@@ -240,27 +243,27 @@ int task__loop_look(struct loop *loop, task_time limit)
     note_steps(loop, now);
     if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
         task__watchdog_tell(loop->watchdog);
-    if (is_stirred(loop)) {
+    if (unlikely(is_stirred(loop))) {
         task__inbox_run(loop->inbox);
         limit = now;
     }
     dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
-    if (is_deadlocked(loop))
+    if (unlikely(is_deadlocked(loop)))
         return -EDEADLK;
     if (unlikely(loop->hooks.first))
         task__hooks_poll_begins(loop);
-    if (until > now || loop->n_sources)
+    if (likely(until > now || loop->n_sources))
         now = wait_until(loop, now, until);
     if (unlikely(loop->hooks.first))
         task__hooks_poll_ends(loop);
     loop->resumed_at = now;
-    if (loop->inbox && !inbox_is_quiet(loop->inbox))
+    if (loop->inbox && unlikely(!inbox_is_quiet(loop->inbox)))
         task__inbox_run(loop->inbox);
     if (unlikely(loop->is_tracing))
         task__trace_polled(loop->trace);
     timers_fire(&loop->timers, now);
-    if (!loop->scheduler.ready.first)
+    if (unlikely(!loop->scheduler.ready.first))
         tell_watchful(loop);
     if (unlikely(loop->is_tracing))
         task__trace_timers_fired(loop->trace);
@@ -275,19 +278,24 @@ int task__loop_look(struct loop *loop, task_time limit)
     return 0;
 }
 
+int task__loop_look(struct loop *loop, task_time limit)
+{
+    return look(loop, limit);
+}
+
 /* Run batches until this task is done (NULL: for ever), or the loop is
  * stopped; 0, -EAGAIN, -EDEADLK or -EPERM. */
 static int run_until(struct loop *loop, const struct task *task)
 {
     for (;;) {
-        task__scheduler_run_batch(&loop->scheduler);
+        scheduler_run_batch(&loop->scheduler);
         if (loop_is_inherited(loop))
             return -EPERM;
         if (task && task->done)
             return 0;
         if (loop->stopping)
             return -EAGAIN;
-        if (task__loop_look(loop, TASK_FOREVER)) {
+        if (look(loop, TASK_FOREVER)) {
             task__report_deadlock(loop);
             return -EDEADLK;
         }
@@ -376,7 +384,7 @@ int loop_run_turn(struct loop *loop, task_time timeout)
 
     if (status)
         return status;
-    task__scheduler_run_batch(&loop->scheduler);
+    scheduler_run_batch(&loop->scheduler);
     if (!loop_is_inherited(loop) && !loop->stopping) {
         bool waits = timeout > 0 && is_alive(loop);
         task_time now = task__clock_now(&loop->clock);

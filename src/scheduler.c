@@ -317,17 +317,12 @@ static NEVER_INLINE void run_steps(struct scheduler *scheduler)
         run_step(scheduler, scheduler->batch);
 }
 
-void task__scheduler_run_batch(struct scheduler *scheduler)
+void task__scheduler_run_other(struct scheduler *scheduler)
 {
-    begin_batch(scheduler);
-    while (scheduler->batch && scheduler_current() == scheduler) {
-        if (unlikely(scheduler->watches))
-            run_steps(scheduler);
-        else if (scheduler->batch->run)
-            run_ready(scheduler, scheduler->batch);
-        else
-            leave(scheduler, &scheduler->home);
-    }
+    if (unlikely(scheduler->watches))
+        run_steps(scheduler);
+    else
+        run_ready(scheduler, scheduler->batch);
 }
 
 void task__scheduler_watch(struct scheduler *scheduler, bool watches)

@@ -248,9 +248,6 @@ extern THREAD_LOCAL uintptr_t task__scheduler_thread;
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
                           struct timers *timers, uint64_t seed);
 
-/* Begin a turn, and run its batch, in the loop's own context. */
-void task__scheduler_run_batch(struct scheduler *scheduler);
-
 /* Watch the steps after this one, or do so no more. */
 void task__scheduler_watch(struct scheduler *scheduler, bool watches);
 

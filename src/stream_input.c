@@ -39,14 +39,14 @@ static int find_room(struct task_stream *s, struct iovec *part)
 }
 
 /* Read now, if it is no file. -EAGAIN: there is nothing. */
-static ssize_t attempt(struct task_stream *s, struct iovec part)
+static ALWAYS_INLINE ssize_t attempt(struct task_stream *s, struct iovec part)
 {
     bool is_buffered = !part.iov_base;
     ssize_t result = find_room(s, &part);
 
     if (unlikely(result))
         return result;
-    result = stream_attempt(s, task__io_read, &part, 1);
+    result = stream_attempt(s, io_read, &part, 1);
     if (unlikely(result == -EAGAIN)) {
         s->descriptor->drained[INCOMING] = !s->descriptor->hung;
         return result;

@@ -209,7 +209,7 @@ static int send_some(struct task_stream *s)
     struct iovec parts[PARTS];
     int n;
     size_t size = list_parts(s, parts, &n);
-    ssize_t sent = stream_attempt(s, task__io_write, parts, n);
+    ssize_t sent = stream_attempt(s, io_write, parts, n);
 
     if (sent < 0)
         return (int)sent;

@@ -34,7 +34,7 @@ static ssize_t send_now(struct task_stream *s, const char *data, size_t n)
 
     while (!descriptor->drained[OUTGOING] && sent < n) {
         struct iovec part = {(char *)(uintptr_t)data + sent, n - sent};
-        ssize_t result = stream_attempt(s, task__io_write, &part, 1);
+        ssize_t result = stream_attempt(s, io_write, &part, 1);
 
         if (likely(result >= 0))
             sent += (size_t)result;

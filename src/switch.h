@@ -127,6 +127,21 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
     *scheduler->errno_location = saved_errno;
 }
 
+/* The next of the batch, which is no task, or all while steps are watched. */
+void task__scheduler_run_other(struct scheduler *scheduler);
+
+/* Begin a turn, and run its batch, in the loop's own context. */
+static ALWAYS_INLINE void scheduler_run_batch(struct scheduler *scheduler)
+{
+    begin_batch(scheduler);
+    while (scheduler->batch && scheduler_current() == scheduler) {
+        if (unlikely(scheduler->batch->run || scheduler->watches))
+            task__scheduler_run_other(scheduler);
+        else
+            leave(scheduler, &scheduler->home);
+    }
+}
+
 /* task__park, inline. */
 static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
 {

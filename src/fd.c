@@ -10,6 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+COLD int task__fd_error(void)
+{
+    return -errno;
+}
+
 /* What was moved is told first: the request is kept, and the wait is over. */
 static void keep_request(struct waiter *waiter, struct task_chain *requests)
 {

@@ -26,6 +26,10 @@ static inline void fd_restore_errno(const struct task *self, int saved)
     *self->scheduler->errno_location = saved;
 }
 
+/* What a system call has just failed with, as a negative errno: of the thread that
+ * runs now. */
+int task__fd_error(void);
+
 static ALWAYS_INLINE int fd_errno(const struct task *self)
 {
     return *self->scheduler->errno_location;

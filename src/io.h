@@ -11,7 +11,6 @@
 
 #include "fd.h"
 
-#include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -23,7 +22,7 @@ struct transfer {
 
 static ALWAYS_INLINE ssize_t io_result(ssize_t result)
 {
-    return likely(result >= 0) ? result : -errno;
+    return likely(result >= 0) ? result : task__fd_error();
 }
 
 /* After a short read the next one is in vain: whatever comes then is an event,

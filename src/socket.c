@@ -44,7 +44,7 @@ static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
         recvmsg(descriptor->fd, message->header, message->flags | MSG_DONTWAIT);
 
     if (result < 0)
-        return -errno;
+        return task__fd_error();
     if (drains(descriptor, message, result))
         descriptor->drained[INCOMING] = !descriptor->hung;
     return result;
@@ -61,7 +61,7 @@ static ssize_t attempt_send(struct descriptor *descriptor, void *operation)
                              message->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (result < 0)
-        result = -errno;
+        result = task__fd_error();
     if (unlikely(result == -EAGAIN) && message->header->msg_name &&
         !(message->flags & MSG_DONTWAIT) &&
         task__fd_poll(descriptor->fd, POLLOUT) > 0)

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/net_tstamp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -171,6 +172,76 @@ static void large_reads_take_no_memory(void **state)
 
     (void)state;
     run_counted(a_large_read_takes_no_memory, &count);
+}
+
+static struct {
+    struct half halves[2];
+    struct task *readers[2];
+} moving;
+
+static int reads_full(void *arg)
+{
+    char buf[8];
+
+    return (int)task_read_full(*(int *)arg, buf, sizeof buf);
+}
+
+static int wait_in_one_thread(void *arg)
+{
+    static int fd;
+
+    (void)arg;
+    moving.halves[0] = tcp_half();
+    moving.readers[0] = task_create(reads, moving.halves[0].s);
+    moving.halves[1] = tcp_half();
+    fd = task_stream_fd(moving.halves[1].s);
+    moving.readers[1] = task_create(reads_full, &fd);
+    CHECK_STATUS(task_yield(), 0);
+    return 0;
+}
+
+static int fail_in_another(void *arg)
+{
+    struct linger at_once = {.l_onoff = 1};
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct half half = moving.halves[i];
+
+        CHECK_STATUS(setsockopt(half.fd, SOL_SOCKET, SO_LINGER, &at_once,
+                                sizeof at_once),
+                     0);
+        close(half.fd);
+        CHECK_STATUS(task_await(moving.readers[i]), -ECONNRESET);
+        task_stream_abort(half.s);
+    }
+    return 0;
+}
+
+static void *fail_in_this_thread(void *loop)
+{
+    int status = loop_run_main(loop, fail_in_another, NULL);
+
+    record_clear();
+    return (void *)(intptr_t)status;
+}
+
+/* Whose errno is another one than where the call began. */
+static void an_error_is_of_the_thread_that_runs_now(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+    pthread_t thread;
+    void *status;
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, wait_in_one_thread, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, fail_in_this_thread, loop),
+                     0);
+    pthread_join(thread, &status);
+    assert_int_equal((intptr_t)status, 0);
+    assert_checks();
+    test_loop_free(loop, &count);
 }
 
 /* Those that wait for nothing hold no buffer. */
@@ -1004,6 +1075,7 @@ int main(void)
         in_streams(the_end_is_told_again_and_again),
         in_streams(the_end_wakes_whoever_waits),
         behaviour_of_streams(large_reads_take_no_memory),
+        behaviour_of_streams(an_error_is_of_the_thread_that_runs_now),
         behaviour_of_streams(idle_streams_hold_no_buffers),
         in_streams(a_second_reader_is_refused),
         in_streams(a_reader_beside_the_stream_is_found_out),

@@ -209,7 +209,7 @@ int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
     uint32_t uses = descriptor->uses;
     int result;
 
-    if (!fd_is_clear(descriptor))
+    if (unlikely(!fd_is_free(descriptor)))
         return 0;
     descriptor->streak = 0;
     result = wait_for(self, descriptor, events, kind);
@@ -218,17 +218,15 @@ int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
     return likely(descriptor->uses == uses) ? (result & events) != 0 : -EBADF;
 }
 
-/* That it was told to be ready in vain may mean that the event was another file's.
- * (An error alone may stay: what is in a socket's error queue.) */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
-                         void *operation, const struct wait_kind *kind)
+                         void *operation, const struct wait_kind *kind,
+                         bool was_told)
 {
     short events = events_of(direction);
     struct loop *loop = loop_of_task(self);
     uint32_t uses = descriptor->uses;
     ssize_t result = fd_take_turns(self, descriptor, 1, kind);
-    bool was_told = false;
 
     while (likely(!result)) {
         result = look_again(descriptor, uses);

@@ -129,26 +129,31 @@ static ALWAYS_INLINE ssize_t fd_attempt(struct descriptor *descriptor,
     return result;
 }
 
-/* Attempt it until it need not wait. */
+/*
+ * Attempt it until it need not wait. `was_told`: an event has told that it is ready.
+ * That it was told so in vain may mean that the event was another file's: then it is
+ * doubtful. (An error alone may stay: what is in a socket's error queue.)
+ */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
-                         void *operation, const struct wait_kind *kind);
+                         void *operation, const struct wait_kind *kind,
+                         bool was_told);
 
-/* One that is drained: wait, if nothing stands in the way. Whether an event has told
- * that it is ready: 1, 0; or a negative errno. */
+/* One that is drained: wait, unless something stands in the way. 1: an event has told
+ * that it is ready; 0: it has not, or there was no wait; or a negative errno. */
 int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
                           enum direction direction,
                           const struct wait_kind *kind);
 
-/* Whether it is known well enough, and nobody else waits for it. */
-static ALWAYS_INLINE bool fd_is_clear(const struct descriptor *descriptor)
+/* Whether nothing stands in the way: its kind is known, and nobody else waits. */
+static ALWAYS_INLINE bool fd_is_free(const struct descriptor *descriptor)
 {
-    return likely(descriptor_is_idle(descriptor) &&
-                  descriptor->kind != DESCRIPTOR_UNKNOWN);
+    return descriptor_is_idle(descriptor) &&
+           descriptor->kind != DESCRIPTOR_UNKNOWN;
 }
 
-/* The same, quickly where nothing stands in the way: waiting is out of line, the
- * attempts are not. */
+/* The same, quickly where nothing stands in the way: to wait is out of line, the
+ * attempt is not. */
 static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
                                         struct descriptor *descriptor,
                                         enum direction direction,
@@ -162,7 +167,7 @@ static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
         if (unlikely(was_told < 0))
             return was_told;
     }
-    if (likely(!descriptor->drained[direction] && fd_is_clear(descriptor) &&
+    if (likely(!descriptor->drained[direction] && fd_is_free(descriptor) &&
                descriptor->streak < FD_STREAK - 1)) {
         ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
 
@@ -172,7 +177,7 @@ static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
         descriptor->is_doubtful |= was_told;
     }
     return task__fd_perform(self, descriptor, direction, attempt, operation,
-                            kind);
+                            kind, was_told);
 }
 
 /* What a number stands for is known again by this; 0: it is closed. errno is not

@@ -41,8 +41,8 @@ static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
     return result;
 }
 
-ssize_t task__io_read_other(struct descriptor *descriptor,
-                            struct transfer *transfer)
+NEVER_INLINE ssize_t task__io_read_other(struct descriptor *descriptor,
+                                         struct transfer *transfer)
 {
     if (descriptor->kind == DESCRIPTOR_UNKNOWN)
         task__descriptor_classify_again(descriptor);
@@ -51,8 +51,8 @@ ssize_t task__io_read_other(struct descriptor *descriptor,
     return task__nowait_readv(descriptor->fd, transfer->parts, transfer->n);
 }
 
-ssize_t task__io_write_other(struct descriptor *descriptor,
-                             struct transfer *transfer)
+NEVER_INLINE ssize_t task__io_write_other(struct descriptor *descriptor,
+                                          struct transfer *transfer)
 {
     struct msghdr message = message_of(transfer);
 
@@ -102,7 +102,7 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
         if (descriptor->kind == DESCRIPTOR_FILE)
             break;
         result = task__fd_perform(self, descriptor, way->direction,
-                                  way->attempt, transfer, kind);
+                                  way->attempt, transfer, kind, false);
         if (!is_always_ready(descriptor, result) && result != -ENOTSOCK)
             return result;
     } while (result == -ENOTSOCK);

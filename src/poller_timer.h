@@ -35,8 +35,9 @@ int task__poller_timer_open(struct poller_timer *timer);
 void task__poller_timer_set(struct poller_timer *timer, task_time until);
 
 /*
- * Wait for events, until then, which is later than `now`, or a little less. `is_tick`:
- * other waits are going to end then, too; the timerfd, set once, serves all of them.
+ * Wait for events until then, which is later than `now`, or a little less long.
+ * `is_tick`: other waits are going to end then, too; the timerfd, set once, serves all
+ * of them.
  *
  * Returns how many there are, or -1.
  */

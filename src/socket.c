@@ -356,7 +356,7 @@ static ssize_t accept_one(struct task *self, int fd,
         result = task__descriptor_classify(descriptor);
     if (!result)
         result = task__fd_perform(self, descriptor, INCOMING, attempt_accept,
-                                  accepting, &ACCEPTING);
+                                  accepting, &ACCEPTING, false);
     if (result >= 0)
         task__fd_opened(loop_of_task(self), (int)result, descriptor->kind);
     return result;

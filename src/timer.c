@@ -91,9 +91,9 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
 /*
  * A slot that is empty now stays marked as used, until somebody looks.
  *
- * What is cancelled in the order of arming is the last of its chain, and the
- * one before, which only a store needs, not in the cache: stores wait for each
- * other, so it is sent for first.
+ * Timers that are cancelled in the order of arming are each the last of its
+ * chain, and the one before it is rarely in the cache. Stores wait for each
+ * other: so what they go to is sent for.
  */
 static ALWAYS_INLINE void unhang(struct timer *timer)
 {

@@ -66,7 +66,7 @@ struct timer_slot {
     uint32_t hung[TIMER_AHEAD]; /* the last ones, in a ring */
     unsigned turn;              /* the place in the ring for the next one */
     bool exact;      /* a timer of the slot is as early as `earliest` */
-    char padding[8]; /* to 64 bytes, so that to find a slot is a shift */
+    char padding[8]; /* to 64 bytes (of 64 bits): to find it is a shift */
 };
 
 struct timers {

@@ -4,6 +4,7 @@
 #include "bodies.h"
 #include "cancel_points.h"
 #include "child.h"
+#include "loop.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -527,6 +528,72 @@ static int a_reader_woken_in_vain_hears_of_a_request(void *arg)
 {
     (void)arg;
     return each_pair(rob_the_reader);
+}
+
+static struct {
+    const struct descriptor *descriptor;
+    const struct poller_backend *backend;
+    bool was_doubtful;
+} watched;
+
+static int watch_and_note(struct poller *poller, struct descriptor *descriptor)
+{
+    if (descriptor == watched.descriptor)
+        watched.was_doubtful |= descriptor->is_doubtful;
+    return watched.backend->watch(poller, descriptor);
+}
+
+/* Until the ready ones have run: whether the descriptor is watched as doubtful. */
+static bool is_doubted_when_they_run(int fd)
+{
+    struct poller *poller = loop_current()->poller;
+    struct poller_backend backend = *poller->backend;
+
+    watched.descriptor = descriptors_find(&poller->descriptors, fd);
+    watched.backend = poller->backend;
+    watched.was_doubtful = false;
+    backend.watch = watch_and_note;
+    poller->backend = &backend;
+    let_run();
+    poller->backend = watched.backend;
+    return watched.was_doubtful;
+}
+
+static int waits_for_urgent_bytes(void *arg)
+{
+    return task_wait_fd(*(int *)arg, POLLPRI);
+}
+
+/* As above; whether or not others wait, the event may have been another file's. */
+static int an_event_in_vain_is_doubted(void *arg)
+{
+    (void)arg;
+    for (int with_another = 0; with_another < 2; with_another++) {
+        struct task *reader;
+        struct task *other = NULL;
+        int pair[2];
+
+        make_tcp(pair);
+        reader = start(reads_twice, &pair[0]);
+        put(pair[1], "ab");
+        let_it_be_woken();
+        let_run();
+        if (with_another)
+            other = start(waits_for_urgent_bytes, &pair[0]);
+        put(pair[1], "cd");
+        let_it_be_woken();
+        take(pair[0], "cd");
+        CHECK(is_doubted_when_they_run(pair[0]));
+        put(pair[1], "ef");
+        CHECK_STATUS(task_await(reader), 2);
+        CHECK_RECORD("read 2 ab, read 2 ef");
+        if (other) {
+            task_cancel(other);
+            CHECK_STATUS(task_await(other), -ECANCELED);
+        }
+        close_both(pair);
+    }
+    return 0;
 }
 
 /* A time stamp of what was sent waits in the socket's error queue, and as long as
@@ -1694,6 +1761,7 @@ int main(void)
         everywhere(a_cancelled_reader_takes_nothing),
         everywhere(bytes_are_told_before_a_request),
         everywhere(a_reader_woken_in_vain_hears_of_a_request),
+        everywhere(an_event_in_vain_is_doubted),
         everywhere(an_error_that_stays_does_not_make_the_loop_spin),
         everywhere(a_reader_may_be_timed_out),
         everywhere(what_is_there_at_a_time_out_is_read),

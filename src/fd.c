@@ -235,10 +235,10 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
         if (unlikely(result))
             return result;
         if (!descriptor->drained[direction]) {
-            result = fd_attempt(descriptor, direction, attempt, operation);
+            result =
+                fd_attempt(descriptor, direction, attempt, operation, was_told);
             if (result != -EAGAIN)
                 return result;
-            descriptor->is_doubtful |= was_told;
         }
         descriptor->streak = 0;
         result = task__fd_wait(self, descriptor, events, kind);

@@ -114,26 +114,29 @@ static ALWAYS_INLINE int fd_take_turns(struct task *self,
                : task__fd_step_aside(self, descriptor, kind);
 }
 
-/* Attempt it, whatever signals come. */
+/*
+ * Attempt it, whatever signals come. `was_told`: an event has told that it is ready.
+ * That it was told so in vain may mean that the event was another file's: then it is
+ * doubtful. (An error alone may stay: what is in a socket's error queue.)
+ */
 static ALWAYS_INLINE ssize_t fd_attempt(struct descriptor *descriptor,
                                         enum direction direction,
-                                        attempt_fn *attempt, void *operation)
+                                        attempt_fn *attempt, void *operation,
+                                        bool was_told)
 {
     ssize_t result;
 
     do {
         result = attempt(descriptor, operation);
     } while (unlikely(result == -EINTR));
-    if (unlikely(result == -EAGAIN))
+    if (unlikely(result == -EAGAIN)) {
         descriptor->drained[direction] = !descriptor->hung;
+        descriptor->is_doubtful |= was_told;
+    }
     return result;
 }
 
-/*
- * Attempt it until it need not wait. `was_told`: an event has told that it is ready.
- * That it was told so in vain may mean that the event was another file's: then it is
- * doubtful. (An error alone may stay: what is in a socket's error queue.)
- */
+/* Attempt it until it need not wait. `was_told`: of the first attempt. */
 ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          enum direction direction, attempt_fn *attempt,
                          void *operation, const struct wait_kind *kind,
@@ -169,12 +172,12 @@ static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
     }
     if (likely(!descriptor->drained[direction] && fd_is_free(descriptor) &&
                descriptor->streak < FD_STREAK - 1)) {
-        ssize_t result = fd_attempt(descriptor, direction, attempt, operation);
+        ssize_t result =
+            fd_attempt(descriptor, direction, attempt, operation, was_told);
 
         descriptor->streak++;
         if (likely(result != -EAGAIN))
             return result;
-        descriptor->is_doubtful |= was_told;
     }
     return task__fd_perform(self, descriptor, direction, attempt, operation,
                             kind, was_told);

@@ -17,6 +17,8 @@ struct clock {
 
 task_time task__clock_now(const struct clock *clock);
 
+task_time task__clock_monotonic(void);
+
 /* `when` + `delay`, TASK_FOREVER at the most; a negative delay counts as 0. */
 static inline task_time clock_after(task_time when, task_time delay)
 {
@@ -34,11 +36,10 @@ static inline task_time clock_after(task_time when, task_time delay)
  */
 static inline uint64_t clock_ticks(void)
 {
-    static const struct clock monotonic = {0};
     uint64_t ticks;
 
     if (!HAVE_TICKS)
-        return (uint64_t)task__clock_now(&monotonic);
+        return (uint64_t)task__clock_monotonic();
     READ_TICKS(ticks);
     return ticks;
 }

@@ -318,12 +318,11 @@ static void wait_for_answer(struct remote_run *run)
 static NEVER_INLINE int run_there(struct loop_remote *remote, task_fn *fn,
                                   void *arg, task_time timeout)
 {
-    static const struct clock monotonic = {0};
     struct remote_run run = {
         .post.run = receive_run,
         .fn = fn,
         .arg = arg,
-        .called_at = task__clock_now(&monotonic),
+        .called_at = task__clock_monotonic(),
         .timeout = timeout,
         .mutex = PTHREAD_MUTEX_INITIALIZER,
         .ended = PTHREAD_COND_INITIALIZER,

@@ -447,10 +447,10 @@ struct loop *loop_current(void)
 
 task_time loop_time(void)
 {
-    static const struct clock monotonic = {0};
     struct scheduler *scheduler = scheduler_current();
 
-    return task__clock_now(scheduler ? scheduler->clock : &monotonic);
+    return scheduler ? task__clock_now(scheduler->clock)
+                     : task__clock_monotonic();
 }
 
 void loop_advance(struct loop *loop, task_time by)

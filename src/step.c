@@ -12,10 +12,9 @@ enum { PARKS = 100 };
 
 static void read_clocks(task_time *now, task_time *cpu)
 {
-    static const struct clock monotonic = {0};
     struct timespec time;
 
-    *now = task__clock_now(&monotonic);
+    *now = task__clock_monotonic();
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     *cpu = (task_time)time.tv_sec * TASK_SECOND + time.tv_nsec;
 }

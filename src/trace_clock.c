@@ -4,16 +4,9 @@
  */
 #include "trace.h"
 
-static task_time read_clock(void)
-{
-    static const struct clock monotonic = {0};
-
-    return task__clock_now(&monotonic);
-}
-
 void task__trace_clock_set(struct trace_clock *clock)
 {
-    task_time time = read_clock();
+    task_time time = task__clock_monotonic();
     uint64_t tick = clock_ticks();
     task_time believed =
         clock->time + (task_time)((double)(tick - clock->tick) * clock->rate);
@@ -26,10 +19,10 @@ void task__trace_clock_set(struct trace_clock *clock)
 
 void task__trace_clock_init(struct trace_clock *clock)
 {
-    clock->first_time = clock->time = read_clock();
+    clock->first_time = clock->time = task__clock_monotonic();
     clock->first_tick = clock->tick = clock_ticks();
     clock->rate = 0;
-    while (read_clock() - clock->first_time < 100 * TASK_MICROSECOND)
+    while (task__clock_monotonic() - clock->first_time < 100 * TASK_MICROSECOND)
         continue;
     task__trace_clock_set(clock);
 }

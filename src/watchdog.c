@@ -63,13 +63,6 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static size_t n_watchdogs;
 static int signo;
 
-static task_time now(void)
-{
-    static const struct clock monotonic = {0};
-
-    return task__clock_now(&monotonic);
-}
-
 /* The loop's thread writes meanwhile: what is read may be torn, and then differs
  * from what is read the next time. */
 NO_TSAN static struct sight look(const struct loop *loop)
@@ -187,17 +180,17 @@ static void *watch(void *arg)
 {
     struct watchdog *watchdog = arg;
     struct sight last = {0};
-    task_time since = now();
+    task_time since = task__clock_monotonic();
     bool asked = false;
 
     pthread_mutex_lock(&watchdog->mutex);
     while (!watchdog->quits) {
-        task_time time = now();
+        task_time time = task__clock_monotonic();
         struct sight sight = look(watchdog->loop);
 
         if (!watchdog->runs || is_idle(watchdog->loop)) {
             sleep_while_idle(watchdog);
-            since = now();
+            since = task__clock_monotonic();
             continue;
         }
         if (!same(&sight, &last)) {

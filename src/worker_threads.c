@@ -48,9 +48,8 @@ static void forget_pool(void)
 
 static struct timespec idle_limit(void)
 {
-    static const struct clock monotonic = {0};
     task_time limit =
-        clock_after(task__clock_now(&monotonic), task__worker_idle_time);
+        clock_after(task__clock_monotonic(), task__worker_idle_time);
 
     return (struct timespec){.tv_sec = (time_t)(limit / TASK_SECOND),
                              .tv_nsec = (long)(limit % TASK_SECOND)};

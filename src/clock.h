@@ -17,6 +17,7 @@ struct clock {
 
 task_time task__clock_now(const struct clock *clock);
 
+/* The monotonic clock, whatever a loop's own is. */
 task_time task__clock_monotonic(void);
 
 /* `when` + `delay`, TASK_FOREVER at the most; a negative delay counts as 0. */

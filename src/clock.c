@@ -3,8 +3,6 @@
  */
 #include "clock.h"
 
-#include <time.h>
-
 task_time task__clock_monotonic(void)
 {
     struct timespec now;

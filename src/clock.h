@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <task/time.h>
+#include <time.h>
 
 struct clock {
     bool is_virtual;
@@ -28,6 +29,13 @@ static inline task_time clock_after(task_time when, task_time delay)
     if (delay < 0)
         delay = 0;
     return __builtin_add_overflow(when, delay, &sum) ? TASK_FOREVER : sum;
+}
+
+/* For the kernel, of a time that is not negative. */
+static inline struct timespec clock_timespec(task_time time)
+{
+    return (struct timespec){.tv_sec = (time_t)(time / TASK_SECOND),
+                             .tv_nsec = (long)(time % TASK_SECOND)};
 }
 
 /*

@@ -3,6 +3,7 @@
  */
 #include "poller_timer.h"
 
+#include "clock.h"
 #include "poller.h"
 
 #include <errno.h>
@@ -28,28 +29,20 @@ int task__poller_timer_open(struct poller_timer *timer)
     return timer->fd < 0 ? -errno : 0;
 }
 
-static struct timespec timespec_of(task_time time)
-{
-    struct timespec spec = {.tv_sec = (time_t)(time / TASK_SECOND),
-                            .tv_nsec = (long)(time % TASK_SECOND)};
-
-    return spec;
-}
-
 /* 0 would stop it: what lies in the past is due at once. */
 void task__poller_timer_set(struct poller_timer *timer, task_time until)
 {
     struct itimerspec spec = {.it_value = {.tv_sec = 0}};
 
     if (until != TASK_FOREVER)
-        spec.it_value = timespec_of(until > 0 ? until : 1);
+        spec.it_value = clock_timespec(until > 0 ? until : 1);
     if (!timerfd_settime(timer->fd, TFD_TIMER_ABSTIME, &spec, NULL))
         timer->armed = until;
 }
 
 void task__poller_timer_pause(task_time now, task_time until)
 {
-    struct timespec limit = timespec_of(until > now ? until - now : 0);
+    struct timespec limit = clock_timespec(until > now ? until - now : 0);
 
     ppoll(NULL, 0, until == TASK_FOREVER ? NULL : &limit, NULL);
 }
@@ -93,7 +86,7 @@ int task__poller_timer_wait(struct poller_timer *timer, int epoll,
     if (timer->is_coarse)
         return epoll_wait(epoll, events, POLLER_EVENTS,
                           poller_milliseconds(now, until));
-    limit = timespec_of(timeout_for(timer, until - now));
+    limit = clock_timespec(timeout_for(timer, until - now));
     n = epoll_pwait2(epoll, events, POLLER_EVENTS, &limit, NULL);
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
         timer->is_coarse = true;

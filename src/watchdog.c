@@ -154,8 +154,7 @@ static void sleep_while_idle(struct watchdog *watchdog)
 
 static void pause_until(struct watchdog *watchdog, task_time when)
 {
-    struct timespec time = {.tv_sec = (time_t)(when / TASK_SECOND),
-                            .tv_nsec = (long)(when % TASK_SECOND)};
+    struct timespec time = clock_timespec(when);
 
     pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
 }

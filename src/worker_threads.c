@@ -48,11 +48,8 @@ static void forget_pool(void)
 
 static struct timespec idle_limit(void)
 {
-    task_time limit =
-        clock_after(task__clock_monotonic(), task__worker_idle_time);
-
-    return (struct timespec){.tv_sec = (time_t)(limit / TASK_SECOND),
-                             .tv_nsec = (long)(limit % TASK_SECOND)};
+    return clock_timespec(
+        clock_after(task__clock_monotonic(), task__worker_idle_time));
 }
 
 /* Under the mutex. Wait for a job; NULL: there is none for a long time, or for no

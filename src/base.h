@@ -28,6 +28,17 @@
  */
 #define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 
+/*
+ * Have a line that is another processor's become ours, while we do other things.
+ * The builtin does so on x86-64 only with -mprfchw.
+ */
+#if defined(__x86_64__)
+#define PREFETCH_TO_WRITE(address)                                             \
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
+#else
+#define PREFETCH_TO_WRITE(address) __builtin_prefetch((void *)(address), 1)
+#endif
+
 /* Sanitizers: gcc and clang tell it in different words. */
 #ifndef __has_feature
 #define __has_feature(name) 0

@@ -9,9 +9,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct post *post_of(uintptr_t word)
+/* Without the state. */
+static uintptr_t last_of(uintptr_t word)
 {
-    return (struct post *)(word & ~(uintptr_t)INBOX_FLAGS);
+    return word & ~(uintptr_t)INBOX_STATE;
+}
+
+static uintptr_t word_of(const union inbox_slot *slot)
+{
+    return (uintptr_t)slot | INBOX_CALL;
+}
+
+static union inbox_slot *slot_of(uintptr_t word)
+{
+    return (union inbox_slot *)(word - INBOX_CALL);
 }
 
 /* Whether whoever changes this word has to write. */
@@ -20,7 +31,8 @@ static bool is_to_be_woken(uintptr_t word)
     return (word & (INBOX_ASLEEP | INBOX_WOKEN)) == INBOX_ASLEEP;
 }
 
-int task__inbox_open(struct inbox **inbox, struct poller *poller)
+int task__inbox_open(struct inbox **inbox, struct poller *poller,
+                     void (*receive)(struct inbox_row *row))
 {
     struct inbox *new = calloc(1, sizeof *new);
     int error;
@@ -36,6 +48,7 @@ int task__inbox_open(struct inbox **inbox, struct poller *poller)
         return error;
     }
     new->references = 1;
+    new->receive = receive;
     new->must_drain =
         new->wakeup.kind->overflows || !poller->backend->wakes_by_edge;
     *inbox = new;
@@ -66,13 +79,13 @@ static void wake(const struct inbox *inbox)
 }
 
 /*
- * Append to what the word says, and wake; if it has changed, say so by it.
+ * Put that in the place of the word, and wake; if it has changed, say so by it.
  *
  * What is posted may end the loop, and all others let go of the inbox, before
  * it has been woken: so it is held as long. Whoever need not wake touches
  * nothing of it any more.
  */
-static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
+static ALWAYS_INLINE bool append(struct inbox *inbox, uintptr_t last,
                                  uintptr_t *word)
 {
     bool wakes = is_to_be_woken(*word);
@@ -80,9 +93,9 @@ static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
 
     if (unlikely(wakes))
         task__inbox_retain(inbox);
-    done = __atomic_compare_exchange_n(
-        &inbox->word, word, (uintptr_t)post | (*word & INBOX_CLOSED), true,
-        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    done = __atomic_compare_exchange_n(&inbox->word, word,
+                                       last | (*word & INBOX_CLOSED), false,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     if (unlikely(wakes)) {
         if (done)
             wake(inbox);
@@ -91,53 +104,49 @@ static ALWAYS_INLINE bool append(struct inbox *inbox, struct post *post,
     return done;
 }
 
-/*
- * What a post is linked to, where this one is the last. If that is the one before
- * in its row nobody has taken it, unless the word has changed: then what is read
- * here may be wrong, and is not used.
- */
-static ALWAYS_INLINE struct post *link_to(struct post *last,
-                                          const struct post *before)
-{
-    struct post *next;
-
-    if (last != before || !before)
-        return last;
-    next = __atomic_load_n(&before->next, __ATOMIC_RELAXED);
-    if ((uintptr_t)next & POST_IN_ROW)
-        return next;
-    return (struct post *)((uintptr_t)last | POST_IN_ROW);
-}
-
 /* Push, unless the word has one of these flags. */
-static ALWAYS_INLINE bool push(struct inbox *inbox, struct post *post,
-                               const struct post *before, uintptr_t refused)
+static bool push(struct inbox *inbox, struct post *post, uintptr_t refused)
 {
     uintptr_t word = __atomic_load_n(&inbox->word, __ATOMIC_RELAXED);
 
-    assert(!((uintptr_t)post & INBOX_FLAGS));
+    assert(!((uintptr_t)post & (INBOX_STATE | INBOX_CALL)));
     do {
         if (word & refused)
             return false;
-        post->next = link_to(post_of(word), before);
-    } while (!append(inbox, post, &word));
+        post->next = last_of(word);
+    } while (!append(inbox, (uintptr_t)post, &word));
     return true;
 }
 
 bool task__inbox_post(struct inbox *inbox, struct post *post)
 {
-    return push(inbox, post, NULL, INBOX_CLOSED);
+    return push(inbox, post, INBOX_CLOSED);
 }
 
-bool task__inbox_post_row(struct inbox *inbox, struct post *post,
-                          const struct post *before)
+/* The word is not read before it is compared: then it comes to this processor
+ * once. */
+size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
+                        loop_fn *fn, void *arg)
 {
-    return push(inbox, post, before, INBOX_CLOSED);
+    const uintptr_t in_row = word_of(slots - 1);
+    uintptr_t word = in_row;
+    union inbox_slot *slot = slots;
+
+    slot->call = (struct inbox_call){fn, arg};
+    while (!append(inbox, word_of(slot), &word)) {
+        if (word & INBOX_CLOSED)
+            return 0;
+        slot = slots;
+        if (last_of(word) != in_row)
+            (slot++)->row = (struct inbox_row){.next = last_of(word)};
+        slot->call = (struct inbox_call){fn, arg};
+    }
+    return (size_t)(slot - slots) + 1;
 }
 
 void task__inbox_answer(struct inbox *inbox, struct post *post)
 {
-    push(inbox, post, NULL, 0);
+    push(inbox, post, 0);
 }
 
 /*
@@ -166,39 +175,67 @@ bool task__inbox_sleep(struct inbox *inbox)
     return inbox->sleeps;
 }
 
-/* Awake and empty now; what was in it, the first row first. */
-static struct post *take(struct inbox *inbox)
+/* Of the row that ends by this call. */
+static union inbox_slot *head_of(union inbox_slot *last)
+{
+    union inbox_slot *head = last;
+
+    while (head->row.n)
+        head--;
+    head->row.n = (size_t)(last - head);
+    return head;
+}
+
+static uintptr_t *next_of(uintptr_t posted)
+{
+    return posted & INBOX_CALL ? &slot_of(posted)->row.next
+                               : &((struct post *)posted)->next;
+}
+
+/* Awake and empty now; what was in it, the first first, rows by their heads. */
+static uintptr_t take(struct inbox *inbox)
 {
     uintptr_t word =
         __atomic_exchange_n(&inbox->word, inbox->closed, __ATOMIC_ACQ_REL);
-    struct post *after = NULL;
+    uintptr_t last = last_of(word);
+    uintptr_t first = 0;
 
     if (inbox->sleeps && !is_to_be_woken(word))
         inbox->n_due++;
     inbox->sleeps = false;
-    for (struct post *last = post_of(word); last;) {
-        struct post *first = post_first(last);
-        struct post *before = first->next;
+    while (last) {
+        uintptr_t posted =
+            last & INBOX_CALL ? word_of(head_of(slot_of(last))) : last;
 
-        __atomic_store_n(&first->next, after, __ATOMIC_RELAXED);
-        after = last;
-        last = before;
+        last = *next_of(posted);
+        *next_of(posted) = first;
+        first = posted;
     }
-    return after;
+    return first;
+}
+
+static void run_posted(struct inbox *inbox, uintptr_t posted)
+{
+    struct post *post = (struct post *)posted;
+
+    if (posted & INBOX_CALL)
+        inbox->receive(&slot_of(posted)->row);
+    else
+        post->run(post);
 }
 
 void task__inbox_run(struct inbox *inbox)
 {
-    struct post *post = take(inbox);
+    uintptr_t posted = take(inbox);
 
     if (inbox->must_drain && inbox->n_due)
         inbox->n_due -=
             inbox->wakeup.kind->drain(inbox->wakeup.reader, inbox->n_due);
-    while (post) {
-        struct post *next = post_first(post)->next;
+    while (posted) {
+        uintptr_t next = *next_of(posted);
 
-        post->run(post);
-        post = next;
+        run_posted(inbox, posted);
+        posted = next;
     }
 }
 

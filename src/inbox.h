@@ -33,36 +33,54 @@
 #include "poller.h"
 #include "wakeup.h"
 
+#include <task/base.h>
+
 /*
- * Something that is run in the loop's thread, in its next look at the world.
- *
- * Posts of one kind that lie in a row, and come one after the other, may be posted
- * as a row: they are run by one call, that of the last. So however many have piled
- * up, the loop touches each once, when it does what it is for.
- *
- * `next` is, of the first in its row, the last of another row: in the inbox of the
- * one before, taken out of it of the one after. Of the others it is the first in
- * their row, and POST_IN_ROW.
+ * What is posted is one of two: a post, or a row of calls. They are linked by words
+ * that have the flag CALL for the latter, and room for those of the state.
  */
+
+/* Something that is run in the loop's thread, in its next look at the world. */
 struct post {
-    _Alignas(8) struct post *next; /* which leaves room for the flags */
-    void (*run)(struct post *last);
+    _Alignas(16) uintptr_t next;
+    void (*run)(struct post *post);
 };
 
-#define POST_IN_ROW ((uintptr_t)1)
+/*
+ * Calls that one thread makes, and no other thread between them, lie one after the
+ * other in memory, behind the head of their row. So a call takes two words, and
+ * the loop touches it where it lies. It knows the last of a row: `n` tells the
+ * head from the calls.
+ */
+struct inbox_call {
+    loop_fn *fn;
+    void *arg;
+};
+
+struct inbox_row {
+    size_t n; /* calls; 0 until they are taken */
+    uintptr_t next;
+};
+
+union inbox_slot {
+    _Alignas(16) struct inbox_call call;
+    struct inbox_row row;
+};
 
 enum {
     INBOX_ASLEEP = 1,
     INBOX_WOKEN = 2,
     INBOX_CLOSED = 4,
-    INBOX_FLAGS = 7,
+    INBOX_STATE = 7,
+    INBOX_CALL = 8, /* the last is a call */
 };
 
 struct inbox {
-    uintptr_t word; /* the last post, and flags */
+    uintptr_t word; /* what was posted last, and flags */
     unsigned references;
     uintptr_t thread; /* the number of who runs the loop, or did so last */
     struct wakeup wakeup;
+    void (*receive)(struct inbox_row *row); /* in the loop's thread */
 
     /* Of the loop's thread only. */
     uintptr_t closed; /* INBOX_CLOSED once it is */
@@ -71,9 +89,10 @@ struct inbox {
     size_t n_due;     /* writes not yet read */
 };
 
-/* A new inbox, whose wake-ups end the poller's waits; one reference is the
- * caller's. 0, or a negative errno. */
-int task__inbox_open(struct inbox **inbox, struct poller *poller);
+/* A new inbox, whose wake-ups end the poller's waits, and which gives rows to
+ * `receive`; one reference is the caller's. 0, or a negative errno. */
+int task__inbox_open(struct inbox **inbox, struct poller *poller,
+                     void (*receive)(struct inbox_row *row));
 
 void task__inbox_retain(struct inbox *inbox);
 void task__inbox_release(struct inbox *inbox);
@@ -86,13 +105,16 @@ void task__inbox_abandon(struct inbox *inbox);
 /* Append; async-signal-safe. False: it is closed. */
 bool task__inbox_post(struct inbox *inbox, struct post *post);
 
-/* The same, in a row with the one before, if nothing has come between. That one
- * was posted last by the same thread, and is not posted again until this has
- * returned. NULL: none. */
-bool task__inbox_post_row(struct inbox *inbox, struct post *post,
-                          const struct post *before);
+/*
+ * Post a call. It is written to the first of these two slots if it is in a row
+ * with the one in the slot before them, which is this thread's, too; else to the
+ * second, and the head of its row to the first. Returns how many slots it took;
+ * 0: it is closed.
+ */
+size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
+                        loop_fn *fn, void *arg);
 
-/* The same for what the loop is going to wait for, also when it is closed. */
+/* Append what the loop is going to wait for, also when it is closed. */
 void task__inbox_answer(struct inbox *inbox, struct post *post);
 
 /* Have the loop look, even if it is not waiting now; async-signal-safe. False:
@@ -111,14 +133,6 @@ static inline bool inbox_is_of_thread(const struct inbox *inbox,
 }
 
 /* In the loop's thread. */
-
-/* The first in the row of which this is the last. */
-static inline struct post *post_first(struct post *last)
-{
-    uintptr_t next = (uintptr_t)last->next;
-
-    return next & POST_IN_ROW ? (struct post *)(next - POST_IN_ROW) : last;
-}
 
 /* Whether there is something to be run or to be looked at. */
 static inline bool inbox_is_stirred(const struct inbox *inbox)

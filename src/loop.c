@@ -228,7 +228,8 @@ int task__loop_open_inbox(struct loop *loop)
     int error = 0;
 
     if (!loop->inbox)
-        error = task__inbox_open(&loop->inbox, loop->poller);
+        error =
+            task__inbox_open(&loop->inbox, loop->poller, task__remote_receive);
     if (!error)
         inbox_set_thread(loop->inbox, task__scheduler_thread);
     return error;

@@ -46,8 +46,8 @@ struct published_stats {
  * while there are any. */
 struct remote_calls {
     struct ready ready;
-    struct post *first; /* the last of the first row */
-    struct post **end;  /* where the next one goes */
+    struct inbox_row *first;
+    struct inbox_row *last;
     size_t n_rows;
 };
 
@@ -273,6 +273,9 @@ static ALWAYS_INLINE void loop_wait(struct loop *loop, task_time now,
     if (unlikely(loop->watchdog))
         task__watchdog_rouse(loop->watchdog);
 }
+
+/* remote.c: calls have come. */
+void task__remote_receive(struct inbox_row *row);
 
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);

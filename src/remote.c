@@ -2,7 +2,7 @@
  * Calls into a loop from other threads.
  */
 #include "loop.h"
-#include "remote_record.h"
+#include "remote_slots.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ struct loop_remote *loop_remote_open(void)
     if (!loop || task__loop_open_inbox(loop))
         return NULL;
     remote = calloc(1, sizeof *remote);
-    if (!remote || !task__remote_records_open()) {
+    if (!remote || !task__remote_slots_open()) {
         free(remote);
         return NULL;
     }
@@ -56,14 +56,17 @@ struct loop_remote *loop_remote_open(void)
     return remote;
 }
 
-/* Why the loop cannot be called; async-signal-safe. */
+/*
+ * Why it is of no use here; async-signal-safe. That the loop is gone is told by
+ * the inbox, when it is called: to look before costs as much as the call.
+ */
 static int refusal(const struct loop_remote *remote)
 {
     if (unlikely(!remote))
         return -EINVAL;
-    if (unlikely(inbox_is_closed(remote->inbox)))
-        return -ESHUTDOWN;
-    return unlikely(remote->forks != task__loop_forks) ? -EPERM : 0;
+    if (unlikely(remote->forks != task__loop_forks))
+        return inbox_is_closed(remote->inbox) ? -ESHUTDOWN : -EPERM;
+    return 0;
 }
 
 static bool is_of_current(const struct loop_remote *remote)
@@ -73,28 +76,28 @@ static bool is_of_current(const struct loop_remote *remote)
     return scheduler && loop_of(scheduler)->inbox == remote->inbox;
 }
 
-static struct remote_record *record_of(struct post *post)
+/* A call in the loop's own thread, which waits in the ready queue. */
+struct own_call {
+    struct ready ready;
+    struct inbox_call call;
+};
+
+static_assert(sizeof(struct own_call) <= 2 * sizeof(union inbox_slot),
+              "it lies in two slots");
+
+static void run_call(struct loop *loop, const struct inbox_call *call)
 {
-    return container_of(post, struct remote_record, at.post);
+    loop->n_calls--;
+    loop_calls(loop, (uintptr_t)call->fn);
+    call->fn(call->arg);
 }
 
 static void run_own(struct ready *ready)
 {
-    struct remote_record *record =
-        container_of(ready, struct remote_record, at.ready);
-    loop_fn *fn = record->fn;
-    void *arg = record->arg;
+    struct inbox_call call = container_of(ready, struct own_call, ready)->call;
 
-    loop_current()->n_calls--;
-    task__remote_records_put(record, 1);
-    loop_calls(loop_current(), (uintptr_t)fn);
-    fn(arg);
-}
-
-static size_t row_length(const struct remote_record *first,
-                         const struct remote_record *last)
-{
-    return (size_t)(last - first) + 1;
+    task__remote_slots_put(ready, 2);
+    run_call(loop_current(), &call);
 }
 
 /* It is not in the child of a fork in a call. */
@@ -103,90 +106,98 @@ static bool is_current(const struct loop *loop)
     return scheduler_current() == &loop->scheduler;
 }
 
-static void run_row(struct loop *loop, struct remote_record *first,
-                    struct remote_record *last)
+static void run_row(struct loop *loop, struct inbox_row *row)
 {
-    struct remote_record *record = first;
+    const union inbox_slot *head = container_of(row, union inbox_slot, row);
 
-    do {
-        loop->n_calls--;
-        loop_calls(loop, (uintptr_t)record->fn);
-        record->fn(record->arg);
-    } while (record++ != last && is_current(loop));
-    task__remote_records_put(last, row_length(first, last));
+    for (size_t i = 1; i <= row->n && is_current(loop); i++)
+        run_call(loop, &head[i].call);
+    task__remote_slots_put(row, row->n + 1);
 }
 
 static void run_received(struct ready *ready)
 {
     struct loop *loop = loop_current();
-    struct post *last = loop->calls.first;
+    struct inbox_row *row = loop->calls.first;
     size_t n = loop->calls.n_rows;
 
     (void)ready;
     loop->calls.n_rows = 0;
     while (n-- && is_current(loop)) {
-        struct post *first = post_first(last);
-        struct post *next = first->next;
+        struct inbox_row *next = (struct inbox_row *)row->next;
 
-        run_row(loop, record_of(first), record_of(last));
-        last = next;
+        run_row(loop, row);
+        row = next;
     }
 }
 
-static void receive(struct post *last)
+void task__remote_receive(struct inbox_row *row)
 {
     struct loop *loop = loop_current();
     struct remote_calls *calls = &loop->calls;
-    struct post *first = post_first(last);
 
-    if (!calls->n_rows++) {
-        calls->end = &calls->first;
+    if (calls->n_rows++)
+        calls->last->next = (uintptr_t)row;
+    else {
+        calls->first = row;
         calls->ready.run = run_received;
         ready_push(&loop->scheduler, &calls->ready);
     }
-    __atomic_store_n(calls->end, last, __ATOMIC_RELAXED); /* as in the inbox */
-    calls->end = &first->next;
-    loop->n_calls += row_length(record_of(first), record_of(last));
+    calls->last = row;
+    loop->n_calls += row->n;
 }
 
-/* In the loop's own thread: after what came before, which has nothing to do with
- * the task that is current. */
-static void call_own(struct loop *loop, struct remote_record *record)
+/* What other threads did before comes first, and has nothing to do with the task
+ * that is current. */
+static void run_posted(struct loop *loop)
 {
-    if (inbox_is_stirred(loop->inbox)) {
-        struct aside before = aside_begin(loop);
+    struct aside before = aside_begin(loop);
 
-        task__inbox_run(loop->inbox);
-        aside_end(loop, before);
-    }
-    record->at.ready.run = run_own;
-    ready_push(&loop->scheduler, &record->at.ready);
+    task__inbox_run(loop->inbox);
+    aside_end(loop, before);
+}
+
+static int call_own(struct loop *loop, loop_fn *fn, void *arg)
+{
+    struct own_call *own;
+
+    if (loop->inbox->closed)
+        return -ESHUTDOWN;
+    if (inbox_is_stirred(loop->inbox))
+        run_posted(loop);
+    own = (void *)remote_slots_get();
+    if (!own)
+        return -ENOMEM;
+    own->ready.run = run_own;
+    own->call = (struct inbox_call){fn, arg};
+    ready_push(&loop->scheduler, &own->ready);
     loop->n_calls++;
+    remote_slots_cut(2);
+    return 0;
+}
+
+static int call_there(struct inbox *inbox, loop_fn *fn, void *arg)
+{
+    union inbox_slot *slots = remote_slots_get();
+    size_t n;
+
+    if (!slots)
+        return -ENOMEM;
+    n = task__inbox_call(inbox, slots, fn, arg);
+    remote_slots_cut(n);
+    return n ? 0 : -ESHUTDOWN;
 }
 
 int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
 {
-    struct remote_record *record;
-    const struct post *before;
     int error = refusal(remote);
 
     if (error)
         return error;
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
-    record = task__remote_record_get(&before);
-    if (!record)
-        return -ENOMEM;
-    record->fn = fn;
-    record->arg = arg;
-    record->at.post.run = receive;
-    if (is_of_current(remote)) {
-        call_own(loop_current(), record);
-    } else if (!task__inbox_post_row(remote->inbox, &record->at.post, before)) {
-        task__remote_records_put(record, 1);
-        return -ESHUTDOWN;
-    }
-    return 0;
+    return is_of_current(remote) ? call_own(loop_current(), fn, arg)
+                                 : call_there(remote->inbox, fn, arg);
 }
 
 int loop_remote_wake(struct loop_remote *remote)
@@ -202,7 +213,7 @@ static void free_remote(struct loop_remote *remote)
 {
     task__inbox_release(remote->inbox);
     free(remote);
-    task__remote_records_close();
+    task__remote_slots_close();
 }
 
 static void receive_closing(struct post *post)
@@ -343,6 +354,8 @@ int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
 
     if (error)
         return error;
+    if (inbox_is_closed(remote->inbox))
+        return -ESHUTDOWN;
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
     if (inbox_is_of_thread(remote->inbox, task__scheduler_thread))

@@ -243,10 +243,6 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
     note_steps(loop, now);
     if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
         task__watchdog_tell(loop->watchdog);
-    if (unlikely(is_stirred(loop))) {
-        task__inbox_run(loop->inbox);
-        limit = now;
-    }
     dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
     if (unlikely(is_deadlocked(loop)))

@@ -28,6 +28,20 @@ static struct numbered numbered(int number)
     return (struct numbered){.post.run = say, .number = number};
 }
 
+/* "[2 3]": a row of two. */
+static void say_row(struct inbox_row *row)
+{
+    const union inbox_slot *head = container_of(row, union inbox_slot, row);
+    char text[80] = "[";
+    size_t n = 1;
+
+    for (size_t i = 1; i <= row->n; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%d%c",
+                              (int)(intptr_t)head[i].call.arg,
+                              i == row->n ? ']' : ' ');
+    record("%s", text);
+}
+
 /* A wake-up that counts. */
 
 static unsigned n_wakes;
@@ -55,7 +69,8 @@ static const struct wakeup_kind counting = {
 static struct inbox silent(void)
 {
     n_wakes = n_drains = 0;
-    return (struct inbox){.references = 1, .wakeup.kind = &counting};
+    return (struct inbox){
+        .references = 1, .wakeup.kind = &counting, .receive = say_row};
 }
 
 static void posts_run_once_in_their_order(void **state)
@@ -257,95 +272,135 @@ static void what_a_post_posts_runs_next_time(void **state)
 
 /* Rows. */
 
-enum { IN_ROW = 6 };
+enum { SLOTS = 16 };
 
-static struct numbered row[IN_ROW];
+static union inbox_slot slots[SLOTS]; /* of the caller: the first is not used */
+static size_t n_cut;
 
-/* "[2 3]": one call for both. */
-static void say_row(struct post *last)
+static void begin_rows(struct inbox *inbox)
 {
-    const struct numbered *from =
-        container_of(post_first(last), struct numbered, post);
-    const struct numbered *to = container_of(last, struct numbered, post);
-    char text[80] = "[";
-    size_t n = 1;
+    *inbox = silent();
+    n_cut = 1;
+}
 
+/* Calls are never made here: their arguments are numbers. */
+static void uncalled(void *arg)
+{
+    (void)arg;
+    fail();
+}
+
+static void call(struct inbox *inbox, intptr_t number)
+{
+    size_t n = task__inbox_call(inbox, &slots[n_cut], uncalled, (void *)number);
+
+    assert_in_range(n, 1, 2);
+    n_cut += n;
+}
+
+static void call_several(struct inbox *inbox, intptr_t from, intptr_t to)
+{
     for (; from <= to; from++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%d%c", from->number,
-                              from == to ? ']' : ' ');
-    record("%s", text);
+        call(inbox, from);
 }
 
-static void post_in_row(struct inbox *inbox, int i)
+static void calls_one_after_the_other_are_a_row(void **state)
 {
-    row[i] = numbered(i);
-    row[i].post.run = say_row;
-    assert_true(
-        task__inbox_post_row(inbox, &row[i].post, i ? &row[i - 1].post : NULL));
-}
-
-static void posts_in_a_row_are_run_by_one_call(void **state)
-{
-    struct inbox inbox = silent();
+    struct inbox inbox;
 
     (void)state;
-    for (int i = 0; i < 4; i++)
-        post_in_row(&inbox, i);
+    begin_rows(&inbox);
+    call_several(&inbox, 1, 4);
+    assert_int_equal(n_cut, 1 + 5);
     task__inbox_run(&inbox);
-    assert_record("[0 1 2 3]");
-    post_in_row(&inbox, 4);
+    assert_record("[1 2 3 4]");
+    call(&inbox, 5);
+    assert_int_equal(n_cut, 1 + 7);
     task__inbox_run(&inbox);
-    assert_record("[4]");
+    assert_record("[5]");
 }
 
 static void a_row_ends_where_another_post_comes(void **state)
 {
-    struct inbox inbox = silent();
+    struct inbox inbox;
     struct numbered others[] = {numbered(10), numbered(11)};
 
     (void)state;
-    post_in_row(&inbox, 0);
-    post_in_row(&inbox, 1);
+    begin_rows(&inbox);
+    call_several(&inbox, 1, 2);
     task__inbox_post(&inbox, &others[0].post);
-    post_in_row(&inbox, 2);
+    call(&inbox, 3);
     task__inbox_post(&inbox, &others[1].post);
-    post_in_row(&inbox, 3);
-    post_in_row(&inbox, 4);
-    post_in_row(&inbox, 5);
+    call_several(&inbox, 4, 6);
     task__inbox_run(&inbox);
-    assert_record("[0 1], 10, [2], 11, [3 4 5]");
+    assert_record("[1 2], 10, [3], 11, [4 5 6]");
 }
 
 static void a_row_ends_where_the_loop_has_looked(void **state)
 {
-    struct inbox inbox = silent();
+    struct inbox inbox;
 
     (void)state;
-    post_in_row(&inbox, 0);
-    post_in_row(&inbox, 1);
+    begin_rows(&inbox);
+    call_several(&inbox, 1, 2);
     task__inbox_run(&inbox);
-    post_in_row(&inbox, 2);
-    post_in_row(&inbox, 3);
+    call_several(&inbox, 3, 4);
     task__inbox_run(&inbox);
-    assert_record("[0 1], [2 3]");
+    assert_record("[1 2], [3 4]");
     assert_true(task__inbox_sleep(&inbox));
-    post_in_row(&inbox, 4);
-    post_in_row(&inbox, 5);
+    call_several(&inbox, 5, 6);
     assert_int_equal(n_wakes, 1);
     task__inbox_run(&inbox);
-    assert_record("[4 5]");
+    assert_record("[5 6]");
+}
+
+static void a_row_ends_where_its_caller_calls_another_loop(void **state)
+{
+    struct inbox inbox;
+    struct inbox other = silent();
+
+    (void)state;
+    begin_rows(&inbox);
+    call_several(&inbox, 1, 2);
+    call_several(&other, 3, 4);
+    call_several(&inbox, 5, 6);
+    task__inbox_run(&inbox);
+    assert_record("[1 2], [5 6]");
+    task__inbox_run(&other);
+    assert_record("[3 4]");
 }
 
 static void a_wake_does_not_end_a_row(void **state)
 {
-    struct inbox inbox = silent();
+    struct inbox inbox;
 
     (void)state;
-    post_in_row(&inbox, 0);
+    begin_rows(&inbox);
+    call(&inbox, 1);
     task__inbox_wake(&inbox);
-    post_in_row(&inbox, 1);
+    call(&inbox, 2);
+    assert_int_equal(n_cut, 1 + 3);
     task__inbox_run(&inbox);
-    assert_record("[0 1]");
+    assert_record("[1 2]");
+}
+
+static void a_closed_one_refuses_calls(void **state)
+{
+    struct inbox inbox;
+    struct numbered answer = numbered(3);
+
+    (void)state;
+    begin_rows(&inbox);
+    call_several(&inbox, 1, 2);
+    task__inbox_close(&inbox);
+    assert_record("[1 2]");
+    assert_int_equal(task__inbox_call(&inbox, &slots[n_cut], uncalled, NULL),
+                     0);
+    task__inbox_answer(&inbox, &answer.post);
+    assert_int_equal(task__inbox_call(&inbox, &slots[n_cut], uncalled, NULL),
+                     0);
+    task__inbox_run(&inbox);
+    assert_record("3");
 }
 
 /* Whoever is told by a post may let go of the inbox at once. */
@@ -385,34 +440,46 @@ struct poster {
         struct poster *poster;
         unsigned number;
     } * posts;
+    union inbox_slot *slots; /* as above; NULL: it does not call */
     unsigned n;
     unsigned n_seen;
-    bool posts_rows;
     bool is_out_of_order;
 };
 
-static void see(struct post *last)
+static void see_number(const struct counted *counted)
 {
-    const struct counted *from =
-        container_of(post_first(last), struct counted, post);
-    const struct counted *to = container_of(last, struct counted, post);
+    struct poster *poster = counted->poster;
 
-    for (; from <= to; from++)
-        from->poster->is_out_of_order |= from->number != from->poster->n_seen++;
+    poster->is_out_of_order |= counted->number != poster->n_seen++;
 }
 
+static void see(struct post *post)
+{
+    see_number(container_of(post, struct counted, post));
+}
+
+static void see_row(struct inbox_row *row)
+{
+    const union inbox_slot *head = container_of(row, union inbox_slot, row);
+
+    for (size_t i = 1; i <= row->n; i++)
+        see_number(head[i].call.arg);
+}
+
+/* Whoever calls posts now and then, too. */
 static void *post_all(void *arg)
 {
     struct poster *poster = arg;
+    union inbox_slot *slot = poster->slots ? poster->slots + 1 : NULL;
 
     for (unsigned i = 0; i < poster->n; i++) {
-        bool is_in_row = i && poster->posts_rows;
+        struct counted *counted = &poster->posts[i];
 
-        poster->posts[i].post.run = see;
-        poster->posts[i].poster = poster;
-        poster->posts[i].number = i;
-        task__inbox_post_row(poster->inbox, &poster->posts[i].post,
-                             is_in_row ? &poster->posts[i - 1].post : NULL);
+        *counted = (struct counted){{.run = see}, poster, i};
+        if (slot && i % 50)
+            slot += task__inbox_call(poster->inbox, slot, uncalled, counted);
+        else
+            task__inbox_post(poster->inbox, &counted->post);
     }
     return NULL;
 }
@@ -442,7 +509,7 @@ static struct woken make_woken(const struct poller_backend *backend,
 {
     struct woken woken = {.poller = make_poller(backend)};
 
-    assert_int_equal(task__inbox_open(&woken.inbox, woken.poller), 0);
+    assert_int_equal(task__inbox_open(&woken.inbox, woken.poller, see_row), 0);
     if (by_pipe) {
         struct wakeup *wakeup = &woken.inbox->wakeup;
 
@@ -491,9 +558,10 @@ static void run_posters(struct woken *woken)
     pthread_t threads[POSTERS];
 
     for (int i = 0; i < POSTERS; i++) {
-        posters[i] =
-            (struct poster){.inbox = woken->inbox, .n = n, .posts_rows = i % 2};
+        posters[i] = (struct poster){.inbox = woken->inbox, .n = n};
         posters[i].posts = calloc(n, sizeof *posters[i].posts);
+        if (i % 2)
+            posters[i].slots = calloc(1 + 2 * n, sizeof *posters[i].slots);
         threads[i] = thread_start(post_all, &posters[i]);
     }
     for (int i = 0; i < POSTERS; i++)
@@ -504,6 +572,7 @@ static void run_posters(struct woken *woken)
         assert_int_equal(posters[i].n_seen, n);
         assert_false(posters[i].is_out_of_order);
         free(posters[i].posts);
+        free(posters[i].slots);
     }
 }
 
@@ -628,10 +697,12 @@ int main(void)
         behaviour(a_late_write_is_read_later),
         behaviour(a_closed_one_refuses_posts_and_takes_answers),
         behaviour(what_a_post_posts_runs_next_time),
-        behaviour(posts_in_a_row_are_run_by_one_call),
+        behaviour(calls_one_after_the_other_are_a_row),
         behaviour(a_row_ends_where_another_post_comes),
         behaviour(a_row_ends_where_the_loop_has_looked),
+        behaviour(a_row_ends_where_its_caller_calls_another_loop),
         behaviour(a_wake_does_not_end_a_row),
+        behaviour(a_closed_one_refuses_calls),
         behaviour(it_is_held_while_it_is_woken),
         behaviour(threads_post_in_their_order_and_lose_nothing),
         behaviour(no_post_falls_between_the_look_and_the_sleep),

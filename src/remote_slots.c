@@ -1,11 +1,11 @@
 /*
- * Blocks of records.
+ * Blocks of slots.
  *
  * Blocks that are free again are kept, up to a number, for whichever thread is
  * the next to need one. It takes all that are kept at once, so that none comes
  * back to the list while somebody compares with it, and uses them up.
  */
-#include "remote_record.h"
+#include "remote_slots.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,23 +13,19 @@
 enum { SPARE = 256 }; /* 2 MB, while a remote is open */
 
 struct block {
-    _Alignas(64) size_t n_left; /* records not put back, or not yet got */
+    _Alignas(64) size_t n_left; /* slots not put back, or not yet cut */
     struct block *next;         /* while it is spare */
-    struct remote_record records[];
+    union inbox_slot slots[];
 };
 
 enum {
     ROOM = REMOTE_BLOCK - 16, /* the allocator needs that much of its own */
-    RECORDS =
-        (ROOM - offsetof(struct block, records)) / sizeof(struct remote_record)
+    SLOTS = (ROOM - offsetof(struct block, slots)) / sizeof(union inbox_slot)
 };
 
-/* What this thread cuts from. */
-static THREAD_LOCAL struct {
-    struct block *block; /* NULL: none */
-    size_t n_cut;
-    struct block *spare; /* these are next */
-} mine;
+THREAD_LOCAL struct remote_slots task__remote_slots;
+
+static THREAD_LOCAL struct block *next_blocks; /* of this thread */
 
 static struct block *spare;
 static size_t n_spare;   /* there, and with threads */
@@ -63,35 +59,46 @@ static void keep(struct block *block)
 
 static struct block *pop_spare(void)
 {
-    struct block *block = mine.spare;
+    struct block *block = next_blocks;
 
     if (!block)
         block = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQUIRE);
     if (block) {
-        mine.spare = block->next;
+        next_blocks = block->next;
         __atomic_sub_fetch(&n_spare, 1, __ATOMIC_RELAXED);
     }
     return block;
 }
 
-/* Take some records as put back. */
-static void count_down(struct block *block, size_t n)
+void task__remote_slots_put(void *slot, size_t n)
 {
+    uintptr_t address = (uintptr_t)slot & ~(uintptr_t)(REMOTE_BLOCK - 1);
+    struct block *block = (struct block *)address;
+
     if (!__atomic_sub_fetch(&block->n_left, n, __ATOMIC_ACQ_REL))
         keep(block);
+}
+
+/* Nothing more is cut from this thread's block. A block of which nothing is left
+ * may be another thread's by now. */
+static void leave_block(void)
+{
+    struct remote_slots *mine = &task__remote_slots;
+
+    if (mine->next != mine->end)
+        task__remote_slots_put(mine->next, (size_t)(mine->end - mine->next));
+    *mine = (struct remote_slots){0};
 }
 
 /* A thread ends. */
 static void leave_blocks(void *unused)
 {
     (void)unused;
-    if (mine.block)
-        count_down(mine.block, RECORDS - mine.n_cut);
-    mine.block = NULL;
-    while (mine.spare) {
-        struct block *block = mine.spare;
+    leave_block();
+    while (next_blocks) {
+        struct block *block = next_blocks;
 
-        mine.spare = block->next;
+        next_blocks = block->next;
         push_spare(block);
     }
 }
@@ -101,7 +108,7 @@ static void make_key(void)
     has_key = !pthread_key_create(&key, leave_blocks);
 }
 
-bool task__remote_records_open(void)
+bool task__remote_slots_open(void)
 {
     pthread_once(&once, make_key);
     if (has_key)
@@ -109,11 +116,11 @@ bool task__remote_records_open(void)
     return has_key;
 }
 
-void task__remote_records_close(void)
+void task__remote_slots_close(void)
 {
     if (__atomic_sub_fetch(&n_remotes, 1, __ATOMIC_RELAXED))
         return;
-    while (mine.spare || __atomic_load_n(&spare, __ATOMIC_RELAXED))
+    while (next_blocks || __atomic_load_n(&spare, __ATOMIC_RELAXED))
         free(pop_spare());
 }
 
@@ -124,38 +131,19 @@ static struct block *make_block(void)
     return posix_memalign(&block, REMOTE_BLOCK, ROOM) ? NULL : block;
 }
 
-static COLD bool begin_block(void)
+COLD bool task__remote_slots_refill(void)
 {
     struct block *block = pop_spare();
 
     if (!block)
         block = make_block();
-    if (!block || pthread_setspecific(key, &mine)) {
+    if (!block || pthread_setspecific(key, &task__remote_slots)) {
         free(block);
         return false;
     }
-    block->n_left = RECORDS;
-    mine.block = block;
-    mine.n_cut = 0;
+    leave_block();
+    block->n_left = SLOTS;
+    task__remote_slots =
+        (struct remote_slots){block->slots, block->slots + SLOTS};
     return true;
-}
-
-struct remote_record *task__remote_record_get(const struct post **before)
-{
-    struct remote_record *record;
-
-    if (unlikely(!mine.block) && !begin_block())
-        return NULL;
-    record = &mine.block->records[mine.n_cut];
-    *before = mine.n_cut ? &record[-1].at.post : NULL;
-    if (++mine.n_cut == RECORDS)
-        mine.block = NULL;
-    return record;
-}
-
-void task__remote_records_put(struct remote_record *record, size_t n)
-{
-    uintptr_t block = (uintptr_t)record & ~(uintptr_t)(REMOTE_BLOCK - 1);
-
-    count_down((struct block *)block, n);
 }

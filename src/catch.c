@@ -272,9 +272,9 @@ static struct receiver *get(void)
         receiver = receiver->next;
     if (receiver)
         return receiver;
-    receiver = calloc(1, sizeof *receiver);
+    receiver = aligned_alloc(_Alignof(struct receiver), sizeof *receiver);
     if (receiver) {
-        receiver->next = receivers;
+        *receiver = (struct receiver){.next = receivers};
         __atomic_store_n(&receivers, receiver, __ATOMIC_RELEASE);
     }
     return receiver;

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static_assert(sizeof(loop_fn *) == sizeof(size_t), "a head is told by it");
+
 /* Without the state. */
 static uintptr_t last_of(uintptr_t word)
 {
@@ -79,13 +81,14 @@ static void wake(const struct inbox *inbox)
 }
 
 /*
- * Put that in the place of the word, and wake; if it has changed, say so by it.
+ * Have this be what was posted last, in place of the word, and wake; if the word
+ * has changed meanwhile, say so by it.
  *
  * What is posted may end the loop, and all others let go of the inbox, before
  * it has been woken: so it is held as long. Whoever need not wake touches
  * nothing of it any more.
  */
-static ALWAYS_INLINE bool append(struct inbox *inbox, uintptr_t last,
+static ALWAYS_INLINE bool append(struct inbox *inbox, uintptr_t posted,
                                  uintptr_t *word)
 {
     bool wakes = is_to_be_woken(*word);
@@ -94,7 +97,7 @@ static ALWAYS_INLINE bool append(struct inbox *inbox, uintptr_t last,
     if (unlikely(wakes))
         task__inbox_retain(inbox);
     done = __atomic_compare_exchange_n(&inbox->word, word,
-                                       last | (*word & INBOX_CLOSED), false,
+                                       posted | (*word & INBOX_CLOSED), false,
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     if (unlikely(wakes)) {
         if (done)
@@ -128,10 +131,11 @@ bool task__inbox_post(struct inbox *inbox, struct post *post)
 size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
                         loop_fn *fn, void *arg)
 {
-    const uintptr_t in_row = word_of(slots - 1);
+    const uintptr_t in_row = word_of(slots) - sizeof *slots;
     uintptr_t word = in_row;
     union inbox_slot *slot = slots;
 
+    assert(fn);
     slot->call = (struct inbox_call){fn, arg};
     while (!append(inbox, word_of(slot), &word)) {
         if (word & INBOX_CLOSED)

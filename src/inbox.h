@@ -37,7 +37,8 @@
 
 /*
  * What is posted is one of two: a post, or a row of calls. They are linked by words
- * that have the flag CALL for the latter, and room for those of the state.
+ * that have the flag CALL for the latter, and room for those of the state: so both
+ * are aligned to 16, also where the allocator would not care.
  */
 
 /* Something that is run in the loop's thread, in its next look at the world. */
@@ -48,12 +49,12 @@ struct post {
 
 /*
  * Calls that one thread makes, and no other thread between them, lie one after the
- * other in memory, behind the head of their row. So a call takes two words, and
- * the loop touches it where it lies. It knows the last of a row: `n` tells the
- * head from the calls.
+ * other in memory, behind the head of their row: two words for each, which the loop
+ * runs where they lie. It is told of the last of a row, and goes back to the head,
+ * whose `n` is 0 where a call has its function.
  */
 struct inbox_call {
-    loop_fn *fn;
+    loop_fn *fn; /* not NULL */
     void *arg;
 };
 
@@ -106,10 +107,11 @@ void task__inbox_abandon(struct inbox *inbox);
 bool task__inbox_post(struct inbox *inbox, struct post *post);
 
 /*
- * Post a call. It is written to the first of these two slots if it is in a row
- * with the one in the slot before them, which is this thread's, too; else to the
- * second, and the head of its row to the first. Returns how many slots it took;
- * 0: it is closed.
+ * Post a call. If the slot before these two has what was posted last, it is in a
+ * row with that, and written to the first of them; else to the second, and the
+ * head of its row to the first. Nobody else posts what is in that slot, and who
+ * did does so once: or it is no slot at all. Returns how many slots it took; 0: it
+ * is closed.
  */
 size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
                         loop_fn *fn, void *arg);

@@ -43,30 +43,26 @@ struct loop_remote *loop_remote_open(void)
 
     if (!loop || task__loop_open_inbox(loop))
         return NULL;
-    remote = calloc(1, sizeof *remote);
+    remote = aligned_alloc(_Alignof(struct loop_remote), sizeof *remote);
     if (!remote || !task__remote_slots_open()) {
         free(remote);
         return NULL;
     }
-    remote->inbox = loop->inbox;
-    remote->forks = task__loop_forks;
+    *remote = (struct loop_remote){loop->inbox, .forks = task__loop_forks};
     task__inbox_retain(remote->inbox);
     loop->n_sources++;
     loop->n_remotes++;
     return remote;
 }
 
-/*
- * Why it is of no use here; async-signal-safe. That the loop is gone is told by
- * the inbox, when it is called: to look before costs as much as the call.
- */
+/* Why the loop cannot be called; async-signal-safe. */
 static int refusal(const struct loop_remote *remote)
 {
     if (unlikely(!remote))
         return -EINVAL;
-    if (unlikely(remote->forks != task__loop_forks))
-        return inbox_is_closed(remote->inbox) ? -ESHUTDOWN : -EPERM;
-    return 0;
+    if (unlikely(inbox_is_closed(remote->inbox)))
+        return -ESHUTDOWN;
+    return unlikely(remote->forks != task__loop_forks) ? -EPERM : 0;
 }
 
 static bool is_of_current(const struct loop_remote *remote)
@@ -149,7 +145,7 @@ void task__remote_receive(struct inbox_row *row)
 
 /* What other threads did before comes first, and has nothing to do with the task
  * that is current. */
-static void run_posted(struct loop *loop)
+static void catch_up(struct loop *loop)
 {
     struct aside before = aside_begin(loop);
 
@@ -164,7 +160,7 @@ static int call_own(struct loop *loop, loop_fn *fn, void *arg)
     if (loop->inbox->closed)
         return -ESHUTDOWN;
     if (inbox_is_stirred(loop->inbox))
-        run_posted(loop);
+        catch_up(loop);
     own = (void *)remote_slots_get();
     if (!own)
         return -ENOMEM;
@@ -188,14 +184,19 @@ static int call_there(struct inbox *inbox, loop_fn *fn, void *arg)
     return n ? 0 : -ESHUTDOWN;
 }
 
-int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
+static COLD int refuse_call(const struct loop_remote *remote)
 {
     int error = refusal(remote);
 
-    if (error)
-        return error;
-    if (!fn)
-        return MISUSE(-EINVAL, "the function is NULL");
+    return error ? error : MISUSE(-EINVAL, "the function is NULL");
+}
+
+/* Whether the loop is gone the inbox tells when it is called: to look at it before
+ * costs as much as the call. */
+int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
+{
+    if (unlikely(!remote || remote->forks != task__loop_forks || !fn))
+        return refuse_call(remote);
     return is_of_current(remote) ? call_own(loop_current(), fn, arg)
                                  : call_there(remote->inbox, fn, arg);
 }
@@ -354,8 +355,6 @@ int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
 
     if (error)
         return error;
-    if (inbox_is_closed(remote->inbox))
-        return -ESHUTDOWN;
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
     if (inbox_is_of_thread(remote->inbox, task__scheduler_thread))

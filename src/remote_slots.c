@@ -144,6 +144,6 @@ COLD bool task__remote_slots_refill(void)
     leave_block();
     block->n_left = SLOTS;
     task__remote_slots =
-        (struct remote_slots){block->slots, block->slots + SLOTS};
+        (struct remote_slots){block, block->slots, block->slots + SLOTS};
     return true;
 }

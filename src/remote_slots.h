@@ -15,8 +15,10 @@ enum {
     REMOTE_AHEAD = 256, /* bytes: the loop's core has had that line before */
 };
 
-/* What this thread cuts from next, as far as `end`. */
+/* What this thread cuts from next, as far as `end`, and the block that they are of,
+ * by whose address leak checkers know it. */
 struct remote_slots {
+    void *block;
     union inbox_slot *next;
     union inbox_slot *end;
 };

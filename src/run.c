@@ -234,15 +234,24 @@ static void dump_if_asked(struct loop *loop)
         task__dump_asked(loop);
 }
 
-/* task__loop_look, inline: see io.h. */
+/*
+ * task__loop_look, inline: see io.h. The inbox is taken once, as who posts all the
+ * time misses its line after each: what comes while there are posts is for the
+ * next look.
+ */
 static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
+    bool was_stirred = is_stirred(loop);
     task_time until;
 
     note_steps(loop, now);
     if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
         task__watchdog_tell(loop->watchdog);
+    if (unlikely(was_stirred)) {
+        task__inbox_run(loop->inbox);
+        limit = now;
+    }
     dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
     if (unlikely(is_deadlocked(loop)))
@@ -254,7 +263,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
     if (unlikely(loop->hooks.first))
         task__hooks_poll_ends(loop);
     loop->resumed_at = now;
-    if (loop->inbox && unlikely(!inbox_is_quiet(loop->inbox)))
+    if (loop->inbox && !was_stirred && unlikely(!inbox_is_quiet(loop->inbox)))
         task__inbox_run(loop->inbox);
     if (unlikely(loop->is_tracing))
         task__trace_polled(loop->trace);

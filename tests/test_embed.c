@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -326,18 +327,24 @@ static void a_daemon_does_not_keep_a_loop_alive(void **state)
     test_loop_free(loop, &count);
 }
 
+static void assert_deadlock_reported(void)
+{
+    char expected[40];
+
+    snprintf(expected, sizeof expected, "deadlock(%d)", -EDEADLK);
+    assert_record(expected);
+}
+
 static void a_deadlock_is_told_and_reported_once(void **state)
 {
     struct memory_count count = {0};
     struct loop *loop = test_loop_new(&count);
     struct task *task = loop_create_task(loop, sleep_for, &for_ever);
-    char expected[40];
 
     (void)state;
-    snprintf(expected, sizeof expected, "deadlock(%d)", -EDEADLK);
     assert_int_equal(loop_run_turn(loop, 0), -EDEADLK);
     assert_int_equal(loop_run_turn(loop, TASK_FOREVER), -EDEADLK);
-    assert_record(expected);
+    assert_deadlock_reported();
     assert_false(task_done(task));
     assert_true(task_cancel(task));
     assert_int_equal(loop_run_turn(loop, 0), 0);
@@ -698,6 +705,62 @@ static void a_task_created_from_another_loop_makes_it_readable(void **state)
     test_loop_free(loop, &count);
 }
 
+static void end_by_signal(void *arg)
+{
+    (void)arg;
+    fail();
+}
+
+static int have_a_handler_for_a_moment(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, end_by_signal, NULL), 0);
+    raise(SIGUSR1);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    return 0;
+}
+
+static void a_signal_that_nobody_wants_any_more_is_seen_once(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = real_loop(&count);
+
+    (void)state;
+    need_descriptor(loop, &count);
+    task_detach(loop_create_task(loop, have_a_handler_for_a_moment, NULL));
+    assert_in_range(drive(loop), 1, 2);
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    assert_false(is_readable(loop, 0));
+    assert_true(loop_next_timeout(loop) == TASK_FOREVER);
+    test_loop_free(loop, &count);
+}
+
+static int wait_beside_a_remote(void *arg)
+{
+    static struct task_event never;
+
+    *(struct loop_remote **)arg = loop_remote_open();
+    return task_event_wait(&never);
+}
+
+static void a_deadlock_by_the_last_close_makes_it_readable(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = real_loop(&count);
+    struct loop_remote *remote;
+
+    (void)state;
+    need_descriptor(loop, &count);
+    task_detach(loop_create_task(loop, wait_beside_a_remote, &remote));
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    assert_false(is_readable(loop, 0));
+    loop_remote_close(remote);
+    assert_true(is_readable(loop, 0));
+    assert_int_equal(loop_run_turn(loop, 0), -EDEADLK);
+    assert_deadlock_reported();
+    test_loop_free(loop, &count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -728,6 +791,8 @@ int main(void)
         behaviour(a_plain_run_after_it_was_asked_for_sleeps_on_time),
         behaviour(a_virtual_deadline_makes_it_readable),
         behaviour(a_task_created_from_another_loop_makes_it_readable),
+        behaviour(a_signal_that_nobody_wants_any_more_is_seen_once),
+        behaviour(a_deadlock_by_the_last_close_makes_it_readable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

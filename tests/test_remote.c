@@ -24,11 +24,11 @@
 static struct {
     bool has_no_eventfd;
     int descriptor_error; /* what all descriptors for wake-ups give; 0: none */
-    bool calloc_fails;
+    bool memory_fails;
     bool blocks_fail;
 } faults;
 
-static unsigned n_blocks; /* of records, made so far; atomic */
+static unsigned n_blocks; /* of calls, made so far; atomic */
 
 int __real_eventfd(unsigned value, int flags);
 int __wrap_eventfd(unsigned value, int flags);
@@ -36,6 +36,8 @@ int __real_pipe(int fds[2]);
 int __wrap_pipe(int fds[2]);
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
 int __real_posix_memalign(void **block, size_t align, size_t size);
 int __wrap_posix_memalign(void **block, size_t align, size_t size);
 
@@ -55,7 +57,12 @@ int __wrap_pipe(int fds[2])
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return faults.calloc_fails ? NULL : __real_calloc(n, size);
+    return faults.memory_fails ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+    return faults.memory_fails ? NULL : __real_aligned_alloc(align, size);
 }
 
 int __wrap_posix_memalign(void **block, size_t align, size_t size)
@@ -488,6 +495,7 @@ static void *calls_until_it_is_refused(void *arg)
             gate_pass(&table->gate);
     } while (!status);
     CHECK_STATUS(status, -ESHUTDOWN);
+    CHECK_STATUS(loop_remote_call(table->remote, NULL, table), -ESHUTDOWN);
     CHECK_STATUS(loop_remote_wake(table->remote), -ESHUTDOWN);
     CHECK_STATUS(loop_remote_run(table->remote, returns, table, 0), -ESHUTDOWN);
     table->status = (int)n;
@@ -1256,13 +1264,13 @@ static int a_remote_that_cannot_be_had_is_null(void *arg)
     faults.descriptor_error = EMFILE;
     CHECK(loop_remote_open() == NULL);
     faults.descriptor_error = 0;
-    faults.calloc_fails = true;
+    faults.memory_fails = true;
     CHECK(loop_remote_open() == NULL);
-    faults.calloc_fails = false;
+    faults.memory_fails = false;
     table = open_table();
-    faults.calloc_fails = true;
+    faults.memory_fails = true;
     CHECK(loop_remote_open() == NULL);
-    faults.calloc_fails = false;
+    faults.memory_fails = false;
     loop_remote_close(table.remote);
     return 0;
 }
@@ -1294,7 +1302,7 @@ static int a_call_without_memory_is_refused(void *arg)
     pthread_t thread = thread_start(calls_without_memory, &table);
 
     (void)arg;
-    thread_join(thread); /* so that no record is put back meanwhile */
+    thread_join(thread); /* so that no slot is put back meanwhile */
     CHECK_STATUS(task_event_wait(&table.event), 0);
     CHECK_STATUS(table.n, table.status);
     loop_remote_close(table.remote);

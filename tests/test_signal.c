@@ -997,6 +997,23 @@ static void sigint_cancels_main(void **state)
     assert_record("woken with -125, cleaned up");
 }
 
+static int waits_for_nothing_but_sigint(void *arg)
+{
+    static struct task_event never;
+
+    (void)arg;
+    raise(SIGINT);
+    return task_event_wait(&never);
+}
+
+static void a_wait_that_only_sigint_ends_is_no_deadlock(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(waits_for_nothing_but_sigint, NULL),
+                     -EINTR);
+    assert_record("");
+}
+
 static int waits_to_be_interrupted(void *arg)
 {
     struct sender sender = {.signo = SIGINT, .n = 1};
@@ -1288,6 +1305,7 @@ static const struct CMUnitTest tests[] = {
     leakless(a_signal_goes_to_all_loops),
     leakless(a_fork_has_nothing_of_it),
     leakless(sigint_cancels_main),
+    leakless(a_wait_that_only_sigint_ends_is_no_deadlock),
     leakless(sigint_ends_the_wait_of_the_loop),
     leakless(interrupted_is_only_what_ends_by_sigint_alone),
     leakless(a_second_sigint_has_its_default_effect),

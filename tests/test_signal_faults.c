@@ -69,6 +69,13 @@ void *__wrap_calloc(size_t n, size_t size)
     return fails() ? NULL : __real_calloc(n, size);
 }
 
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+    return fails() ? NULL : __real_aligned_alloc(align, size);
+}
+
 static bool is_blocked(int signo)
 {
     sigset_t mask;

@@ -7,6 +7,7 @@
 #include "inbox.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 static_assert(sizeof(loop_fn *) == sizeof(size_t), "a head is told by it");
@@ -75,9 +76,15 @@ void task__inbox_abandon(struct inbox *inbox)
     task__wakeup_close(&inbox->wakeup);
 }
 
+/* A thread that is cancelled does not end here, with a post that nobody has woken
+ * the loop for, and that it does not know of. */
 static void wake(const struct inbox *inbox)
 {
+    int former;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     inbox->wakeup.kind->wake(inbox->wakeup.writer);
+    pthread_setcancelstate(former, NULL);
 }
 
 /*

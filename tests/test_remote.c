@@ -168,6 +168,38 @@ static void a_call_wakes_a_loop_on_the_real_clock(void **state)
     assert_int_equal(run_with(real_clock(), wait_for_a_call, NULL), 0);
 }
 
+/* To wake a loop that sleeps is no cancellation point. */
+static void *calls_sets_and_is_cancelled(void *arg)
+{
+    usleep(3000);
+    pthread_cancel(pthread_self());
+    calls_sets(arg);
+    ((struct table *)arg)->status = 1;
+    pthread_testcancel();
+    return arg;
+}
+
+static int a_thread_that_is_cancelled_calls_all_the_same(void *arg)
+{
+    struct table table = open_table();
+    pthread_t thread = thread_start(calls_sets_and_is_cancelled, &table);
+    void *end;
+
+    (void)arg;
+    CHECK_STATUS(task_event_wait(&table.event), 0);
+    CHECK(table.n == 1);
+    CHECK(!pthread_join(thread, &end));
+    CHECK(end == PTHREAD_CANCELED);
+    CHECK(table.status == 1);
+    task_event_clear(&table.event);
+    thread = thread_start(calls_sets, &table);
+    CHECK_STATUS(task_event_wait(&table.event), 0);
+    CHECK(table.n == 2);
+    thread_join(thread);
+    loop_remote_close(table.remote);
+    return 0;
+}
+
 static int many_calls_one_by_one(void *arg)
 {
     struct table table = open_table();
@@ -1381,6 +1413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
+        in_main(a_thread_that_is_cancelled_calls_all_the_same),
         in_main(many_calls_one_by_one),
         in_main(a_call_comes_to_a_busy_loop),
         behaviour(a_call_comes_to_a_busy_loop_on_the_real_clock),

@@ -10,6 +10,11 @@
  * for so long. */
 #define PATIENCE (50 * TASK_MICROSECOND)
 
+/* Where so many timers are armed, the loop does not wake for each: once awake, it
+ * wakes for a timer after so long at the soonest. */
+enum { CROWD = 1000 };
+#define NAP (100 * TASK_MICROSECOND)
+
 /* Why a loop cannot be run; 0: it can. */
 static int may_enter(struct loop *loop, const char *call)
 {
@@ -207,6 +212,17 @@ static bool is_deadlocked(const struct loop *loop)
            !loop->n_sources && list_empty(&loop->watchful);
 }
 
+/* When a timer has to be looked at next. */
+static task_time next_timer(struct loop *loop)
+{
+    task_time next = timers_next(&loop->timers);
+    task_time rested = loop->woke_at + NAP;
+
+    if (likely(timers_count(&loop->timers) < CROWD) || loop->clock.is_virtual)
+        return next;
+    return next > rested ? next : rested;
+}
+
 /* Until when there is nothing to do but to wait. */
 static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 {
@@ -214,7 +230,7 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 
     if (loop->scheduler.ready.first || !list_empty(&loop->watchful))
         return now;
-    next = timers_next(&loop->timers);
+    next = next_timer(loop);
     return next < limit ? next : limit;
 }
 

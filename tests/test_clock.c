@@ -2,6 +2,7 @@
  * Time: the virtual clock, which jumps; the real one, which is never early and
  * costs nothing while nothing is due.
  */
+#include "bodies.h"
 #include "record.h"
 
 #include "loop.h"
@@ -29,14 +30,6 @@ static task_time processor_time(void)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (task_time)now.tv_sec * TASK_SECOND + now.tv_nsec;
-}
-
-static struct loop_stats figures(void)
-{
-    struct loop_stats stats;
-
-    loop_get_stats(loop_current(), &stats);
-    return stats;
 }
 
 static void note(void *arg)
@@ -279,7 +272,7 @@ static int cancel_sleepers(void *arg)
 
     (void)arg;
     CHECK_STATUS(task_sleep(TASK_SECOND), 0);
-    CHECK_STATUS((long long)figures().timers, 1);
+    CHECK_STATUS((long long)stats().timers, 1);
     CHECK_STATUS(task_cancel_await(sleeper), -ECANCELED);
     CHECK_STATUS(task_await(other), 0);
     return 0;
@@ -304,7 +297,7 @@ static int sleep_until_the_past(void *arg)
     CHECK_STATUS(task_sleep(INT64_MIN), 0);
     CHECK_STATUS(task_sleep_until(TASK_SECOND), 0);
     CHECK_STATUS(loop_time(), TASK_SECOND);
-    CHECK_STATUS((long long)figures().timers, 0);
+    CHECK_STATUS((long long)stats().timers, 0);
     CHECK(task_cancel(task_current()));
     CHECK_STATUS(task_sleep_until(5), -ECANCELED);
     return 0;
@@ -447,7 +440,7 @@ static void time_never_goes_back(void **state)
 static int sleep_shortly(void *arg)
 {
     unsigned n = test_rounds(1000);
-    struct loop_stats before = figures();
+    struct loop_stats before = stats();
     task_time start = loop_time();
     task_time used = processor_time();
 
@@ -457,7 +450,7 @@ static int sleep_shortly(void *arg)
     used = processor_time() - used;
     CHECK(loop_time() - start >= n * 200 * TASK_MICROSECOND);
 
-    struct loop_stats after = figures();
+    struct loop_stats after = stats();
 
     CHECK(after.turns - before.turns <= 2 * n);
     CHECK(after.polls - before.polls <= 2 * n);
@@ -576,6 +569,42 @@ static void a_sleep_is_not_late_by_the_timer_slack(void **state)
     assert_true(late < SLACK / 2);
 }
 
+/* A loop with a crowd of timers does not wake for each. */
+
+enum { CROWD = 1000, DUE_SOON = 200 };
+
+static void count_due(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static int wait_with_a_crowd(void *arg)
+{
+    task_time began = loop_time();
+    task_time spacing = 20 * TASK_MICROSECOND;
+    uint64_t polls, most;
+    int due = 0;
+
+    for (int i = 0; i < CROWD; i++)
+        CHECK(loop_call_later(TASK_HOUR, count_due, &due) > 0);
+    for (int i = 1; i <= DUE_SOON; i++)
+        CHECK(loop_call_at(began + i * spacing, count_due, &due) > 0);
+    polls = stats().polls;
+    CHECK_STATUS(task_sleep_until(began + DUE_SOON * spacing), 0);
+    polls = stats().polls - polls;
+    most = (uint64_t)(loop_time() - began) / (50 * TASK_MICROSECOND) + 10;
+    CHECK(due == DUE_SOON);
+    CHECK(polls > 0 && polls <= most);
+    (void)arg;
+    return 0;
+}
+
+static void many_timers_do_not_each_wake_the_loop(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_options(), wait_with_a_crowd, NULL), 0);
+}
+
 static int yield_without_timers(void *arg)
 {
     uint64_t armed = loop_current()->timers.armed;
@@ -646,14 +675,14 @@ static void a_sleep_after_a_block_begins_now(void **state)
 /* A wait of 30 ms takes one look, and as good as no time of the processor. */
 static int be_idle(void *arg)
 {
-    struct loop_stats before = figures();
+    struct loop_stats before = stats();
     task_time used = processor_time();
 
     (void)arg;
     CHECK_STATUS(task_sleep(30 * TASK_MILLISECOND), 0);
     used = processor_time() - used;
 
-    struct loop_stats after = figures();
+    struct loop_stats after = stats();
 
     CHECK(after.polls - before.polls <= 2);
     CHECK(after.turns - before.turns <= 2);
@@ -680,9 +709,9 @@ static int cancel_the_earliest(void *arg)
         ids[i] = loop_call_later((i + 1) * TASK_MILLISECOND / 5, never, NULL);
     for (int i = 0; i < 50; i++)
         CHECK_STATUS(loop_call_cancel(ids[i]), 0);
-    before = figures();
+    before = stats();
     CHECK_STATUS(task_sleep_until(start + 30 * TASK_MILLISECOND), 0);
-    CHECK(figures().polls - before.polls <= 3);
+    CHECK(stats().polls - before.polls <= 3);
     return task_cancel_await(sleeper);
 }
 
@@ -777,6 +806,7 @@ int main(int argc, char **argv)
         behaviour(a_short_sleep_does_not_spin),
         behaviour(a_short_sleep_is_no_later_than_the_kernels),
         behaviour(a_sleep_is_not_late_by_the_timer_slack),
+        behaviour(many_timers_do_not_each_wake_the_loop),
         behaviour(to_let_the_others_run_takes_no_timer),
         behaviour(overdue_timers_fire_in_order_in_the_next_turn),
         behaviour(a_sleep_after_a_block_begins_now),

@@ -65,10 +65,14 @@ void task__inbox_retain(struct inbox *inbox)
 
 void task__inbox_release(struct inbox *inbox)
 {
+    int former;
+
     if (__atomic_sub_fetch(&inbox->references, 1, __ATOMIC_ACQ_REL))
         return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     task__wakeup_close(&inbox->wakeup);
     free(inbox);
+    pthread_setcancelstate(former, NULL);
 }
 
 void task__inbox_abandon(struct inbox *inbox)
@@ -76,8 +80,8 @@ void task__inbox_abandon(struct inbox *inbox)
     task__wakeup_close(&inbox->wakeup);
 }
 
-/* A thread that is cancelled does not end here, with a post that nobody has woken
- * the loop for, and that it does not know of. */
+/* No cancellation point: there would be a post that nobody has woken the loop for,
+ * and that its thread does not know of. */
 static void wake(const struct inbox *inbox)
 {
     int former;

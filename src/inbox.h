@@ -107,11 +107,11 @@ void task__inbox_abandon(struct inbox *inbox);
 bool task__inbox_post(struct inbox *inbox, struct post *post);
 
 /*
- * Post a call. If the slot before these two has what was posted last, it is in a
+ * Post a call. If what is in the slot before these two was posted last, it is in a
  * row with that, and written to the first of them; else to the second, and the
- * head of its row to the first. Nobody else posts what is in that slot, and who
- * did does so once: or it is no slot at all. Returns how many slots it took; 0: it
- * is closed.
+ * head of its row to the first. A slot is posted once, by the thread that has
+ * these; where there is none before them, nothing that is posted lies there.
+ * Returns how many slots it took; 0: it is closed.
  */
 size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
                         loop_fn *fn, void *arg);

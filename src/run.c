@@ -10,8 +10,8 @@
  * for so long. */
 #define PATIENCE (50 * TASK_MICROSECOND)
 
-/* Where so many timers are armed, the loop does not wake for each: once awake, it
- * wakes for a timer after so long at the soonest. */
+/* Where so many timers are armed, the loop does not wake for each: from the end of
+ * one wait to that of the next, if that is for a timer, it takes so long. */
 enum { CROWD = 1000 };
 #define NAP (100 * TASK_MICROSECOND)
 
@@ -212,15 +212,15 @@ static bool is_deadlocked(const struct loop *loop)
            !loop->n_sources && list_empty(&loop->watchful);
 }
 
-/* When a timer has to be looked at next. */
-static task_time next_timer(struct loop *loop)
+/* When to look at the timers next. */
+static task_time next_timer(struct loop *loop, task_time now)
 {
     task_time next = timers_next(&loop->timers);
-    task_time rested = loop->woke_at + NAP;
 
-    if (likely(timers_count(&loop->timers) < CROWD) || loop->clock.is_virtual)
+    if (likely(next <= now || timers_count(&loop->timers) < CROWD) ||
+        loop->clock.is_virtual || next > loop->woke_at + NAP)
         return next;
-    return next > rested ? next : rested;
+    return loop->woke_at + NAP;
 }
 
 /* Until when there is nothing to do but to wait. */
@@ -230,7 +230,7 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 
     if (loop->scheduler.ready.first || !list_empty(&loop->watchful))
         return now;
-    next = next_timer(loop);
+    next = next_timer(loop, now);
     return next < limit ? next : limit;
 }
 
@@ -251,9 +251,8 @@ static void dump_if_asked(struct loop *loop)
 }
 
 /*
- * task__loop_look, inline: see io.h. The inbox is taken once, as who posts all the
- * time misses its line after each: what comes while there are posts is for the
- * next look.
+ * task__loop_look, inline: see io.h. The inbox is taken once, before or after the
+ * wait, as each time takes its line away from those who post.
  */
 static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
 {

@@ -136,6 +136,29 @@ static COLD void begin_coroutine(struct scheduler *scheduler,
     coroutine->scheduler = scheduler;
 }
 
+/*
+ * Many stacks are not in the cache: the lines of one are sent for while two others
+ * begin. Its coroutine waits as far below its top as this one, and the
+ * task's frames are below.
+ */
+static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks,
+                                         const struct coroutine *like)
+{
+    enum { BELOW = 2, ABOVE = 1, LINE = 64 };
+    const struct stack *stack = stacks_after_next(stacks);
+
+    if (!stack)
+        return;
+
+    const char *coroutine = (const char *)coroutine_of(stack);
+    uintptr_t depth = (uintptr_t)like - (uintptr_t)like->context.sp;
+    uintptr_t sp = (uintptr_t)coroutine - depth;
+
+    __builtin_prefetch(coroutine, 1);
+    for (int line = -BELOW; line <= ABOVE; line++)
+        __builtin_prefetch((void *)(sp + (uintptr_t)(line * LINE)), 1);
+}
+
 struct context *task__scheduler_start(struct task *task)
 {
     struct stacks *stacks = task->stacks;
@@ -145,6 +168,8 @@ struct context *task__scheduler_start(struct task *task)
         begin_coroutine(task->scheduler, stacks, stack);
     task->stack = stack;
     context_mark_begun(&task->context);
+    if (unlikely(stacks_are_many(stacks)))
+        prefetch_stack(stacks, coroutine_of(stack));
     return &coroutine_of(stack)->context;
 }
 
@@ -218,6 +243,7 @@ static void run_tasks(void *arg)
 
     for (;;) {
         struct task *task = scheduler->current;
+        struct stack *stack = task->stack;
 
         *scheduler->errno_location = 0;
         context_reset_modes(&scheduler->home);
@@ -232,12 +258,14 @@ static void run_tasks(void *arg)
 
         struct task *next = choose_next(scheduler);
 
+        if (unlikely(stacks_are_many(stacks)))
+            prefetch_frames(scheduler->batch);
         if (next && is_new(next) && next->stacks == stacks) {
             stacks_unreserve(stacks);
-            next->stack = coroutine->stack;
+            next->stack = stack;
             context_mark_begun(&next->context);
         } else {
-            give_back(scheduler, stacks, coroutine->stack);
+            give_back(scheduler, stacks, stack);
             context_switch(&coroutine->context, context_of(scheduler, next));
         }
     }

@@ -221,15 +221,6 @@ struct stack *task__stacks_take_other(struct stacks *stacks)
     return stack;
 }
 
-/* A word of a stack, which may be in no frame any more. */
-static uintptr_t peek(const uintptr_t *word)
-{
-    uintptr_t value = *word;
-
-    (void)VALGRIND_MAKE_MEM_DEFINED(&value, sizeof value);
-    return value;
-}
-
 /*
  * The last line of what a warm stack keeps is zero until something reaches it.
  * (A large frame may lie across it, unnoticed: then the stack keeps what it grew
@@ -243,15 +234,18 @@ static uintptr_t *last_line(const struct stacks *stacks,
     return (uintptr_t *)(void *)(end_of(stack) - stacks->kept);
 }
 
+/* What is read may be in no frame any more. */
 static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 {
-    const uintptr_t *line = last_line(stacks, stack);
+    uintptr_t line[LINE];
     uintptr_t bits = 0;
 
     VALGRIND_DISABLE_ERROR_REPORTING;
-    for (int i = 0; i < LINE; i++)
-        bits |= peek(&line[i]);
+    memcpy(line, last_line(stacks, stack), sizeof line);
     VALGRIND_ENABLE_ERROR_REPORTING;
+    (void)VALGRIND_MAKE_MEM_DEFINED(line, sizeof line);
+    for (int i = 0; i < LINE; i++)
+        bits |= line[i];
     return bits;
 }
 
@@ -313,9 +307,11 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
     struct stack *hot = stacks->hot;
 
     stacks->hot = stack;
-    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size &&
-        has_grown(stacks, hot))
-        trim(stacks, hot);
+    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size) {
+        __builtin_prefetch(last_line(stacks, stack));
+        if (has_grown(stacks, hot))
+            trim(stacks, hot);
+    }
     list_prepend(&stacks->warm, &hot->node);
     hot->slab->n_listed++;
     return ++stacks->n_warm > most_warm(stacks, now);
@@ -365,6 +361,15 @@ void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack))
     cool(stacks, stack, end);
     madvise(task__stack_low(stack), stacks->size + stacks->page, MADV_DONTNEED);
     list_prepend(&stacks->cold, &stack->node);
+}
+
+/* A word of a stack, which may be in no frame any more. */
+static uintptr_t peek(const uintptr_t *word)
+{
+    uintptr_t value = *word;
+
+    (void)VALGRIND_MAKE_MEM_DEFINED(&value, sizeof value);
+    return value;
 }
 
 /*

@@ -174,6 +174,21 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
     return container_of(first, struct stack, node);
 }
 
+/* So many that those that were not used last are hardly in the cache. */
+static inline bool stacks_are_many(const struct stacks *stacks)
+{
+    return stacks->n_all >= 2000;
+}
+
+/* The warm one after that; NULL: there is none. */
+static inline const struct stack *stacks_after_next(const struct stacks *stacks)
+{
+    const struct list_node *first = stacks->warm.first;
+
+    return first && first->next ? container_of(first->next, struct stack, node)
+                                : NULL;
+}
+
 /* Whether an address is in its guard page. */
 bool task__stack_guards(const struct stack *stack, uintptr_t address);
 

@@ -33,8 +33,8 @@ typedef int64_t task_time;
 /**
  * Suspend the calling task for a time.
  *
- * Never shorter than asked; longer by 100 microseconds at the most where a
- * thousand timers are armed, so that the loop need not wake for each. Sleepers
+ * Never shorter than asked. Where a thousand timers are armed, all of them may be
+ * later by up to 100 microseconds, so that the loop need not wake for each. Sleepers
  * wake in the order of their deadlines; equal deadlines in the order in which
  * they were set.
  *

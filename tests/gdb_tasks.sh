@@ -75,6 +75,8 @@ static int parent(void *arg)
     return task_group_end(&group, 0);
 }
 
+static int read_end = 200;
+
 static int reader(void *arg)
 {
     char byte;
@@ -145,8 +147,8 @@ static int run(void *arg)
     start(gatherer, NULL);
     start(parent, NULL);
     start(yielder, NULL);
-    if (pipe(ends) == 0 && dup2(ends[0], 200) == 200)
-        start(reader, &(int){200});
+    if (pipe(ends) == 0 && dup2(ends[0], read_end) == read_end)
+        start(reader, &read_end);
     start(waits_for_child, NULL);
     start(waits_for_signals, NULL);
     task_sleep(TASK_MILLISECOND);

@@ -604,6 +604,10 @@ static int wait_with_a_crowd(void *arg)
     polls = stats().polls - polls;
     most = (uint64_t)(loop_time() - began) / (50 * TASK_MICROSECOND) + 10;
     CHECK(polls <= most);
+    polls = stats().polls;
+    for (int i = 0; i < 100; i++)
+        CHECK_STATUS(task_sleep(1), 0); /* due when it is looked at */
+    CHECK(stats().polls == polls);
     return 0;
 }
 

@@ -649,6 +649,29 @@ static int wait_for_the_last(void *arg)
     return task_event_wait(&table.event);
 }
 
+static void *is_cancelled_and_closes(void *arg)
+{
+    struct table *table = arg;
+
+    pthread_cancel(pthread_self());
+    loop_remote_close(table->remote);
+    table->status = 1;
+    pthread_testcancel();
+    return NULL;
+}
+
+/* Which closes a descriptor, too. */
+static void the_last_close_is_no_cancellation_point(void **state)
+{
+    struct table table;
+
+    (void)state;
+    assert_int_equal(run_virtual(opens_for_the_argument, &table), 0);
+    assert_int_equal(
+        pthread_join(thread_start(is_cancelled_and_closes, &table), NULL), 0);
+    assert_int_equal(table.status, 1);
+}
+
 /* The loop may be gone before the call of whoever has woken it returns. */
 static void what_is_called_may_close_the_remote(void **state)
 {
@@ -1414,6 +1437,7 @@ int main(void)
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
         in_main(a_thread_that_is_cancelled_calls_all_the_same),
+        behaviour(the_last_close_is_no_cancellation_point),
         in_main(many_calls_one_by_one),
         in_main(a_call_comes_to_a_busy_loop),
         behaviour(a_call_comes_to_a_busy_loop_on_the_real_clock),

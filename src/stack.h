@@ -38,6 +38,9 @@
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
+/* So many stacks that those that were not used last are hardly in the cache. */
+enum { STACKS_MANY = 2000 };
+
 /* How long a period is, at the least. */
 #define STACKS_PERIOD TASK_SECOND
 
@@ -174,19 +177,18 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
     return container_of(first, struct stack, node);
 }
 
-/* So many that those that were not used last are hardly in the cache. */
-static inline bool stacks_are_many(const struct stacks *stacks)
-{
-    return stacks->n_all >= 2000;
-}
-
-/* The warm one after that; NULL: there is none. */
+/* The warm one after the next; NULL: there is none. */
 static inline const struct stack *stacks_after_next(const struct stacks *stacks)
 {
     const struct list_node *first = stacks->warm.first;
 
     return first && first->next ? container_of(first->next, struct stack, node)
                                 : NULL;
+}
+
+static inline bool stacks_are_many(const struct stacks *stacks)
+{
+    return stacks->n_all >= STACKS_MANY;
 }
 
 /* Whether an address is in its guard page. */

@@ -68,7 +68,8 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 
 /*
  * The rest of the struct, and the callers' frames, of the one after the next: by a
- * task that suspends some calls deep, and is likely to be one of many that do.
+ * task that suspends some calls deep, or ends as one of a crowd, and is likely to be
+ * one of many that do.
  */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {

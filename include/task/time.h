@@ -33,10 +33,10 @@ typedef int64_t task_time;
 /**
  * Suspend the calling task for a time.
  *
- * Never shorter than asked. Where a thousand timers are armed, all of them may be
- * later by up to 100 microseconds, so that the loop need not wake for each. Sleepers
- * wake in the order of their deadlines; equal deadlines in the order in which
- * they were set.
+ * Never shorter than asked. Where a thousand timers are armed, all of them may
+ * be later by up to 100 microseconds, so that the loop need not wake for each.
+ * Sleepers wake in the order of their deadlines; equal deadlines in the order
+ * in which they were set.
  *
  * @param delay  nanoseconds from now. 0 or less: let the others that are ready
  *               run once, as task_yield(). TASK_FOREVER: until cancelled.

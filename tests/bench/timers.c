@@ -38,12 +38,13 @@ static struct timers *wheel(void)
 static int set_and_cancel(void *arg)
 {
     task_time now = loop_time();
+    struct timers *all = wheel();
 
     (void)arg;
     for (long i = 0; i < MANY; i++)
-        task__timer_arm(wheel(), &timers[i], now + some_milliseconds(60000));
+        task__timer_arm(all, &timers[i], now + some_milliseconds(60000));
     for (long i = 0; i < MANY; i++)
-        task__timer_cancel(wheel(), &timers[i]);
+        task__timer_cancel(all, &timers[i]);
     return 0;
 }
 

@@ -10,8 +10,8 @@
  * for so long. */
 #define PATIENCE (50 * TASK_MICROSECOND)
 
-/* Where so many timers are armed, the loop does not wake for each: from the end of
- * one wait to that of the next, if that is for a timer, it takes so long. */
+/* Where so many timers are armed, the loop does not wake for each: a wait for one that
+ * is not due yet ends so long after the last look at the world, or later. */
 enum { CROWD = 1000 };
 #define NAP (100 * TASK_MICROSECOND)
 

@@ -13,7 +13,6 @@
  */
 struct coroutine {
     struct context context;
-    struct stack *stack;
     struct stacks *stacks; /* of which the stack is one */
     struct scheduler *scheduler;
     unsigned stack_id; /* Valgrind's */
@@ -131,15 +130,14 @@ static COLD void begin_coroutine(struct scheduler *scheduler,
     ASAN_UNPOISON(coroutine, sizeof *coroutine); /* of what was mapped before */
     coroutine->stack_id = task__context_begin(&coroutine->context, low, size,
                                               run_tasks, coroutine);
-    coroutine->stack = stack;
     coroutine->stacks = stacks;
     coroutine->scheduler = scheduler;
 }
 
 /*
  * Many stacks are not in the cache: the lines of one are sent for while two others
- * begin. Its coroutine waits as far below its top as this one, and the
- * task's frames are below.
+ * begin. What its coroutine has saved is as far below it as this one's, and the
+ * task's frames are below that.
  */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks,
                                          const struct coroutine *like)

@@ -38,7 +38,7 @@
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
-/* So many stacks that those that were not used last are hardly in the cache. */
+/* So many that are taken that those not used last are hardly in the cache. */
 enum { STACKS_MANY = 2000 };
 
 /* How long a period is, at the least. */
@@ -177,9 +177,11 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
     return container_of(first, struct stack, node);
 }
 
-/* The warm one after the next; NULL: there is none. */
+/* The warm one after the next, while none is hot; NULL: there is none. */
 static inline const struct stack *stacks_after_next(const struct stacks *stacks)
 {
+    assert(!stacks->hot);
+
     const struct list_node *first = stacks->warm.first;
 
     return first && first->next ? container_of(first->next, struct stack, node)
@@ -188,7 +190,7 @@ static inline const struct stack *stacks_after_next(const struct stacks *stacks)
 
 static inline bool stacks_are_many(const struct stacks *stacks)
 {
-    return stacks->n_all >= STACKS_MANY;
+    return stacks->n_all - stacks->n_free >= STACKS_MANY;
 }
 
 /* Whether an address is in its guard page. */

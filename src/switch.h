@@ -75,7 +75,7 @@ static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {
     enum { FIRST = 2, END = 8, LINE = 64 }; /* of the stack's lines */
 
-    if (HAVE_ASAN || !next || !next->next) /* as above */
+    if (HAVE_ASAN || !next || !next->next || next->next->run) /* no task */
         return;
 
     const struct task *task =

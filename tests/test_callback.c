@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <task/io.h>
+#include <unistd.h>
 
 static void note(void *arg)
 {
@@ -683,6 +685,71 @@ static void periods_of_absolute_deadlines_do_not_drift(void **state)
     assert_int_equal(run_virtual(run_periods, NULL), 0);
 }
 
+/* Whoever ends, or waits, sends for what comes after the next: callbacks, too, of
+ * which most is not set (Valgrind sees to it). */
+enum { CROWD = 2100 };
+
+static int call_between(void *called)
+{
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(loop_call_soon(count, called) > 0);
+    return task_yield();
+}
+
+static int create_crowd(void *arg)
+{
+    static struct task *crowd[CROWD];
+    unsigned called = 0;
+
+    (void)arg;
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = task_create(call_between, &called);
+    for (int i = 0; i < CROWD; i++)
+        CHECK_STATUS(task_await(crowd[i]), 0);
+    CHECK_STATUS(called, CROWD);
+    return 0;
+}
+
+static void callbacks_stand_between_the_tasks_of_a_crowd(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(create_crowd, NULL), 0);
+}
+
+static int read_one(void *arg)
+{
+    const int *ends = arg;
+    char c;
+
+    return (int)task_read(ends[0], &c, 1);
+}
+
+static int read_among_callbacks(void *arg)
+{
+    int ends[2];
+    unsigned called = 0;
+    struct task *reader;
+
+    (void)arg;
+    CHECK_STATUS(pipe(ends), 0);
+    reader = task_create(read_one, ends);
+    for (int i = 0; i < 3; i++)
+        CHECK(loop_call_soon(count, &called) > 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(called, 3);
+    CHECK_STATUS(task_write(ends[1], "x", 1), 1);
+    CHECK_STATUS(task_await(reader), 1);
+    CHECK_STATUS(task_close(ends[0]), 0);
+    CHECK_STATUS(task_close(ends[1]), 0);
+    return 0;
+}
+
+static void callbacks_stand_behind_a_task_that_waits_for_input(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(read_among_callbacks, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +778,8 @@ int main(void)
         behaviour(running_them_keeps_memory_flat),
         behaviour(cancelling_ready_ones_keeps_memory_flat),
         behaviour(periods_of_absolute_deadlines_do_not_drift),
+        behaviour(callbacks_stand_between_the_tasks_of_a_crowd),
+        behaviour(callbacks_stand_behind_a_task_that_waits_for_input),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

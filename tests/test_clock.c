@@ -586,6 +586,20 @@ static void count_due(void *arg)
         task_event_set(&due->all);
 }
 
+/* A crowd of callbacks that are not called. */
+static int call_in_an_hour(void *arg)
+{
+    for (int i = 0; i < CROWD; i++)
+        CHECK(loop_call_later(TASK_HOUR, count_due, arg) > 0);
+    return 0;
+}
+
+static void let_time_pass(void *until)
+{
+    while (monotonic() <= *(task_time *)until)
+        continue;
+}
+
 static int wait_with_a_crowd(void *arg)
 {
     struct due due = {0};
@@ -593,8 +607,7 @@ static int wait_with_a_crowd(void *arg)
     uint64_t polls, most;
 
     (void)arg;
-    for (int i = 0; i < CROWD; i++)
-        CHECK(loop_call_later(TASK_HOUR, count_due, &due) > 0);
+    CHECK_STATUS(call_in_an_hour(&due), 0);
     began = loop_time();
     for (int i = 1; i <= DUE_SOON; i++)
         CHECK(loop_call_at(began + i * 20 * TASK_MICROSECOND, count_due, &due) >
@@ -605,8 +618,12 @@ static int wait_with_a_crowd(void *arg)
     most = (uint64_t)(loop_time() - began) / (50 * TASK_MICROSECOND) + 10;
     CHECK(polls <= most);
     polls = stats().polls;
-    for (int i = 0; i < 100; i++)
-        CHECK_STATUS(task_sleep(1), 0); /* due when it is looked at */
+    for (int i = 0; i < 100; i++) {
+        task_time until = loop_time() + 1; /* due when it is looked at */
+
+        CHECK(loop_call_soon(let_time_pass, &until) > 0);
+        CHECK_STATUS(task_sleep_until(until), 0);
+    }
     CHECK(stats().polls == polls);
     return 0;
 }
@@ -615,6 +632,63 @@ static void many_timers_do_not_each_wake_the_loop(void **state)
 {
     (void)state;
     assert_int_equal(run_with(real_options(), wait_with_a_crowd, NULL), 0);
+}
+
+/* How late the better quarter is of sleeps of 20 us. */
+static task_time lateness(void)
+{
+    enum { N = 40 };
+    task_time late[N];
+
+    for (int i = 0; i < N; i++) {
+        task_time until = monotonic() + 20 * TASK_MICROSECOND;
+
+        if (task_sleep_until(until))
+            return TASK_FOREVER;
+        late[i] = monotonic() - until;
+    }
+    qsort(late, N, sizeof late[0], compare_times);
+    return late[N / 4];
+}
+
+static int sleep_alone_and_in_a_crowd(void *arg)
+{
+    struct due due = {0};
+
+    (void)arg;
+    CHECK(lateness() < 60 * TASK_MICROSECOND);
+    CHECK_STATUS(call_in_an_hour(&due), 0);
+    CHECK(lateness() < 500 * TASK_MICROSECOND);
+    return 0;
+}
+
+static void only_a_crowd_is_late_and_that_by_little(void **state)
+{
+    struct loop_options options = real_options();
+
+    (void)state;
+    if (options.backend == LOOP_BACKEND_POLL || test_rounds(50) < 50)
+        skip(); /* milliseconds; slow */
+    assert_int_equal(run_with(options, sleep_alone_and_in_a_crowd, NULL), 0);
+}
+
+static int sleep_virtually_in_a_crowd(void *arg)
+{
+    struct due due = {0};
+    task_time until;
+
+    (void)arg;
+    CHECK_STATUS(call_in_an_hour(&due), 0);
+    until = loop_time() + 10 * TASK_MICROSECOND;
+    CHECK_STATUS(task_sleep_until(until), 0);
+    CHECK(loop_time() == until);
+    return 0;
+}
+
+static void virtual_time_is_exact_in_a_crowd(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(sleep_virtually_in_a_crowd, NULL), 0);
 }
 
 static int yield_without_timers(void *arg)
@@ -819,6 +893,8 @@ int main(int argc, char **argv)
         behaviour(a_short_sleep_is_no_later_than_the_kernels),
         behaviour(a_sleep_is_not_late_by_the_timer_slack),
         behaviour(many_timers_do_not_each_wake_the_loop),
+        behaviour(only_a_crowd_is_late_and_that_by_little),
+        behaviour(virtual_time_is_exact_in_a_crowd),
         behaviour(to_let_the_others_run_takes_no_timer),
         behaviour(overdue_timers_fire_in_order_in_the_next_turn),
         behaviour(a_sleep_after_a_block_begins_now),

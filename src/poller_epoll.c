@@ -86,7 +86,7 @@ static void init(struct poller *poller)
     struct epoll_poller *self = self_of(poller);
 
     self->epoll = -1;
-    self->timer.fd = -1;
+    task__poller_timer_init(&self->timer);
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
@@ -421,12 +421,21 @@ static bool has_too_many_strays(const struct epoll_poller *self)
     return self->n_strays >= STRAYS + n / STRAYS_SHARE;
 }
 
+/* Whether nothing can be heard of before some time has come. */
+static bool is_deaf(const struct epoll_poller *self)
+{
+    return !self->poller.descriptors.n_watched && self->waker < 0;
+}
+
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
     struct epoll_event events[POLLER_EVENTS];
     int n;
 
+    if (is_deaf(self) && until > now && until != TASK_FOREVER &&
+        task__poller_timer_sleep(&self->timer, until))
+        return;
     if (unlikely(open_all(self))) {
         task__poller_timer_pause(now, until);
         return;

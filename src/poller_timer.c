@@ -14,16 +14,34 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLACK_SHARE = 1000 };
+enum { SLACK_SHARE = 1000, UNKNOWN = -1 };
 #define SLACK_USUAL (50 * TASK_MICROSECOND)
 #define SLACK_MOST (100 * TASK_MILLISECOND) /* of the share */
 
-int task__poller_timer_open(struct poller_timer *timer)
+void task__poller_timer_init(struct poller_timer *timer)
+{
+    timer->fd = -1;
+    timer->slack = UNKNOWN;
+    timer->slept_until = TASK_FOREVER;
+}
+
+static COLD void find_slack(struct poller_timer *timer)
 {
     /* By prctl(), which returns an int, 3 s would be less than nothing. */
     long slack = syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
 
     timer->slack = slack >= 0 ? slack : SLACK_USUAL;
+}
+
+static task_time slack_of(struct poller_timer *timer)
+{
+    if (unlikely(timer->slack == UNKNOWN))
+        find_slack(timer);
+    return timer->slack;
+}
+
+int task__poller_timer_open(struct poller_timer *timer)
+{
     timer->armed = TASK_FOREVER;
     timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     return timer->fd < 0 ? -errno : 0;
@@ -40,6 +58,20 @@ void task__poller_timer_set(struct poller_timer *timer, task_time until)
         timer->armed = until;
 }
 
+bool task__poller_timer_sleep(struct poller_timer *timer, task_time until)
+{
+    task_time slack = slack_of(timer);
+    struct timespec soon;
+    int error;
+
+    if (timer->slept_until == until)
+        return false;
+    timer->slept_until = until;
+    soon = clock_timespec(until > slack ? until - slack : 0);
+    error = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &soon, NULL);
+    return !error || error == EINTR;
+}
+
 void task__poller_timer_pause(task_time now, task_time until)
 {
     struct timespec limit = clock_timespec(until > now ? until - now : 0);
@@ -51,7 +83,7 @@ void task__poller_timer_pause(task_time now, task_time until)
 static bool prepare(struct poller_timer *timer, task_time now, task_time until,
                     bool is_tick)
 {
-    bool wanted = until - now <= timer->slack || is_tick || timer->is_coarse;
+    bool wanted = until - now <= slack_of(timer) || is_tick || timer->is_coarse;
     bool is_in_the_way = timer->armed > now && timer->armed < until;
 
     if (wanted ? timer->armed != until : is_in_the_way)

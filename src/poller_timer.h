@@ -1,6 +1,6 @@
 /*
  * How a wait by epoll ends in time: by a time-out of the system call, or by a
- * timerfd in the epoll instance.
+ * timerfd in the epoll instance; and how to wait for time alone.
  *
  * A time-out of a system call may come late, by the thread's timer slack or by a
  * thousandth of itself (proc(5); select_estimate_accuracy() of Linux; for a thread
@@ -24,9 +24,12 @@ enum { POLLER_EVENTS = 256 };
 struct poller_timer {
     int fd;          /* -1: not open */
     task_time armed; /* what it is set to; TASK_FOREVER: it is not */
-    task_time slack; /* of the thread that opened it, then; 0: real-time */
-    bool is_coarse;  /* there is no epoll_pwait2: an old kernel, or a filter */
+    task_time slack; /* of the thread that waited first, then; 0: real-time */
+    task_time slept_until; /* what the last sleep was for */
+    bool is_coarse; /* there is no epoll_pwait2: an old kernel, or a filter */
 };
+
+void task__poller_timer_init(struct poller_timer *timer);
 
 /* 0, or a negative errno. */
 int task__poller_timer_open(struct poller_timer *timer);
@@ -58,7 +61,15 @@ poller_timer_wait(struct poller_timer *timer, int epoll,
     return epoll_wait(epoll, events, POLLER_EVENTS, until > now ? -1 : 0);
 }
 
-/* Wait, without epoll: for time only. */
+/*
+ * Sleep until then, or a little less long: without epoll, and on time by one system
+ * call however short it is, as the kernel takes the end of the slack for a time of
+ * its clock. False: it has not slept, and is to wait in another way; so is who slept
+ * less long before.
+ */
+bool task__poller_timer_sleep(struct poller_timer *timer, task_time until);
+
+/* Wait for time only, where nothing else can be had. */
 void task__poller_timer_pause(task_time now, task_time until);
 
 #endif

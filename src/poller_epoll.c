@@ -61,7 +61,8 @@ struct epoll_poller {
     int epoll; /* -1: not open; so are then the others */
     struct poller_timer timer;
     int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
-    int waker; /* another's; -1: none */
+    int waker;    /* another's; -1: none */
+    bool listens; /* there was ever anything to hear of, but time */
 
     struct list lists[2];
     struct list *young;
@@ -226,6 +227,7 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
 
     if (error)
         return error;
+    self->listens = true;
     if (descriptor->registered != EDGES || descriptor->is_doubtful ||
         descriptor_is_level(descriptor) || poller->is_virtual)
         return settle(self, descriptor);
@@ -421,20 +423,14 @@ static bool has_too_many_strays(const struct epoll_poller *self)
     return self->n_strays >= STRAYS + n / STRAYS_SHARE;
 }
 
-/* Whether nothing can be heard of before some time has come. */
-static bool is_deaf(const struct epoll_poller *self)
-{
-    return !self->poller.descriptors.n_watched && self->waker < 0;
-}
-
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
     struct epoll_event events[POLLER_EVENTS];
     int n;
 
-    if (is_deaf(self) && until > now && until != TASK_FOREVER &&
-        task__poller_timer_sleep(&self->timer, until))
+    if (!self->listens && until > now && until != TASK_FOREVER &&
+        task__poller_timer_sleep(&self->timer, now, until))
         return;
     if (unlikely(open_all(self))) {
         task__poller_timer_pause(now, until);
@@ -462,9 +458,11 @@ static int wake_by(struct poller *poller, int fd)
 
     if (!error)
         error = add_own(self->epoll, fd, EPOLLIN | EPOLLET);
-    if (!error)
-        self->waker = fd;
-    return error;
+    if (error)
+        return error;
+    self->waker = fd;
+    self->listens = true;
+    return 0;
 }
 
 /* One that lasts, while the inner one is replaced. */

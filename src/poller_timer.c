@@ -22,7 +22,6 @@ void task__poller_timer_init(struct poller_timer *timer)
 {
     timer->fd = -1;
     timer->slack = UNKNOWN;
-    timer->slept_until = TASK_FOREVER;
 }
 
 static COLD void find_slack(struct poller_timer *timer)
@@ -58,16 +57,19 @@ void task__poller_timer_set(struct poller_timer *timer, task_time until)
         timer->armed = until;
 }
 
-bool task__poller_timer_sleep(struct poller_timer *timer, task_time until)
+bool task__poller_timer_sleep(struct poller_timer *timer, task_time now,
+                              task_time until)
 {
+    bool was_early = timer->slept_until > now;
     task_time slack = slack_of(timer);
     struct timespec soon;
     int error;
 
-    if (timer->slept_until == until)
+    timer->slept_until = 0;
+    if (was_early || until <= slack)
         return false;
     timer->slept_until = until;
-    soon = clock_timespec(until > slack ? until - slack : 0);
+    soon = clock_timespec(until - slack);
     error = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &soon, NULL);
     return !error || error == EINTR;
 }

@@ -25,7 +25,7 @@ struct poller_timer {
     int fd;          /* -1: not open */
     task_time armed; /* what it is set to; TASK_FOREVER: it is not */
     task_time slack; /* of the thread that waited first, then; 0: real-time */
-    task_time slept_until; /* what the last sleep was for */
+    task_time slept_until; /* what the last sleep was for; 0: not asleep */
     bool is_coarse; /* there is no epoll_pwait2: an old kernel, or a filter */
 };
 
@@ -62,12 +62,14 @@ poller_timer_wait(struct poller_timer *timer, int epoll,
 }
 
 /*
- * Sleep until then, or a little less long: without epoll, and on time by one system
- * call however short it is, as the kernel takes the end of the slack for a time of
- * its clock. False: it has not slept, and is to wait in another way; so is who slept
- * less long before.
+ * Sleep until then, which is later than `now`, or a little less long: without epoll,
+ * and on time by one system call however short it is, as the kernel takes the end of
+ * the slack for a time of its clock. False: it has not slept, and is to wait in another
+ * way. So is who slept less long than it should have: what the slack was is not true
+ * any more, or something has come between.
  */
-bool task__poller_timer_sleep(struct poller_timer *timer, task_time until);
+bool task__poller_timer_sleep(struct poller_timer *timer, task_time now,
+                              task_time until);
 
 /* Wait for time only, where nothing else can be had. */
 void task__poller_timer_pause(task_time now, task_time until);

@@ -478,6 +478,39 @@ static int a_cancelled_reader_takes_nothing(void *arg)
     return each_pair(cancel_and_read_again);
 }
 
+/* Nobody waits for the descriptor when it becomes readable, and the loop sleeps. */
+static int read_after_a_sleep(int pair[2])
+{
+    struct task *reader = start(reads, &pair[0]);
+
+    CHECK_STATUS(task_cancel_await(reader), -ECANCELED);
+    put(pair[1], "ab");
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    reader = start(reads, &pair[0]);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_done(reader));
+    CHECK_STATUS(task_await(reader), 2);
+    CHECK_RECORD("read -125 , read 2 ab");
+    return 0;
+}
+
+static int sleep_and_read(void *arg)
+{
+    (void)arg;
+    return each_pair(read_after_a_sleep);
+}
+
+static void what_comes_while_the_loop_sleeps_is_there(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    if (options.backend == LOOP_BACKEND_POLL)
+        skip(); /* it hears of what is waited for */
+    options.clock = LOOP_CLOCK_REAL;
+    assert_int_equal(run_with(options, sleep_and_read, NULL), 0);
+}
+
 static int reads_twice(void *arg)
 {
     reads(arg);
@@ -1759,6 +1792,7 @@ int main(void)
         behaviour(outside_a_task_there_is_only_closing),
         everywhere(a_waiting_request_does_not_keep_it_open),
         everywhere(a_cancelled_reader_takes_nothing),
+        behaviour(what_comes_while_the_loop_sleeps_is_there),
         everywhere(bytes_are_told_before_a_request),
         everywhere(a_reader_woken_in_vain_hears_of_a_request),
         everywhere(an_event_in_vain_is_doubted),

@@ -14,14 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLACK_SHARE = 1000, UNKNOWN = -1 };
+enum { SLACK_SHARE = 1000, SLACK_UNKNOWN = -1 };
 #define SLACK_USUAL (50 * TASK_MICROSECOND)
 #define SLACK_MOST (100 * TASK_MILLISECOND) /* of the share */
 
 void task__poller_timer_init(struct poller_timer *timer)
 {
     timer->fd = -1;
-    timer->slack = UNKNOWN;
+    timer->slack = SLACK_UNKNOWN;
 }
 
 static COLD void find_slack(struct poller_timer *timer)
@@ -34,7 +34,7 @@ static COLD void find_slack(struct poller_timer *timer)
 
 static task_time slack_of(struct poller_timer *timer)
 {
-    if (unlikely(timer->slack == UNKNOWN))
+    if (unlikely(timer->slack == SLACK_UNKNOWN))
         find_slack(timer);
     return timer->slack;
 }

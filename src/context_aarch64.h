@@ -54,10 +54,12 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 }
 
 /* Give this thread of control the control word that `model` was left with. */
-static ALWAYS_INLINE void context_reset_modes(const struct context *model)
+static ALWAYS_INLINE void context_reset_modes(struct context *self,
+                                              const struct context *model)
 {
     uint64_t fpcr;
 
+    (void)self;
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     if (unlikely(fpcr != model->fpcr))
         __asm__ volatile("msr fpcr, %0" : : "r"(model->fpcr));

@@ -44,8 +44,10 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 extern THREAD_LOCAL fenv_t task__context_modes;
 
 /* Give this thread of control the modes of the loop. */
-static ALWAYS_INLINE void context_reset_modes(const struct context *model)
+static ALWAYS_INLINE void context_reset_modes(struct context *self,
+                                              const struct context *model)
 {
+    (void)self;
     (void)model;
     if (fegetenv && fesetenv)
         fesetenv(&task__context_modes);

@@ -63,13 +63,13 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                        "st(6)", "st(7)", "memory", "cc");
 }
 
-/* Give this thread of control the modes that `model` was left with. */
-static ALWAYS_INLINE void context_reset_modes(const struct context *model)
+/* Give this thread of control, which runs in `self`, the modes that `model` was left
+ * with. */
+static ALWAYS_INLINE void context_reset_modes(struct context *self,
+                                              const struct context *model)
 {
-    uint16_t x87;
-
-    __asm__ volatile("fnstcw %0" : "=m"(x87));
-    if (unlikely(x87 != model->x87))
+    __asm__ volatile("fnstcw %0" : "=m"(self->x87));
+    if (unlikely(self->x87 != model->x87))
         task__context_set_modes(model);
 }
 

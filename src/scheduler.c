@@ -8,24 +8,24 @@
 #include <string.h>
 
 /*
- * What stands at the top of a stack: the coroutine that runs one task after
- * the other there, and waits in `context` while the stack is free and warm.
+ * What runs one task after the other on a stack, and waits there while the stack is
+ * free and warm. It stands in its own frame, next to those of the tasks; all that it
+ * needs to go on is in one line of the cache.
  */
 struct coroutine {
-    struct context context;
-    struct stacks *stacks; /* of which the stack is one */
+    _Alignas(64) struct context context;
     struct scheduler *scheduler;
-    unsigned stack_id; /* Valgrind's */
+    struct stacks *stacks; /* of which the stack is one */
+    struct stack *stack;
+    unsigned stack_id; /* what Valgrind knows the stack by */
 };
-
-enum { COROUTINE_ROOM = (sizeof(struct coroutine) + 63) / 64 * 64 };
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
 THREAD_LOCAL uintptr_t task__scheduler_thread;
 
 static inline struct coroutine *coroutine_of(const struct stack *stack)
 {
-    return (struct coroutine *)(void *)(stack->top - COROUTINE_ROOM);
+    return stack->tenant;
 }
 
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
@@ -119,42 +119,35 @@ NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
 
 static void run_tasks(void *arg);
 
-/* Begin the coroutine of a stack that has none. */
-static COLD void begin_coroutine(struct scheduler *scheduler,
-                                 struct stacks *stacks, struct stack *stack)
+/* Begin the coroutine of a stack that has none. It takes `begun` over, and sets
+ * `tenant`, when it runs. */
+static COLD struct context *begin_coroutine(struct scheduler *scheduler,
+                                            const struct stack *stack)
 {
-    struct coroutine *coroutine = coroutine_of(stack);
     char *low = task__stack_low(stack);
-    size_t size = (size_t)((char *)coroutine - low);
+    size_t size = (size_t)(stack->top - low);
 
-    ASAN_UNPOISON(coroutine, sizeof *coroutine); /* of what was mapped before */
-    coroutine->stack_id = task__context_begin(&coroutine->context, low, size,
-                                              run_tasks, coroutine);
-    coroutine->stacks = stacks;
-    coroutine->scheduler = scheduler;
+    scheduler->begun_id =
+        task__context_begin(&scheduler->begun, low, size, run_tasks, scheduler);
+    return &scheduler->begun;
 }
 
 /*
  * Many stacks are not in the cache: the lines of one are sent for while two others
- * begin. What its coroutine has saved is as far below it as this one's, and the
- * task's frames are below that.
+ * begin: of its coroutine, and of the task's frames below.
  */
-static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks,
-                                         const struct coroutine *like)
+static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
-    enum { BELOW = 2, ABOVE = 1, LINE = 64 };
+    enum { BELOW = 3, LINE = 64 };
     const struct stack *stack = stacks_after_next(stacks);
 
     if (!stack)
         return;
 
-    const char *coroutine = (const char *)coroutine_of(stack);
-    uintptr_t depth = (uintptr_t)like - (uintptr_t)like->context.sp;
-    uintptr_t sp = (uintptr_t)coroutine - depth;
+    uintptr_t coroutine = (uintptr_t)coroutine_of(stack);
 
-    __builtin_prefetch(coroutine, 1);
-    for (int line = -BELOW; line <= ABOVE; line++)
-        __builtin_prefetch((void *)(sp + (uintptr_t)(line * LINE)), 1);
+    for (uintptr_t line = 0; line <= BELOW; line++)
+        __builtin_prefetch((void *)(coroutine - line * LINE), 1);
 }
 
 struct context *task__scheduler_start(struct task *task)
@@ -162,12 +155,12 @@ struct context *task__scheduler_start(struct task *task)
     struct stacks *stacks = task->stacks;
     struct stack *stack = stacks_take(stacks);
 
-    if (unlikely(!stack->warm))
-        begin_coroutine(task->scheduler, stacks, stack);
     task->stack = stack;
     context_mark_begun(&task->context);
+    if (unlikely(!stack->tenant))
+        return begin_coroutine(task->scheduler, stack);
     if (unlikely(stacks_are_many(stacks)))
-        prefetch_stack(stacks, coroutine_of(stack));
+        prefetch_stack(stacks);
     return &coroutine_of(stack)->context;
 }
 
@@ -186,7 +179,7 @@ int task__yield(struct task *self)
 
     PROBE1(task_yields, self);
     ready_append(&scheduler->ready, &self->ready);
-    leave(scheduler, &self->context);
+    self = leave_task(scheduler, self);
     if (likely(!self->undelivered))
         return 0;
     task_take_requests(self);
@@ -197,7 +190,7 @@ COLD void task__scheduler_clean_next(struct stacks *stacks)
 {
     struct stack *stack = stacks_next(stacks);
 
-    if (stack && stack->warm)
+    if (stack && stack->tenant)
         task__stack_clean(stack, context_floor(&coroutine_of(stack)->context));
 }
 
@@ -227,45 +220,61 @@ static void give_back(struct scheduler *scheduler, struct stacks *stacks,
 }
 
 /*
- * Every coroutine's body: run the task that is current, end it, and go to the
- * next: right here, if that one is new and has stacks of the same size.
+ * To the next task: right here, if that one is new and has stacks of the same size.
+ *
+ * (Who leaves is told by the stack: the compiler would keep the address of `self`
+ * in another line of the frame.)
+ */
+static ALWAYS_INLINE void go_on(struct coroutine *self)
+{
+    struct scheduler *scheduler = self->scheduler;
+    struct task *next = choose_next(scheduler);
+
+    if (unlikely(stacks_are_many(self->stacks)))
+        prefetch_frames(scheduler->batch, FRAMES_FEW);
+    if (next && is_new(next) && next->stacks == self->stacks) {
+        stacks_unreserve(self->stacks);
+        next->stack = self->stack;
+        context_mark_begun(&next->context);
+    } else {
+        give_back(scheduler, self->stacks, self->stack);
+        context_switch(&coroutine_of(self->stack)->context,
+                       context_of(scheduler, next));
+    }
+}
+
+/*
+ * Every coroutine's body: run the task that is current, end it, and go on.
  *
  * A fork in the task leaves a child in which no loop is current. When it comes
  * back here it goes home: there the inherited run ends.
  */
 static void run_tasks(void *arg)
 {
-    struct coroutine *coroutine = arg;
-    struct scheduler *scheduler = coroutine->scheduler;
-    struct stacks *stacks = coroutine->stacks;
+    struct scheduler *begun_by = arg;
+    struct coroutine self = {
+        .context = begun_by->begun,
+        .scheduler = begun_by,
+        .stack = begun_by->current->stack,
+        .stack_id = begun_by->begun_id,
+    };
 
+    self.stacks = self.stack->slab->stacks;
+    self.stack->tenant = &self;
     for (;;) {
-        struct task *task = scheduler->current;
-        struct stack *stack = task->stack;
+        struct task *task = self.scheduler->current;
 
-        *scheduler->errno_location = 0;
-        context_reset_modes(&scheduler->home);
+        *self.scheduler->errno_location = 0;
+        context_reset_modes(&self.context, &self.scheduler->home);
 
         int status = task->fn(task->arg);
 
-        if (unlikely(scheduler_current() != scheduler)) {
-            context_switch(&coroutine->context, &scheduler->home);
+        if (unlikely(scheduler_current() != self.scheduler)) {
+            context_switch(&self.context, &self.scheduler->home);
             continue;
         }
-        scheduler->ended(task, status);
-
-        struct task *next = choose_next(scheduler);
-
-        if (unlikely(stacks_are_many(stacks)))
-            prefetch_frames(scheduler->batch);
-        if (next && is_new(next) && next->stacks == stacks) {
-            stacks_unreserve(stacks);
-            next->stack = stack;
-            context_mark_begun(&next->context);
-        } else {
-            give_back(scheduler, stacks, stack);
-            context_switch(&coroutine->context, context_of(scheduler, next));
-        }
+        self.scheduler->ended(task, status);
+        go_on(&self);
     }
 }
 

@@ -211,6 +211,8 @@ struct scheduler {
     struct ready_queue ready; /* what belongs to the next one */
     int *errno_location;      /* of the thread that runs the loop */
     struct context home;      /* the loop's own context, while a task runs */
+    struct context begun; /* of the last coroutine that was, until it runs */
+    unsigned begun_id;    /* what Valgrind knows its stack by */
 
     /* Turns may follow each other without a look at the clock and descriptors
      * until `patience` ticks have gone by since `looked_at`. */

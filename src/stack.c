@@ -86,6 +86,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
+    stacks->is_watched = RUNNING_ON_VALGRIND;
     stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->n_most[0] = STACKS_WARM;
@@ -207,46 +208,57 @@ static NEVER_INLINE void populate(const struct stacks *stacks,
                              stride(stacks), n);
 }
 
-struct stack *task__stacks_take_other(struct stacks *stacks)
+struct stack *task__stacks_take_cold(struct stacks *stacks)
 {
-    bool warm = !list_empty(&stacks->warm);
-    struct list *list = warm ? &stacks->warm : &stacks->cold;
-    struct stack *stack = container_of(list->first, struct stack, node);
+    struct stack *stack = stack_unlist(stacks->cold.first);
 
-    list_remove(&stack->node);
-    stack->slab->n_listed--;
-    stacks->n_warm -= warm;
-    if (!warm && index_of(stack) % ROW == 0)
+    if (index_of(stack) % ROW == 0)
         populate(stacks, stack);
     return stack;
 }
 
 /*
- * The last line of what a warm stack keeps is zero until something reaches it.
+ * A line near the end of what a warm stack keeps is zero until something reaches it.
  * (A large frame may lie across it, unnoticed: then the stack keeps what it grew
- * to until it is cooled.)
+ * to until it is cooled.) It is as far from the top of each stack, and so in as many
+ * sets of the cache as those are.
  */
 enum { LINE = 64 / sizeof(uintptr_t) };
 
 static uintptr_t *last_line(const struct stacks *stacks,
                             const struct stack *stack)
 {
-    return (uintptr_t *)(void *)(end_of(stack) - stacks->kept);
+    return (uintptr_t *)(void *)(stack->top - stacks->kept + COLORS_SIZE);
+}
+
+static ALWAYS_INLINE bool is_zero(const uintptr_t *line)
+{
+    uintptr_t bits = 0;
+
+    for (int i = 0; i < LINE; i++)
+        bits |= line[i];
+    return !bits;
 }
 
 /* What is read may be in no frame any more. */
-static bool has_grown(const struct stacks *stacks, const struct stack *stack)
+static NEVER_INLINE bool is_zero_quietly(const uintptr_t *line)
 {
-    uintptr_t line[LINE];
-    uintptr_t bits = 0;
+    uintptr_t copy[LINE];
 
     VALGRIND_DISABLE_ERROR_REPORTING;
-    memcpy(line, last_line(stacks, stack), sizeof line);
+    memcpy(copy, line, sizeof copy);
     VALGRIND_ENABLE_ERROR_REPORTING;
-    (void)VALGRIND_MAKE_MEM_DEFINED(line, sizeof line);
-    for (int i = 0; i < LINE; i++)
-        bits |= line[i];
-    return bits;
+    (void)VALGRIND_MAKE_MEM_DEFINED(copy, sizeof copy);
+    return is_zero(copy);
+}
+
+/* To tell Valgrind would take five lines of the stack that this runs on. */
+static bool has_grown(const struct stacks *stacks, const struct stack *stack)
+{
+    const uintptr_t *line = last_line(stacks, stack);
+
+    return unlikely(stacks->is_watched) ? !is_zero_quietly(line)
+                                        : !is_zero(line);
 }
 
 /* Give back what a warm stack grew to, beyond what is kept. */
@@ -321,10 +333,10 @@ static void cool(struct stacks *stacks, struct stack *stack,
                  void (*end)(struct stack *stack))
 {
     list_remove(&stack->node);
-    if (!stack->warm)
+    if (!stack->tenant)
         return;
     end(stack);
-    stack->warm = false;
+    stack->tenant = NULL;
     stacks->n_warm--;
 }
 

@@ -47,8 +47,8 @@ enum { STACKS_MANY = 2000 };
 struct stack {
     struct list_node node;
     struct stack_slab *slab;
-    char *top; /* the first address beyond its highest, a multiple of 64 */
-    bool warm; /* whether its contents are those that it was given back with */
+    char *top;    /* the first address beyond its highest, a multiple of 64 */
+    void *tenant; /* what its owner has on it; NULL while it is cold */
 
     /* The trace's, while the stack is taken: how a task waits (NULL: it does
      * not) and since when. */
@@ -70,6 +70,7 @@ struct stacks {
     size_t size; /* of one, usable: what was asked for, rounded up to pages */
     size_t kept; /* what is at the top of a warm one is kept, in bytes */
     size_t page;
+    bool is_watched;    /* by Valgrind, which has to be told of some things */
     size_t slab_length; /* how many stacks the next slab will have */
     size_t n_all;
     size_t n_free;     /* hot, warm and cold */
@@ -95,7 +96,7 @@ void task__stacks_visit(const struct stacks *stacks,
                         void (*visit)(struct stack *stack));
 
 int task__stacks_grow(struct stacks *stacks);
-struct stack *task__stacks_take_other(struct stacks *stacks);
+struct stack *task__stacks_take_cold(struct stacks *stacks);
 bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
                                task_time now);
 
@@ -115,6 +116,16 @@ static inline void stacks_unreserve(struct stacks *stacks)
     stacks->n_reserved--;
 }
 
+/* One of a list is taken. */
+static inline struct stack *stack_unlist(struct list_node *node)
+{
+    struct stack *stack = container_of(node, struct stack, node);
+
+    list_remove(node);
+    stack->slab->n_listed--;
+    return stack;
+}
+
 /* Take one that was reserved, the one given back last first. */
 static inline struct stack *stacks_take(struct stacks *stacks)
 {
@@ -122,10 +133,14 @@ static inline struct stack *stacks_take(struct stacks *stacks)
 
     stacks_unreserve(stacks);
     stacks->n_free--;
-    if (unlikely(!stack))
-        return task__stacks_take_other(stacks);
-    stacks->hot = NULL;
-    return stack;
+    if (likely(stack)) {
+        stacks->hot = NULL;
+        return stack;
+    }
+    if (unlikely(list_empty(&stacks->warm)))
+        return task__stacks_take_cold(stacks);
+    stacks->n_warm--;
+    return stack_unlist(stacks->warm.first);
 }
 
 /*
@@ -137,7 +152,7 @@ static inline bool stacks_give(struct stacks *stacks, struct stack *stack,
                                task_time now)
 {
     stacks->n_free++;
-    stack->warm = true;
+    assert(stack->tenant);
     if (unlikely(stacks->hot))
         return task__stacks_give_another(stacks, stack, now);
     stacks->hot = stack;

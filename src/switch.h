@@ -66,14 +66,18 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
     __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
 }
 
+/* What a task has on its stack, in lines from where it waits: the frames of a call of
+ * ours and of the coroutine; or some of the callers', too. */
+enum { FRAMES_FEW = 4, FRAMES_DEEP = 8 };
+
 /*
- * The rest of the struct, and the callers' frames, of the one after the next: by a
+ * The rest of the struct, and `n` lines of frames, of the one after the next: by a
  * task that suspends some calls deep, or ends as one of a crowd, and is likely to be
  * one of many that do.
  */
-static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
+static ALWAYS_INLINE void prefetch_frames(const struct ready *next, unsigned n)
 {
-    enum { FIRST = 2, END = 8, LINE = 64 }; /* of the stack's lines */
+    enum { FIRST = 2, LINE = 64 }; /* prefetch() sends for those before */
 
     if (HAVE_ASAN || !next || !next->next || next->next->run) /* no task */
         return;
@@ -82,7 +86,7 @@ static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
         container_of(next->next, const struct task, ready);
 
     __builtin_prefetch((const char *)task + LINE, 1);
-    for (uintptr_t line = FIRST; line < END; line++)
+    for (uintptr_t line = FIRST; line < n; line++)
         __builtin_prefetch((void *)((uintptr_t)task->context.sp + line * LINE),
                            1);
 }
@@ -128,6 +132,17 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
     *scheduler->errno_location = saved_errno;
 }
 
+/*
+ * A task's, which is returned when it is current again. What a frame keeps meanwhile is
+ * the scheduler and errno: so with what a switch saves it lies in two lines.
+ */
+static ALWAYS_INLINE struct task *leave_task(struct scheduler *scheduler,
+                                             struct task *self)
+{
+    leave(scheduler, &self->context);
+    return scheduler->current;
+}
+
 /* The next of the batch, which is no task, or all while steps are watched. */
 void task__scheduler_run_other(struct scheduler *scheduler);
 
@@ -152,8 +167,7 @@ static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
     self->waiter = waiter;
     waiter->since = self->scheduler->time;
     self->scheduler->n_parked++;
-    leave(self->scheduler, &self->context);
-    self->refused = false;
+    leave_task(self->scheduler, self)->refused = false;
     return waiter->result;
 }
 

@@ -40,7 +40,7 @@ static struct stack *ended[MANY];
 
 static void note_end(struct stack *stack)
 {
-    assert_true(stack->warm);
+    assert_true(stack->tenant);
     ended[n_ended++ % MANY] = stack;
 }
 
@@ -89,6 +89,7 @@ static void take_all(struct fixture *fixture, size_t n)
 /* As the scheduler does: also those that are too many then. */
 static void give(struct stacks *stacks, struct stack *stack)
 {
+    stack->tenant = stack->top;
     if (stacks_give(stacks, stack, now += step))
         task__stacks_cool(stacks, note_end);
 }
@@ -406,11 +407,11 @@ static void a_warm_stack_is_taken_before_a_cold_one(void **state)
     struct fixture *fixture = *state;
     struct stack *stack = take(&fixture->stacks);
 
-    assert_false(stack->warm);
+    assert_false(stack->tenant);
     give(&fixture->stacks, stack);
     assert_ptr_equal(take(&fixture->stacks), stack);
-    assert_true(stack->warm);
-    assert_false(take(&fixture->stacks)->warm);
+    assert_true(stack->tenant);
+    assert_false(take(&fixture->stacks)->tenant);
 }
 
 static void a_few_warm_stacks_keep_all_their_contents(void **state)
@@ -426,7 +427,7 @@ static void a_few_warm_stacks_keep_all_their_contents(void **state)
         const struct stack *stack = fixture->taken[i];
         char value = (char)(i + 1);
 
-        assert_true(stack->warm);
+        assert_true(stack->tenant);
         assert_int_equal(stack->top[-1], value);
         assert_int_equal(stack->top[-(ptrdiff_t)fixture->stacks.size], value);
     }
@@ -560,7 +561,7 @@ static void those_of_a_crowd_stay_warm(void **state)
     assert_int_equal(n_ended, 0);
     take_all(fixture, MANY);
     assert_int_equal(fixture->stacks.n_warm, 0);
-    assert_true(fixture->taken[MANY - 1]->warm);
+    assert_true(fixture->taken[MANY - 1]->tenant);
 }
 
 static void take_and_give_two(struct fixture *fixture)
@@ -602,7 +603,7 @@ static void of_a_slab_in_use_the_one_given_first_is_too_many(void **state)
     give_until_too_many(fixture, 1);
     assert_int_equal(n_ended, 1);
     assert_ptr_equal(ended[0], fixture->taken[1]);
-    assert_false(ended[0]->warm);
+    assert_false(ended[0]->tenant);
     assert_int_equal(resident_pages(fixture, ended[0]), 0);
 }
 
@@ -637,7 +638,7 @@ static void a_slab_that_is_reserved_is_emptied_and_stays(void **state)
     give_until_too_many(fixture, i);
     assert_true(n_ended > 1);
     for (i = 0; i < n_ended; i++) {
-        assert_false(ended[i]->warm);
+        assert_false(ended[i]->tenant);
         assert_int_equal(resident_pages(fixture, ended[i]), 0);
     }
     if (test_rounds(50) == 50) /* a fork is slow there */

@@ -72,6 +72,9 @@
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address))
 #define RUNNING_ON_VALGRIND 0
+#define RUNNING_ON_MEMCHECK 0
+#else
+#define RUNNING_ON_MEMCHECK (VALGRIND_MAKE_MEM_DEFINED(NULL, 0) != 0)
 #endif
 
 /* A flag of handlers. Valgrind has them run on alternate stacks that are no more. */

@@ -63,8 +63,8 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                        "st(6)", "st(7)", "memory", "cc");
 }
 
-/* Give this thread of control, which runs in `self`, the modes that `model` was left
- * with. */
+/* Give this thread of control the modes that `model` was left with. It runs in `self`,
+ * of which what a switch will save is scratch: a line that is in use anyway. */
 static ALWAYS_INLINE void context_reset_modes(struct context *self,
                                               const struct context *model)
 {

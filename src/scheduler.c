@@ -9,15 +9,15 @@
 
 /*
  * What runs one task after the other on a stack, and waits there while the stack is
- * free and warm. It stands in its own frame, next to those of the tasks; all that it
- * needs to go on is in one line of the cache.
+ * free and warm: its tenant. It stands in its own frame, next to those of the tasks;
+ * all that it needs to go on is in one line of the cache (on x86-64).
  */
 struct coroutine {
     _Alignas(64) struct context context;
     struct scheduler *scheduler;
     struct stacks *stacks; /* of which the stack is one */
     struct stack *stack;
-    unsigned stack_id; /* what Valgrind knows the stack by */
+    unsigned stack_id; /* Valgrind's */
 };
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
@@ -155,13 +155,15 @@ struct context *task__scheduler_start(struct task *task)
     struct stacks *stacks = task->stacks;
     struct stack *stack = stacks_take(stacks);
 
+    struct context *context = likely(stack->tenant)
+                                  ? &coroutine_of(stack)->context
+                                  : begin_coroutine(task->scheduler, stack);
+
     task->stack = stack;
     context_mark_begun(&task->context);
-    if (unlikely(!stack->tenant))
-        return begin_coroutine(task->scheduler, stack);
     if (unlikely(stacks_are_many(stacks)))
         prefetch_stack(stacks);
-    return &coroutine_of(stack)->context;
+    return context;
 }
 
 void task__step_aside(struct task *self)
@@ -222,8 +224,8 @@ static void give_back(struct scheduler *scheduler, struct stacks *stacks,
 /*
  * To the next task: right here, if that one is new and has stacks of the same size.
  *
- * (Who leaves is told by the stack: the compiler would keep the address of `self`
- * in another line of the frame.)
+ * (`self` is found again by its stack: the compiler would keep its address in another
+ * line of the frame.)
  */
 static ALWAYS_INLINE void go_on(struct coroutine *self)
 {

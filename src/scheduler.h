@@ -211,8 +211,6 @@ struct scheduler {
     struct ready_queue ready; /* what belongs to the next one */
     int *errno_location;      /* of the thread that runs the loop */
     struct context home;      /* the loop's own context, while a task runs */
-    struct context begun; /* of the last coroutine that was, until it runs */
-    unsigned begun_id;    /* what Valgrind knows its stack by */
 
     /* Turns may follow each other without a look at the clock and descriptors
      * until `patience` ticks have gone by since `looked_at`. */
@@ -238,6 +236,10 @@ struct scheduler {
     void (*step_begins)(struct scheduler *scheduler, struct timed_step *step,
                         struct ready *ready);
     void (*step_ends)(struct scheduler *scheduler, struct timed_step *step);
+
+    /* Of the coroutine that is being begun, until it runs and takes them over. */
+    struct context begun;
+    unsigned begun_id; /* Valgrind's, of its stack */
 };
 
 /* The one that runs in this thread, or NULL. */

@@ -86,7 +86,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
-    stacks->is_watched = RUNNING_ON_VALGRIND;
+    stacks->on_memcheck = RUNNING_ON_MEMCHECK;
     stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->n_most[0] = STACKS_WARM;
@@ -221,14 +221,16 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
  * A line near the end of what a warm stack keeps is zero until something reaches it.
  * (A large frame may lie across it, unnoticed: then the stack keeps what it grew
  * to until it is cooled.) It is as far from the top of each stack, and so in as many
- * sets of the cache as those are.
+ * sets of the cache as those are; what reaches it and not the page below is trimmed
+ * in vain.
  */
 enum { LINE = 64 / sizeof(uintptr_t) };
 
 static uintptr_t *last_line(const struct stacks *stacks,
                             const struct stack *stack)
 {
-    return (uintptr_t *)(void *)(stack->top - stacks->kept + COLORS_SIZE);
+    return (uintptr_t *)(void *)(stack->top - stacks->kept + COLORS_SIZE -
+                                 COLOR_STEP);
 }
 
 static ALWAYS_INLINE bool is_zero(const uintptr_t *line)
@@ -252,13 +254,14 @@ static NEVER_INLINE bool is_zero_quietly(const uintptr_t *line)
     return is_zero(copy);
 }
 
-/* To tell Valgrind would take five lines of the stack that this runs on. */
+/* Requests to Valgrind have their arguments on the stack that this runs on, in four
+ * more lines of the cache. */
 static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 {
     const uintptr_t *line = last_line(stacks, stack);
 
-    return unlikely(stacks->is_watched) ? !is_zero_quietly(line)
-                                        : !is_zero(line);
+    return unlikely(stacks->on_memcheck) ? !is_zero_quietly(line)
+                                         : !is_zero(line);
 }
 
 /* Give back what a warm stack grew to, beyond what is kept. */

@@ -47,8 +47,11 @@ enum { STACKS_MANY = 2000 };
 struct stack {
     struct list_node node;
     struct stack_slab *slab;
-    char *top;    /* the first address beyond its highest, a multiple of 64 */
-    void *tenant; /* what its owner has on it; NULL while it is cold */
+    char *top; /* the first address beyond its highest, a multiple of 64 */
+
+    /* What its owner has on it: set by the owner before it gives the stack back, NULL
+     * again once that is cold. */
+    void *tenant;
 
     /* The trace's, while the stack is taken: how a task waits (NULL: it does
      * not) and since when. */
@@ -70,7 +73,6 @@ struct stacks {
     size_t size; /* of one, usable: what was asked for, rounded up to pages */
     size_t kept; /* what is at the top of a warm one is kept, in bytes */
     size_t page;
-    bool is_watched;    /* by Valgrind, which has to be told of some things */
     size_t slab_length; /* how many stacks the next slab will have */
     size_t n_all;
     size_t n_free;     /* hot, warm and cold */
@@ -82,6 +84,7 @@ struct stacks {
     struct list warm;
     struct list cold;
     struct list slabs;
+    bool on_memcheck; /* which reports reads of what is in no frame any more */
 };
 
 /* -EINVAL when the size is below TASK_STACK_MIN, or beyond all reason. */

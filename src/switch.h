@@ -133,8 +133,9 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
 }
 
 /*
- * A task's, which is returned when it is current again. What a frame keeps meanwhile is
- * the scheduler and errno: so with what a switch saves it lies in two lines.
+ * Leave a task's context; returns the task, when it is current again. It is read from
+ * the scheduler, so that the frame need not keep it: what is kept meanwhile, and what a
+ * switch saves, is in two lines of the cache.
  */
 static ALWAYS_INLINE struct task *leave_task(struct scheduler *scheduler,
                                              struct task *self)

@@ -230,7 +230,7 @@ static void renew(struct descriptor *descriptor,
                   void (*lost)(int fd, const struct task *task))
 {
     tell_closed(descriptor, true, lost);
-    list_remove(&descriptor->node);
+    descriptor_unlist(descriptor);
     descriptor->generation++;
     descriptor->uses++;
     descriptor->registered = 0;

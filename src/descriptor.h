@@ -54,8 +54,9 @@ struct descriptor {
     bool drained[DIRECTIONS]; /* to try is vain before the next event */
     bool hung;                /* one end is closed: to try is never vain */
     uint8_t streak;           /* calls in a row that did not have to wait */
-    bool is_closing;          /* when the last job has ended */
-    bool is_doubtful;         /* it was told to be ready, and was not */
+    bool is_closing : 1;      /* when the last job has ended */
+    bool is_doubtful : 1;     /* it was told to be ready, and was not */
+    bool is_listed : 1;       /* in a list of the poller's */
     uint8_t heard_in;         /* the poller's: the look before the last event */
 
     /* An error that came after some bytes, and comes next: 0, or negative. */
@@ -64,7 +65,7 @@ struct descriptor {
     struct descriptors *table;
     uint64_t inode;   /* of the open file that had one, or that is closing */
     struct list jobs; /* of fd.h: what worker threads do with it */
-    struct list_node node; /* in a list of the poller's, or none */
+    struct list_node node; /* if it is listed */
 };
 
 /* A task that waits: for `wanted`, errors and hang-ups. */
@@ -101,6 +102,22 @@ descriptors_find(const struct descriptors *table, int fd)
 /* The same, and make it; -EBADF, -ENOMEM. */
 int task__descriptors_get(struct descriptors *table, int fd,
                           struct descriptor **descriptor);
+
+/* The poller keeps it in one of its lists, or in none. */
+static inline void descriptor_list(struct descriptor *descriptor,
+                                   struct list *list)
+{
+    list_append(list, &descriptor->node);
+    descriptor->is_listed = true;
+}
+
+static inline void descriptor_unlist(struct descriptor *descriptor)
+{
+    if (!descriptor->is_listed)
+        return;
+    list_remove(&descriptor->node);
+    descriptor->is_listed = false;
+}
 
 /* Somebody begins, or ends, to wait for it. */
 static ALWAYS_INLINE void descriptor_enter(struct descriptors *table,

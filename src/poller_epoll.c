@@ -185,8 +185,8 @@ static uint32_t registration_of(const struct descriptor *descriptor)
 
 static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
 {
-    if (!list_has(&descriptor->node))
-        list_append(self->young, &descriptor->node);
+    if (!descriptor->is_listed)
+        descriptor_list(descriptor, self->young);
 }
 
 /*
@@ -239,7 +239,7 @@ static void unwatch(struct poller *poller, struct descriptor *descriptor)
 {
     struct epoll_poller *self = self_of(poller);
 
-    list_remove(&descriptor->node);
+    descriptor_unlist(descriptor);
     if (descriptor->registered)
         control(self, EPOLL_CTL_DEL, descriptor, 0);
     descriptor->registered = 0;
@@ -270,14 +270,14 @@ static bool look_after_old(struct epoll_poller *self)
     int n_asked = 0;
 
     while (!list_empty(old) && n_looks++ < LOOKS && n_asked < DOUBTS) {
-        struct list_node *node = list_pop(old);
         struct descriptor *descriptor =
-            container_of(node, struct descriptor, node);
+            container_of(old->first, struct descriptor, node);
 
+        descriptor_unlist(descriptor);
         if (descriptor_is_idle(descriptor))
             continue;
         if (descriptor->heard_in == self->look) {
-            list_append(self->young, node);
+            descriptor_list(descriptor, self->young);
         } else {
             verify(self, descriptor);
             n_asked++;

@@ -82,16 +82,16 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
     struct poll_poller *self = self_of(poller);
     int error = 0;
 
-    if (!list_has(&descriptor->node) || descriptor->is_doubtful)
+    if (!descriptor->is_listed || descriptor->is_doubtful)
         error = check(descriptor->fd);
     descriptor->is_doubtful = false;
     if (error)
         return error;
-    if (list_has(&descriptor->node))
+    if (descriptor->is_listed)
         return 0;
     if (reserve(self, self->n_watched + 2))
         return -ENOMEM;
-    list_append(&self->watched, &descriptor->node);
+    descriptor_list(descriptor, &self->watched);
     self->n_watched++;
     return 0;
 }
@@ -99,7 +99,7 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
 static void unwatch(struct poller *poller, struct descriptor *descriptor)
 {
     (void)poller;
-    list_remove(&descriptor->node);
+    descriptor_unlist(descriptor);
 }
 
 static void ask_for(struct pollfd *polled, int fd, short events)
@@ -134,7 +134,7 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
 
         node = node->next;
         if (descriptor_is_idle(descriptor))
-            list_remove(&descriptor->node);
+            descriptor_unlist(descriptor);
         else if (leave_out(descriptor))
             self->n_left_out++;
         else

@@ -819,20 +819,30 @@ static void fill_in(char *bytes, size_t n)
         bytes[i] = (char)(i * 7 + i / 251);
 }
 
+/* LARGE bytes to send, made once. */
+static char *much(void)
+{
+    static char bytes[LARGE];
+    static bool is_made;
+
+    if (!is_made)
+        fill_in(bytes, LARGE);
+    is_made = true;
+    return bytes;
+}
+
 static int move_bulk(int pair[2])
 {
-    static char sent[LARGE];
     static char got[LARGE];
-    struct bulk from = {pair[1], sent, LARGE};
+    struct bulk from = {pair[1], much(), LARGE};
     struct bulk to = {pair[0], got, LARGE};
     struct task *writer;
 
-    fill_in(sent, LARGE);
     memset(got, 0, LARGE);
     writer = start(writes_bulk, &from);
     CHECK_STATUS(reads_bulk(&to), LARGE);
     CHECK_STATUS(task_await(writer), LARGE);
-    CHECK(!memcmp(sent, got, LARGE));
+    CHECK(!memcmp(much(), got, LARGE));
     return 0;
 }
 
@@ -907,13 +917,11 @@ static int writes_in_full(void *arg)
 
 static int cancel_a_full_write(int pair[2])
 {
-    static char sent[LARGE];
     static char got[LARGE];
-    struct bulk bulk = {pair[1], sent, LARGE};
+    struct bulk bulk = {pair[1], much(), LARGE};
     struct task *writer;
     int n;
 
-    fill_in(sent, LARGE);
     writer = start(writes_in_full, &bulk);
     let_run();
     task_cancel(writer);
@@ -928,7 +936,7 @@ static int cancel_a_full_write(int pair[2])
     CHECK_STATUS(task_read_full(pair[0], got + n, LARGE - (size_t)n),
                  LARGE - n);
     CHECK_STATUS(task_await(writer), LARGE - n);
-    CHECK(!memcmp(sent, got, LARGE));
+    CHECK(!memcmp(much(), got, LARGE));
     return 0;
 }
 

@@ -73,7 +73,7 @@
 #define VALGRIND_MAKE_MEM_DEFINED(address, size) ((void)(address))
 #define RUNNING_ON_VALGRIND 0
 #define RUNNING_ON_MEMCHECK 0
-#else
+#else /* no other tool answers */
 #define RUNNING_ON_MEMCHECK (VALGRIND_MAKE_MEM_DEFINED(NULL, 0) != 0)
 #endif
 

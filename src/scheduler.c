@@ -154,7 +154,6 @@ struct context *task__scheduler_start(struct task *task)
 {
     struct stacks *stacks = task->stacks;
     struct stack *stack = stacks_take(stacks);
-
     struct context *context = likely(stack->tenant)
                                   ? &coroutine_of(stack)->context
                                   : begin_coroutine(task->scheduler, stack);

@@ -226,8 +226,8 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
  */
 enum { LINE = 64 / sizeof(uintptr_t) };
 
-static uintptr_t *last_line(const struct stacks *stacks,
-                            const struct stack *stack)
+static uintptr_t *watched_line(const struct stacks *stacks,
+                               const struct stack *stack)
 {
     return (uintptr_t *)(void *)(stack->top - stacks->kept + COLORS_SIZE -
                                  COLOR_STEP);
@@ -258,7 +258,7 @@ static NEVER_INLINE bool is_zero_quietly(const uintptr_t *line)
  * more lines of the cache. */
 static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 {
-    const uintptr_t *line = last_line(stacks, stack);
+    const uintptr_t *line = watched_line(stacks, stack);
 
     return unlikely(stacks->on_memcheck) ? !is_zero_quietly(line)
                                          : !is_zero(line);
@@ -267,7 +267,7 @@ static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 /* Give back what a warm stack grew to, beyond what is kept. */
 static void trim(const struct stacks *stacks, const struct stack *stack)
 {
-    uintptr_t *line = last_line(stacks, stack);
+    uintptr_t *line = watched_line(stacks, stack);
 
     madvise(task__stack_low(stack), stacks->size + stacks->page - stacks->kept,
             MADV_DONTNEED);
@@ -323,7 +323,7 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
 
     stacks->hot = stack;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size) {
-        __builtin_prefetch(last_line(stacks, stack));
+        __builtin_prefetch(watched_line(stacks, stack));
         if (has_grown(stacks, hot))
             trim(stacks, hot);
     }

@@ -319,7 +319,7 @@ static void transfers_may_be_interrupted_at_random(void **state)
         no_faults();
         faults.error = errors[i % 2];
         faults.random.state = test_seed(i);
-        faults.most = i % 4 == 1 ? 1 + (i - 1) * 50 : 0;
+        faults.most = i % 3 == 1 ? 1 + (i - 1) * 50 : 0;
         struct exchange exchange =
             run_exchange((enum link)(i / 2 % N_LINKS), MUCH);
 

@@ -740,10 +740,12 @@ static void note_name(void *arg)
 
 static int block_beside_timers(void *arg)
 {
+    task_time now = loop_time();
+
     (void)arg;
-    CHECK(loop_call_later(3 * TASK_MILLISECOND, note_name, text("c")) > 0);
-    CHECK(loop_call_later(1 * TASK_MILLISECOND, note_name, text("a")) > 0);
-    CHECK(loop_call_later(2 * TASK_MILLISECOND, note_name, text("b")) > 0);
+    CHECK(loop_call_at(now + 3 * TASK_MILLISECOND, note_name, text("c")) > 0);
+    CHECK(loop_call_at(now + 1 * TASK_MILLISECOND, note_name, text("a")) > 0);
+    CHECK(loop_call_at(now + 2 * TASK_MILLISECOND, note_name, text("b")) > 0);
     be_busy(10 * TASK_MILLISECOND);
     CHECK_STATUS(task_yield(), 0);
     record("main");

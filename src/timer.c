@@ -31,13 +31,15 @@ static ALWAYS_INLINE uint32_t low_half(const struct timer *timer)
     return (uint32_t)(uintptr_t)timer;
 }
 
-/* Send for what has such an address, and is near the timer. */
+/* Send for a timer, in one line of the cache or two, that has such an address and is
+ * near this one. */
 static ALWAYS_INLINE void prefetch_near(const struct timer *timer, uint32_t low)
 {
     int32_t distance = (int32_t)(low - low_half(timer));
+    uintptr_t near = (uintptr_t)timer + (uintptr_t)distance;
 
-    __builtin_prefetch((const void *)((uintptr_t)timer + (uintptr_t)distance),
-                       1);
+    __builtin_prefetch((const void *)near, 1);
+    __builtin_prefetch((const void *)(near + offsetof(struct timer, slot)), 1);
 }
 
 /* The first timer of a slot, or one that comes before all others there. */

@@ -34,7 +34,7 @@
  * those between are dealt with. It may be gone by then: hence these are no
  * pointers but the low halves of addresses, and good for the cache only.
  */
-enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_AHEAD = 8 };
+enum { TIMER_LEVELS = 8, TIMER_SLOTS = 64, TIMER_AHEAD = 16 };
 
 struct timer {
     union {
@@ -65,8 +65,7 @@ struct timer_slot {
     task_time earliest;         /* no timer of the slot is earlier */
     uint32_t hung[TIMER_AHEAD]; /* the last ones, in a ring */
     unsigned turn;              /* the place in the ring for the next one */
-    bool exact;      /* a timer of the slot is as early as `earliest` */
-    char padding[8]; /* to 64 bytes (of 64 bits): to find it is a shift */
+    bool exact; /* a timer of the slot is as early as `earliest` */
 };
 
 struct timers {

@@ -140,25 +140,28 @@ int task_cancel_await(struct task *task)
 }
 
 /* The time is up. That does not wake the task: the end of the other will. */
-static void ask_to_end(struct timer *timer)
+static void end_late(struct awaiting *awaiting)
 {
-    struct awaiting *awaiting =
-        awaiting_of(container_of(timer, struct waiter, timer));
-
     awaiting->is_late = true;
     task__request(awaiting->target);
+}
+
+static void time_out(struct timer *timer)
+{
+    end_late(awaiting_of(deadline_at(timer)->waiter));
 }
 
 /* Wait for the end of the target, which is asked to end after the time-out. */
 static void wait_for_end(struct awaiting *awaiting, task_time timeout)
 {
     const struct scheduler *scheduler = awaiting->waiter.task->scheduler;
+    struct deadline deadline;
 
     if (timeout <= 0)
-        ask_to_end(&awaiting->waiter.timer);
+        end_late(awaiting);
     else
-        waiter_arm(&awaiting->waiter, scheduler_deadline(scheduler, timeout),
-                   ask_to_end);
+        waiter_arm(&awaiting->waiter, &deadline,
+                   scheduler_deadline(scheduler, timeout), time_out);
     if (!awaiting->target->done)
         task__park(&awaiting->waiter);
 }

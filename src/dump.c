@@ -50,8 +50,8 @@ static void add_wait(const struct dump *dump, struct text *text,
 {
     const struct waiter *waiter = task->waiter;
     const struct wait_kind *kind = waiter->kind;
-    task_time left = waiter->timer.when - dump->now;
-    bool is_timed = timer_armed(&waiter->timer);
+    bool is_timed = waiter->deadline && timer_armed(&waiter->deadline->timer);
+    task_time left = is_timed ? waiter->deadline->timer.when - dump->now : 0;
 
     task__text_add(text, " ");
     task__text_add_time(text, dump->now - waiter->since);

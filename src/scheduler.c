@@ -412,13 +412,15 @@ int task__park(struct waiter *waiter)
 
 static void time_out(struct timer *timer)
 {
-    task__wake(container_of(timer, struct waiter, timer), -ETIMEDOUT);
+    task__wake(deadline_at(timer)->waiter, -ETIMEDOUT);
 }
 
 int task__park_until(struct waiter *waiter, task_time when)
 {
-    waiter_arm(waiter, when, time_out);
-    return task__park(waiter);
+    struct deadline deadline;
+
+    waiter_arm(waiter, &deadline, when, time_out);
+    return waiter_park(waiter);
 }
 
 void task__wake(struct waiter *waiter, int result)

@@ -176,10 +176,21 @@ struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
     struct list_node node; /* in the queue of what it waits for, or in none */
-    struct timer timer;    /* its deadline */
-    task_time since;       /* the last look at the clock before it parked */
-    int result;            /* what it was woken with */
+    struct deadline *deadline; /* while it is parked; NULL: none */
+    task_time since;           /* the last look at the clock before it parked */
+    int result;                /* what it was woken with */
 };
+
+/* Of a wait, where there is one: in the frame of whoever parks. */
+struct deadline {
+    struct timer timer;
+    struct waiter *waiter;
+};
+
+static inline struct deadline *deadline_at(struct timer *timer)
+{
+    return container_of(timer, struct deadline, timer);
+}
 
 /* Something that is told when a task has ended; on the task's `watchers`. */
 struct watcher {
@@ -356,7 +367,7 @@ static inline void waiter_init(struct waiter *waiter, struct task *self,
     waiter->kind = kind;
     waiter->task = self;
     waiter->node.list = NULL;
-    waiter->timer.slot = NULL;
+    waiter->deadline = NULL;
 }
 
 /* When a time-out that begins now is over. */
@@ -370,12 +381,16 @@ static inline task_time scheduler_deadline(const struct scheduler *scheduler,
 
 /* Have a function called then, unless it is TASK_FOREVER, or the task was woken
  * before. */
-static inline void waiter_arm(struct waiter *waiter, task_time when,
-                              void (*fire)(struct timer *timer))
+static inline void waiter_arm(struct waiter *waiter, struct deadline *deadline,
+                              task_time when, void (*fire)(struct timer *timer))
 {
-    waiter->timer.fire = fire;
-    if (when != TASK_FOREVER)
-        task__timer_arm(waiter->task->scheduler->timers, &waiter->timer, when);
+    if (when == TASK_FOREVER)
+        return;
+    deadline->timer.fire = fire;
+    deadline->timer.slot = NULL;
+    deadline->waiter = waiter;
+    waiter->deadline = deadline;
+    task__timer_arm(waiter->task->scheduler->timers, &deadline->timer, when);
 }
 
 /* Suspend until woken; what it was woken with. */
@@ -406,8 +421,10 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
     task->waiter = NULL;
     scheduler->n_parked--;
     list_remove(&waiter->node);
-    if (unlikely(timer_armed(&waiter->timer)))
-        task__timer_cancel(scheduler->timers, &waiter->timer);
+    if (unlikely(waiter->deadline)) {
+        task__timer_cancel(scheduler->timers, &waiter->deadline->timer);
+        waiter->deadline = NULL;
+    }
     ready_push(scheduler, &task->ready);
 }
 

@@ -314,9 +314,10 @@ class Task:
 
     def time_left(self):
         memory = self.memory
-        if not memory.field(self.waiter, "waiter.timer.slot"):
+        deadline = memory.field(self.waiter, "waiter.deadline")
+        if not deadline or not memory.field(deadline, "deadline.timer.slot"):
             return ""
-        when = memory.number(self.waiter, "waiter.timer.when", "q")
+        when = memory.number(deadline, "deadline.timer.when", "q")
         left = when - self.loop.now()
         return f", {left / 1e9:.6g} s more" if left < FOREVER else ""
 

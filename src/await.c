@@ -148,19 +148,22 @@ static void end_late(struct awaiting *awaiting)
 
 static void time_out(struct timer *timer)
 {
-    end_late(awaiting_of(deadline_at(timer)->waiter));
+    struct waiter *waiter = waiter_of(timer);
+
+    waiter->timer = NULL;
+    end_late(awaiting_of(waiter));
 }
 
 /* Wait for the end of the target, which is asked to end after the time-out. */
 static void wait_for_end(struct awaiting *awaiting, task_time timeout)
 {
     const struct scheduler *scheduler = awaiting->waiter.task->scheduler;
-    struct deadline deadline;
+    struct wait_timer timer;
 
     if (timeout <= 0)
         end_late(awaiting);
     else
-        waiter_arm(&awaiting->waiter, &deadline,
+        waiter_arm(&awaiting->waiter, &timer,
                    scheduler_deadline(scheduler, timeout), time_out);
     if (!awaiting->target->done)
         task__park(&awaiting->waiter);

@@ -50,8 +50,8 @@ static void add_wait(const struct dump *dump, struct text *text,
 {
     const struct waiter *waiter = task->waiter;
     const struct wait_kind *kind = waiter->kind;
-    bool is_timed = waiter->deadline && timer_armed(&waiter->deadline->timer);
-    task_time left = is_timed ? waiter->deadline->timer.when - dump->now : 0;
+    bool is_timed = waiter->timer;
+    task_time left = is_timed ? waiter->timer->timer.when - dump->now : 0;
 
     task__text_add(text, " ");
     task__text_add_time(text, dump->now - waiter->since);

@@ -412,14 +412,14 @@ int task__park(struct waiter *waiter)
 
 static void time_out(struct timer *timer)
 {
-    task__wake(deadline_at(timer)->waiter, -ETIMEDOUT);
+    task__wake(waiter_of(timer), -ETIMEDOUT);
 }
 
 int task__park_until(struct waiter *waiter, task_time when)
 {
-    struct deadline deadline;
+    struct wait_timer timer;
 
-    waiter_arm(waiter, &deadline, when, time_out);
+    waiter_arm(waiter, &timer, when, time_out);
     return waiter_park(waiter);
 }
 

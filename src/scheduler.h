@@ -176,20 +176,22 @@ struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
     struct list_node node; /* in the queue of what it waits for, or in none */
-    struct deadline *deadline; /* while it is parked; NULL: none */
-    task_time since;           /* the last look at the clock before it parked */
-    int result;                /* what it was woken with */
+    struct wait_timer
+        *timer;      /* its deadline, until that has come; NULL: none */
+    task_time since; /* the last look at the clock before it parked */
+    int result;      /* what it was woken with */
 };
 
-/* Of a wait, where there is one: in the frame of whoever parks. */
-struct deadline {
+/* The timer of a wait that has one: in a frame that lasts as long as the wait. */
+struct wait_timer {
     struct timer timer;
     struct waiter *waiter;
 };
 
-static inline struct deadline *deadline_at(struct timer *timer)
+/* Whose timer has fired. */
+static inline struct waiter *waiter_of(struct timer *timer)
 {
-    return container_of(timer, struct deadline, timer);
+    return container_of(timer, struct wait_timer, timer)->waiter;
 }
 
 /* Something that is told when a task has ended; on the task's `watchers`. */
@@ -367,7 +369,7 @@ static inline void waiter_init(struct waiter *waiter, struct task *self,
     waiter->kind = kind;
     waiter->task = self;
     waiter->node.list = NULL;
-    waiter->deadline = NULL;
+    waiter->timer = NULL;
 }
 
 /* When a time-out that begins now is over. */
@@ -380,17 +382,18 @@ static inline task_time scheduler_deadline(const struct scheduler *scheduler,
 }
 
 /* Have a function called then, unless it is TASK_FOREVER, or the task was woken
- * before. */
-static inline void waiter_arm(struct waiter *waiter, struct deadline *deadline,
+ * before: park next. */
+static inline void waiter_arm(struct waiter *waiter, struct wait_timer *timer,
                               task_time when, void (*fire)(struct timer *timer))
 {
     if (when == TASK_FOREVER)
         return;
-    deadline->timer.fire = fire;
-    deadline->timer.slot = NULL;
-    deadline->waiter = waiter;
-    waiter->deadline = deadline;
-    task__timer_arm(waiter->task->scheduler->timers, &deadline->timer, when);
+    assert(!waiter->timer);
+    timer->timer.fire = fire;
+    timer->timer.slot = NULL;
+    timer->waiter = waiter;
+    waiter->timer = timer;
+    task__timer_arm(waiter->task->scheduler->timers, &timer->timer, when);
 }
 
 /* Suspend until woken; what it was woken with. */
@@ -421,9 +424,9 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
     task->waiter = NULL;
     scheduler->n_parked--;
     list_remove(&waiter->node);
-    if (unlikely(waiter->deadline)) {
-        task__timer_cancel(scheduler->timers, &waiter->deadline->timer);
-        waiter->deadline = NULL;
+    if (unlikely(waiter->timer)) {
+        task__timer_cancel(scheduler->timers, &waiter->timer->timer);
+        waiter->timer = NULL;
     }
     ready_push(scheduler, &task->ready);
 }

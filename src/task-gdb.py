@@ -314,10 +314,10 @@ class Task:
 
     def time_left(self):
         memory = self.memory
-        deadline = memory.field(self.waiter, "waiter.deadline")
-        if not deadline or not memory.field(deadline, "deadline.timer.slot"):
+        timer = memory.field(self.waiter, "waiter.timer")
+        if not timer:
             return ""
-        when = memory.number(deadline, "deadline.timer.when", "q")
+        when = memory.number(timer, "wait_timer.timer.when", "q")
         left = when - self.loop.now()
         return f", {left / 1e9:.6g} s more" if left < FOREVER else ""
 

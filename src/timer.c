@@ -136,7 +136,8 @@ static void pour(struct timers *timers, struct timer_slot *slot)
         struct timer *next = timer->at.chain.next;
         int64_t tick = timer_tick(timer->when);
 
-        prefetch_near(timer, timer->at.chain.ahead);
+        if (likely(timer->at.chain.ahead))
+            prefetch_near(timer, timer->at.chain.ahead);
         if (tick > timers->position) {
             hang(timers, timer, tick);
         } else {

@@ -42,7 +42,7 @@ struct timer {
         struct {               /* when in a slot */
             struct timer *next;
             struct timer **link; /* what points here */
-            uint32_t ahead;      /* the low half of an address */
+            uint32_t ahead;      /* the low half of an address; 0: none */
         } chain;
     } at;
     task_time when;
@@ -62,10 +62,10 @@ static ALWAYS_INLINE struct timer *timer_of(struct task_timer *timer)
 
 struct timer_slot {
     struct timer *first;
-    task_time earliest;         /* no timer of the slot is earlier */
+    task_time earliest; /* no timer of the slot is earlier */
+    bool exact;         /* a timer of the slot is as early as `earliest` */
+    unsigned turn;      /* the place in the ring for the next one */
     uint32_t hung[TIMER_AHEAD]; /* the last ones, in a ring */
-    unsigned turn;              /* the place in the ring for the next one */
-    bool exact; /* a timer of the slot is as early as `earliest` */
 };
 
 struct timers {

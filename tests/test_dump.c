@@ -153,6 +153,28 @@ static int an_await_with_a_limit_tells_it(void *arg)
     return 0;
 }
 
+static int ends_when_asked_twice(void *arg)
+{
+    CHECK_STATUS(sleeps_for_ever(arg), -ECANCELED);
+    return sleeps_for_ever(arg);
+}
+
+static int awaits_for_a_second(void *arg)
+{
+    return task_await_for(task_retain(arg), TASK_SECOND);
+}
+
+static int an_await_whose_time_is_up_tells_of_no_limit(void *arg)
+{
+    struct task *task = test_start(ends_when_asked_twice, NULL, "sleeper");
+
+    (void)arg;
+    CHECK_WAIT(awaits_for_a_second, task,
+               "parked 1.2 s: awaiting task 2 \"sleeper\"");
+    CHECK_STATUS(task_await(task), -ECANCELED);
+    return 0;
+}
+
 static int a_shield_names_the_task(void *arg)
 {
     struct task *task = task_future_create();
@@ -1345,6 +1367,7 @@ int main(void)
         in_main(shows_one_that_waits_for_all_others),
         in_main(an_await_names_the_task),
         in_main(an_await_with_a_limit_tells_it),
+        in_main(an_await_whose_time_is_up_tells_of_no_limit),
         in_main(a_shield_names_the_task),
         in_main(waits_for_several_tell_how_many),
         in_main(the_end_of_a_group_tells_how_many_children_are_left),

@@ -176,10 +176,9 @@ struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
     struct list_node node; /* in the queue of what it waits for, or in none */
-    struct wait_timer
-        *timer;      /* its deadline, until that has come; NULL: none */
-    task_time since; /* the last look at the clock before it parked */
-    int result;      /* what it was woken with */
+    struct wait_timer *timer; /* NULL: no deadline, or it has come */
+    task_time since;          /* the last look at the clock before it parked */
+    int result;               /* what it was woken with */
 };
 
 /* The timer of a wait that has one: in a frame that lasts as long as the wait. */

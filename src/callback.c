@@ -113,13 +113,12 @@ static void run_callback(struct ready *ready)
 
 static bool is_queued(const struct callback *callback)
 {
-    return callback->at.timer.slot == NULL &&
+    return !timer_armed(&callback->at.timer) &&
            callback->at.ready.run == run_callback;
 }
 
 static void make_ready(struct callback *callback)
 {
-    callback->at.timer.slot = NULL;
     callback->at.ready.run = run_callback;
     callback->loop->n_queued++;
     ready_push(&callback->loop->scheduler, &callback->at.ready);
@@ -141,7 +140,10 @@ static ALWAYS_INLINE int64_t begin(loop_fn *fn, void *arg,
     if (unlikely(!fn))
         return misuse(call, -EINVAL, "the function is NULL");
     *callback = make(loop, fn, arg);
-    return *callback ? (*callback)->id : -ENOMEM;
+    if (unlikely(!*callback))
+        return -ENOMEM;
+    timer_init(&(*callback)->at.timer, fire);
+    return (*callback)->id;
 }
 
 int64_t loop_call_soon(loop_fn *fn, void *arg)
@@ -162,8 +164,6 @@ static ALWAYS_INLINE int64_t call_at(task_time when, loop_fn *fn, void *arg,
 
     if (id < 0)
         return id;
-    callback->at.timer.slot = NULL;
-    callback->at.timer.fire = fire;
     callback->at.ready.run = NULL;
     if (when != TASK_FOREVER)
         task__timer_arm(&callback->loop->timers, &callback->at.timer, when);

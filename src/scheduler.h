@@ -388,8 +388,7 @@ static inline void waiter_arm(struct waiter *waiter, struct wait_timer *timer,
     if (when == TASK_FOREVER)
         return;
     assert(!waiter->timer);
-    timer->timer.fire = fire;
-    timer->timer.slot = NULL;
+    timer_init(&timer->timer, fire);
     timer->waiter = waiter;
     waiter->timer = timer;
     task__timer_arm(waiter->task->scheduler->timers, &timer->timer, when);

@@ -23,8 +23,7 @@ static ALWAYS_INLINE void begin(struct task_timeout *timeout,
         timeout->is_expired = false;
     if (unlikely(!began))
         return;
-    timer_of(&timeout->timer)->fire = expire;
-    timer_of(&timeout->timer)->slot = NULL;
+    timer_init(timer_of(&timeout->timer), expire);
     if (when != TASK_FOREVER)
         task__timer_arm(scheduler->timers, timer_of(&timeout->timer), when);
 }

@@ -39,7 +39,7 @@ static ALWAYS_INLINE void prefetch_near(const struct timer *timer, uint32_t low)
     uintptr_t near = (uintptr_t)timer + (uintptr_t)distance;
 
     __builtin_prefetch((const void *)near, 1);
-    __builtin_prefetch((const void *)(near + offsetof(struct timer, slot)), 1);
+    __builtin_prefetch((const void *)(near + offsetof(struct timer, fire)), 1);
 }
 
 /* The first timer of a slot, or one that comes before all others there. */
@@ -53,17 +53,23 @@ static NEVER_INLINE void lead(struct timers *timers, struct timer_slot *slot,
     slot->exact = true;
 }
 
+static ALWAYS_INLINE void set_place(struct timer *timer, unsigned place)
+{
+    timer->order = timer->order >> TIMER_PLACE_BITS << TIMER_PLACE_BITS | place;
+}
+
 static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,
                                int64_t tick)
 {
     uint64_t differs = (uint64_t)(tick ^ timers->position);
     unsigned level = (63u - (unsigned)__builtin_clzll(differs)) / SLOT_BITS;
     unsigned index = (unsigned)(tick >> (SLOT_BITS * level)) & SLOT_MASK;
-    struct timer_slot *slot = timers->slots + level * TIMER_SLOTS + index;
+    unsigned n = level * TIMER_SLOTS + index;
+    struct timer_slot *slot = timers->slots + n;
     uint32_t *hung = &slot->hung[slot->turn++ % TIMER_AHEAD];
     struct timer *next = slot->first;
 
-    timer->slot = slot;
+    set_place(timer, TIMER_IN_FIRST_SLOT + n);
     timer->at.chain.next = next;
     timer->at.chain.link = &slot->first;
     timer->at.chain.ahead = *hung;
@@ -81,11 +87,12 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
 
     assert(!timer_armed(timer));
     timer->when = when;
-    timer->order = timers->armed++;
+    timer->order = timers->armed++ << TIMER_PLACE_BITS;
     if (likely(tick > timers->position)) {
         hang(timers, timer, tick);
     } else {
-        timer->slot = &timers->due_slot;
+        set_place(timer, TIMER_DUE);
+        timers->n_due++;
         task__heap_insert(&timers->due, &timer->at.heap);
     }
 }
@@ -97,9 +104,10 @@ void task__timer_arm(struct timers *timers, struct timer *timer, task_time when)
  * chain, and the one before it is rarely in the cache. Stores wait for each
  * other: so what they go to is sent for.
  */
-static ALWAYS_INLINE void unhang(struct timer *timer)
+static ALWAYS_INLINE void unhang(struct timers *timers, struct timer *timer)
 {
-    struct timer_slot *slot = timer->slot;
+    struct timer_slot *slot =
+        &timers->slots[timer_place(timer) - TIMER_IN_FIRST_SLOT];
     struct timer *next = timer->at.chain.next;
 
     __builtin_prefetch(timer->at.chain.link, 1);
@@ -114,11 +122,13 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
 {
     if (!timer_armed(timer))
         return;
-    if (timer->slot == &timers->due_slot)
+    if (timer_place(timer) == TIMER_DUE) {
         task__heap_remove(&timers->due, &timer->at.heap);
-    else
-        unhang(timer);
-    timer->slot = NULL;
+        timers->n_due--;
+    } else {
+        unhang(timers, timer);
+    }
+    timer->order = TIMER_IDLE;
     timers->ended++;
 }
 
@@ -141,7 +151,8 @@ static void pour(struct timers *timers, struct timer_slot *slot)
         if (tick > timers->position) {
             hang(timers, timer, tick);
         } else {
-            timer->slot = &timers->due_slot;
+            set_place(timer, TIMER_DUE);
+            timers->n_due++;
             timer->at.heap.next = due;
             due = &timer->at.heap;
         }

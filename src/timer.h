@@ -46,10 +46,18 @@ struct timer {
         } chain;
     } at;
     task_time when;
-    uint64_t order;
+    uint64_t order; /* of arming, and the place */
     void (*fire)(struct timer *timer);
-    struct timer_slot *slot; /* NULL: idle; or the timers' `due_slot` */
 };
+
+/*
+ * Where a timer is: nowhere, in the heap, or in a slot. It is in the low bits of the
+ * order, as a million timers are as fast as they are small. The 48 bits that are left
+ * last for nine years of a million a second; then equal deadlines of before and
+ * after fire the wrong way round.
+ */
+enum { TIMER_IDLE, TIMER_DUE, TIMER_IN_FIRST_SLOT };
+enum { TIMER_PLACE_BITS = 16 };
 
 /* Public structs contain a struct task_timer, which is one. */
 _Static_assert(sizeof(struct task_timer) == sizeof(struct timer),
@@ -70,6 +78,7 @@ struct timer_slot {
 
 struct timers {
     struct heap due;
+    size_t n_due; /* in there */
     int64_t position;
     uint64_t armed; /* how many ever were: the next one's place in the order */
     uint64_t ended; /* how many of these have fired or were cancelled */
@@ -77,10 +86,22 @@ struct timers {
      * TASK_FOREVER. */
     uint64_t used[TIMER_LEVELS];
     struct timer_slot slots[TIMER_LEVELS * TIMER_SLOTS]; /* level by level */
-    struct timer_slot due_slot; /* what those in the heap point to */
 };
 
 void task__timers_init(struct timers *timers, task_time now);
+
+static ALWAYS_INLINE unsigned timer_place(const struct timer *timer)
+{
+    return (uint16_t)timer->order;
+}
+
+/* Idle, as one that is all zero. */
+static ALWAYS_INLINE void timer_init(struct timer *timer,
+                                     void (*fire)(struct timer *timer))
+{
+    timer->order = TIMER_IDLE;
+    timer->fire = fire;
+}
 
 /* Set an idle timer. It may lie in the past: then it is due at once. */
 void task__timer_arm(struct timers *timers, struct timer *timer,
@@ -132,9 +153,15 @@ static inline size_t timers_count(const struct timers *timers)
     return (size_t)(timers->armed - timers->ended);
 }
 
+/* How many of these are of the present tick, or earlier. */
+static inline size_t timers_count_due(const struct timers *timers)
+{
+    return timers->n_due;
+}
+
 static inline bool timer_armed(const struct timer *timer)
 {
-    return timer->slot;
+    return timer_place(timer) != TIMER_IDLE;
 }
 
 #endif

@@ -104,6 +104,17 @@ static size_t count_armed(const struct fixture *fixture)
     return n;
 }
 
+/* Of the tick that the wheel has come to, or earlier. */
+static size_t count_due(const struct fixture *fixture)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_TIMERS; i++)
+        n += fixture->items[i].armed &&
+             timer_tick(fixture->items[i].when) <= fixture->timers.position;
+    return n;
+}
+
 static void assert_next_is_the_models(struct fixture *fixture)
 {
     const struct item *next = model_next(fixture);
@@ -111,6 +122,7 @@ static void assert_next_is_the_models(struct fixture *fixture)
     assert_int_equal(task__timers_next(&fixture->timers),
                      next ? next->when : TASK_FOREVER);
     assert_int_equal(timers_count(&fixture->timers), count_armed(fixture));
+    assert_int_equal(timers_count_due(&fixture->timers), count_due(fixture));
 }
 
 static void assert_empty(struct timers *timers)

@@ -70,7 +70,6 @@ struct __attribute__((__may_alias__)) task_timer {
     int64_t when;
     uint64_t order;
     void *fire;
-    void *slot;
 };
 
 /**

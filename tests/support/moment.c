@@ -39,8 +39,7 @@ static void add(struct moment *moment, char what)
 
     event->moment = moment;
     event->what = what;
-    event->timer.slot = NULL;
-    event->timer.fire = happen;
+    timer_init(&event->timer, happen);
     task__timer_arm(&loop_current()->timers, &event->timer, moment->when);
 }
 

@@ -18,8 +18,8 @@
 #define MAP_NORESERVE 0
 #endif
 
-/* Slabs double from the first to the last of these, or to so many bytes. */
-enum { SLAB_FIRST = 16, SLAB_LAST = 512, SLAB_BYTES = 64 << 20 };
+/* Slabs double from the first of these to SLAB_LENGTH_MAX, or to so many bytes. */
+enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
 
 /*
  * Tops that all begin a page fall into the same few sets of the cache; so they
@@ -82,7 +82,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     memset(stacks, 0, sizeof *stacks);
-    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / SLAB_LAST)
+    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / SLAB_LENGTH_MAX)
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
@@ -95,10 +95,16 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     return 0;
 }
 
+/* How much is mapped for a slab of so many: stacks, then lines. */
+static size_t extent(const struct stacks *stacks, size_t length)
+{
+    return length * (stride(stacks) + STACK_LINE);
+}
+
 /* Map `length` guarded stacks; NULL when there is no room. */
 static char *map(const struct stacks *stacks, size_t length)
 {
-    size_t size = length * stride(stacks);
+    size_t size = extent(stacks, length);
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -125,9 +131,12 @@ static int add_slab(struct stacks *stacks, size_t length)
         memory_free(stacks->allocator, slab);
         return -ENOMEM;
     }
+    slab->lines = slab->base + length * stride(stacks);
     slab->stacks = stacks;
     slab->length = length;
     slab->n_listed = length;
+    for (size_t i = 0; i * STACKS_ROW < length; i++)
+        slab->row[i].stack = slab->stack + i * STACKS_ROW;
     for (size_t i = 0; i < length; i++) {
         slab->stack[i].slab = slab;
         slab->stack[i].top = end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
@@ -142,8 +151,10 @@ static int add_slab(struct stacks *stacks, size_t length)
 /* The kernel may have to split a mapping for it, and refuse. */
 static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
 {
-    ASAN_UNPOISON(slab->base, slab->length * stride(stacks));
-    return !munmap(slab->base, slab->length * stride(stacks));
+    size_t size = extent(stacks, slab->length);
+
+    ASAN_UNPOISON(slab->base, size);
+    return !munmap(slab->base, size);
 }
 
 static void free_slab(struct stacks *stacks, struct stack_slab *slab)
@@ -182,7 +193,7 @@ int task__stacks_grow(struct stacks *stacks)
 
     if (add_slab(stacks, length))
         return length > 1 ? add_slab(stacks, 1) : -ENOMEM;
-    if (length < SLAB_LAST && length * stride(stacks) < SLAB_BYTES)
+    if (length < SLAB_LENGTH_MAX && length * stride(stacks) < SLAB_BYTES)
         stacks->slab_length = 2 * length;
     return 0;
 }
@@ -210,8 +221,10 @@ static NEVER_INLINE void populate(const struct stacks *stacks,
 
 struct stack *task__stacks_take_cold(struct stacks *stacks)
 {
-    struct stack *stack = stack_unlist(stacks->cold.first);
+    struct stack *stack = container_of(stacks->cold.first, struct stack, node);
 
+    list_remove(&stack->node);
+    stack->slab->n_listed--;
     if (index_of(stack) % ROW == 0)
         populate(stacks, stack);
     return stack;
@@ -315,11 +328,22 @@ bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
     return stacks->n_warm > most_warm(stacks, now);
 }
 
+static ALWAYS_INLINE struct stack_row *row_of(const struct stack *stack)
+{
+    return &stack->slab->row[index_of(stack) / STACKS_ROW];
+}
+
+static ALWAYS_INLINE uint64_t bit_of(const struct stack *stack)
+{
+    return (uint64_t)1 << index_of(stack) % STACKS_ROW;
+}
+
 /* The one that was hot is so no longer: it joins the warm ones. */
 bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
                                task_time now)
 {
     struct stack *hot = stacks->hot;
+    struct stack_row *row;
 
     stacks->hot = stack;
     if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size) {
@@ -327,7 +351,10 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
         if (has_grown(stacks, hot))
             trim(stacks, hot);
     }
-    list_prepend(&stacks->warm, &hot->node);
+    row = row_of(hot);
+    if (unlikely(!row->warm))
+        list_prepend(&stacks->warm, &row->node);
+    row->warm |= bit_of(hot);
     hot->slab->n_listed++;
     return ++stacks->n_warm > most_warm(stacks, now);
 }
@@ -335,9 +362,15 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
 static void cool(struct stacks *stacks, struct stack *stack,
                  void (*end)(struct stack *stack))
 {
-    list_remove(&stack->node);
-    if (!stack->tenant)
+    struct stack_row *row = row_of(stack);
+
+    if (!stack->tenant) {
+        list_remove(&stack->node);
         return;
+    }
+    row->warm &= ~bit_of(stack);
+    if (!row->warm)
+        list_remove(&row->node);
     end(stack);
     stack->tenant = NULL;
     stacks->n_warm--;
@@ -356,7 +389,7 @@ static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
         free_slab(stacks, slab);
         return;
     }
-    madvise(slab->base, slab->length * stride(stacks), MADV_DONTNEED);
+    madvise(slab->base, extent(stacks, slab->length), MADV_DONTNEED);
     for (size_t i = slab->length; i--;)
         list_prepend(&stacks->cold, &slab->stack[i].node);
 }
@@ -367,7 +400,9 @@ static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
  */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack))
 {
-    struct stack *stack = container_of(stacks->warm.last, struct stack, node);
+    const struct stack_row *row =
+        container_of(stacks->warm.last, struct stack_row, node);
+    struct stack *stack = row_first(row, row->warm);
 
     if (stack->slab->n_listed == stack->slab->length) {
         cool_slab(stacks, stack->slab, end);

@@ -1,10 +1,12 @@
 /*
  * Stacks by the million: slabs of many in one mapping, each with a guard.
  *
- *     slab  |guard|  stack 0   |guard|  stack 1   |guard|  ...
+ *     slab  |guard|  stack 0   |guard|  stack 1   |  ...  |lines|
  *                  low ...  top       low ...  top
  *
- * A slab is address space only; a stack costs memory from its first use. Every
+ * A slab is address space only; a stack costs memory from its first use, and so
+ * do the lines, of which there is one for each, for what its owner wants to have
+ * nearer to others of its kind than they are to each other. Every
  * stack ends, downwards, in a guard page: MADV_GUARD_INSTALL where the kernel
  * has it (Linux 6.13: it splits no mapping, so that a million stacks need a
  * handful), else mprotect while the kernel still splits mappings; else there
@@ -13,17 +15,19 @@
  * A stack is
  *
  *     taken   by the owner, who runs on it; on no list
- *     warm    given back with its contents; `hot`, or in `warm`, the last
- *             given first
+ *     warm    given back with its contents; `hot`, the one given last, or
+ *             in its row's `warm`
  *     cold    never used, or emptied since; in `cold`. (What is about to be taken
  *             may have its first page: if it is not, after all, it keeps that)
  *
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds
  * its stacks, and what it leaves is given back while the loop goes on after that
- * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
+ * time. They are taken row by row, and each row's in the order of addresses, as
+ * those of a crowd are given back in any: a page that misses the TLB costs a third
+ * if it is near the last one. The first STACKS_HOT_BYTES of them keep all that they grew to, the
  * others only the pages of their topmost `kept` bytes. When they are too many
- * those go that were given first: all of a slab at once, if none of it is taken.
+ * those go whose row has been warm for longest: all of a slab, if none is taken.
  * Then it is unmapped, unless its stacks are reserved.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
@@ -38,6 +42,9 @@
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
+/* What there is beside each stack, in bytes: a line of the cache. */
+enum { STACK_LINE = 64 };
+
 /* So many that are taken that those not used last are hardly in the cache. */
 enum { STACKS_MANY = 2000 };
 
@@ -45,7 +52,7 @@ enum { STACKS_MANY = 2000 };
 #define STACKS_PERIOD TASK_SECOND
 
 struct stack {
-    struct list_node node;
+    struct list_node node; /* in `cold`, or on none */
     struct stack_slab *slab;
     char *top; /* the first address beyond its highest, a multiple of 64 */
 
@@ -59,12 +66,27 @@ struct stack {
     task_time since;
 };
 
+/* Neighbours. */
+struct stack_row {
+    struct list_node node; /* in the stacks' `warm`, while any of it is */
+    uint64_t warm;         /* a bit for each that is */
+    struct stack *stack;   /* the first */
+};
+
+enum {
+    STACKS_ROW = 64,
+    SLAB_ROWS = 8,
+    SLAB_LENGTH_MAX = SLAB_ROWS * STACKS_ROW
+};
+
 struct stack_slab {
     struct list_node node;
     struct stacks *stacks;
     char *base;
+    char *lines;
     size_t length;   /* how many stacks */
-    size_t n_listed; /* of these, in `warm` or `cold` */
+    size_t n_listed; /* of these, warm but not hot, or in `cold` */
+    struct stack_row row[SLAB_ROWS];
     struct stack stack[];
 };
 
@@ -77,12 +99,12 @@ struct stacks {
     size_t n_all;
     size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
-    size_t n_warm;     /* in `warm` */
+    size_t n_warm;     /* in their rows' `warm` */
     size_t n_most[2];  /* taken at once (or STACKS_WARM): last two periods */
     task_time since;   /* when this period began */
     struct stack *hot; /* the one given back last, if it was not taken again */
-    struct list warm;
-    struct list cold;
+    struct list warm;  /* rows */
+    struct list cold;  /* stacks */
     struct list slabs;
     bool on_memcheck; /* which reports reads of what is in no frame any more */
 };
@@ -119,20 +141,23 @@ static inline void stacks_unreserve(struct stacks *stacks)
     stacks->n_reserved--;
 }
 
-/* One of a list is taken. */
-static inline struct stack *stack_unlist(struct list_node *node)
+/* The row whose warm ones are taken next; there is one. */
+static ALWAYS_INLINE struct stack_row *stacks_warm_row(const struct stacks *s)
 {
-    struct stack *stack = container_of(node, struct stack, node);
+    return container_of(s->warm.first, struct stack_row, node);
+}
 
-    list_remove(node);
-    stack->slab->n_listed--;
-    return stack;
+static ALWAYS_INLINE struct stack *row_first(const struct stack_row *row,
+                                             uint64_t bits)
+{
+    return row->stack + __builtin_ctzll(bits);
 }
 
 /* Take one that was reserved, the one given back last first. */
 static inline struct stack *stacks_take(struct stacks *stacks)
 {
     struct stack *stack = stacks->hot;
+    struct stack_row *row;
 
     stacks_unreserve(stacks);
     stacks->n_free--;
@@ -142,8 +167,14 @@ static inline struct stack *stacks_take(struct stacks *stacks)
     }
     if (unlikely(list_empty(&stacks->warm)))
         return task__stacks_take_cold(stacks);
+    row = stacks_warm_row(stacks);
+    stack = row_first(row, row->warm);
+    row->warm &= row->warm - 1;
+    if (unlikely(!row->warm))
+        list_remove(&row->node);
     stacks->n_warm--;
-    return stack_unlist(stacks->warm.first);
+    stack->slab->n_listed--;
+    return stack;
 }
 
 /*
@@ -175,6 +206,14 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
 /* Cool one or more, never the one given last; `end` is called for each before. */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
 
+/* Its line; undefined when the stack is taken. */
+static ALWAYS_INLINE void *stack_line(const struct stack *stack)
+{
+    const struct stack_slab *slab = stack->slab;
+
+    return slab->lines + (stack - slab->stack) * STACK_LINE;
+}
+
 /* How many bytes of it are usable. */
 size_t task__stack_size(const struct stack *stack);
 
@@ -187,23 +226,32 @@ void task__stack_clean(struct stack *stack, uintptr_t floor);
 /* The one that stacks_take would give, if there is any. */
 static inline struct stack *stacks_next(const struct stacks *stacks)
 {
-    struct list_node *first =
-        stacks->warm.first ? stacks->warm.first : stacks->cold.first;
-
-    if (stacks->hot || !first)
+    if (stacks->hot)
         return stacks->hot;
-    return container_of(first, struct stack, node);
+    if (!list_empty(&stacks->warm))
+        return row_first(stacks_warm_row(stacks),
+                         stacks_warm_row(stacks)->warm);
+    return list_empty(&stacks->cold)
+               ? NULL
+               : container_of(stacks->cold.first, struct stack, node);
 }
 
 /* The warm one after the next, while none is hot; NULL: there is none. */
 static inline const struct stack *stacks_after_next(const struct stacks *stacks)
 {
     assert(!stacks->hot);
+    if (list_empty(&stacks->warm))
+        return NULL;
 
-    const struct list_node *first = stacks->warm.first;
+    const struct stack_row *row = stacks_warm_row(stacks);
+    uint64_t others = row->warm & (row->warm - 1);
 
-    return first && first->next ? container_of(first->next, struct stack, node)
-                                : NULL;
+    if (likely(others))
+        return row_first(row, others);
+    if (!row->node.next)
+        return NULL;
+    row = container_of(row->node.next, struct stack_row, node);
+    return row_first(row, row->warm);
 }
 
 static inline bool stacks_are_many(const struct stacks *stacks)

@@ -392,14 +392,92 @@ static void without_any_memory_nothing_can_be_reserved(void **state)
 static void the_stack_given_last_is_taken_first(void **state)
 {
     struct fixture *fixture = *state;
-    struct stack *given[FEW];
 
     take_all(fixture, FEW);
-    memcpy(given, fixture->taken, sizeof given);
+    for (size_t i = 0; i < FEW; i++) {
+        struct stack *given = fixture->taken[i];
+
+        give(&fixture->stacks, given);
+        assert_ptr_equal(take(&fixture->stacks), given);
+    }
+}
+
+/* Give all of the fixture's, in any order. */
+static void give_in_disorder(struct fixture *fixture)
+{
+    struct random random = {.state = test_seed(5)};
+
+    while (fixture->n) {
+        size_t i = random_below(&random, fixture->n);
+        struct stack *stack = fixture->taken[i];
+
+        fixture->taken[i] = fixture->taken[--fixture->n];
+        give(&fixture->stacks, stack);
+    }
+}
+
+static void
+those_of_a_row_are_taken_in_the_order_of_their_addresses(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t n_before = 0;
+
+    take_all(fixture, 1000);
+    give_in_disorder(fixture);
+    take_all(fixture, 1000);
+    for (size_t i = 2; i < 1000; i++) /* the first was the hot one */
+        n_before += fixture->taken[i - 1]->top < fixture->taken[i]->top;
+    assert_in_range(n_before, 1000 - 1000 / STACKS_ROW - 20, 1000);
+}
+
+static void who_is_foreseen_is_taken_after_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct stack *foreseen = NULL;
+
+    take_all(fixture, 1000);
+    give_in_disorder(fixture);
+    take_all(fixture, 1); /* the hot one */
+    while (fixture->n < 998) {
+        foreseen = stacks_after_next(&fixture->stacks);
+        assert_non_null(foreseen);
+        assert_ptr_not_equal(foreseen, stacks_next(&fixture->stacks));
+        take_all(fixture, fixture->n + 1);
+        assert_ptr_equal(foreseen, stacks_next(&fixture->stacks));
+    }
+    take_all(fixture, 999);
+    assert_null(stacks_after_next(&fixture->stacks));
+}
+
+/* Lines. */
+
+static void each_stack_has_a_line_of_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, 1000);
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal((uintptr_t)stack_line(fixture->taken[i]) % STACK_LINE,
+                         0);
+        memset(stack_line(fixture->taken[i]), (int)(i % 251), STACK_LINE);
+        use(fixture->taken[i], fixture->stacks.size, 255);
+    }
+    for (size_t i = 0; i < 1000; i++) {
+        const unsigned char *line = stack_line(fixture->taken[i]);
+
+        assert_int_equal(line[0], i % 251);
+        assert_int_equal(line[STACK_LINE - 1], i % 251);
+    }
+}
+
+static void a_line_that_was_not_touched_takes_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+
+    take_all(fixture, FEW);
+    use_all(fixture, 1);
     for (size_t i = 0; i < FEW; i++)
-        give(&fixture->stacks, given[i]);
-    for (size_t i = FEW; i-- > 0;)
-        assert_ptr_equal(take(&fixture->stacks), given[i]);
+        assert_false(is_resident(fixture, stack_line(fixture->taken[i])));
 }
 
 static void a_warm_stack_is_taken_before_a_cold_one(void **state)
@@ -875,6 +953,10 @@ int main(void)
         TEST(a_reservation_without_memory_fails_and_works_later),
         TEST(without_any_memory_nothing_can_be_reserved),
         TEST(the_stack_given_last_is_taken_first),
+        TEST(those_of_a_row_are_taken_in_the_order_of_their_addresses),
+        TEST(who_is_foreseen_is_taken_after_the_next),
+        TEST(each_stack_has_a_line_of_its_own),
+        TEST(a_line_that_was_not_touched_takes_no_memory),
         TEST(a_warm_stack_is_taken_before_a_cold_one),
         TEST(a_few_warm_stacks_keep_all_their_contents),
         TEST(many_warm_stacks_keep_their_top),

@@ -148,7 +148,7 @@ static void end_late(struct awaiting *awaiting)
 
 static void time_out(struct timer *timer)
 {
-    struct waiter *waiter = waiter_of(timer);
+    struct waiter *waiter = sleeper_of(timer)->waiter;
 
     waiter->timer = NULL;
     end_late(awaiting_of(waiter));
@@ -158,13 +158,12 @@ static void time_out(struct timer *timer)
 static void wait_for_end(struct awaiting *awaiting, task_time timeout)
 {
     const struct scheduler *scheduler = awaiting->waiter.task->scheduler;
-    struct wait_timer timer;
 
     if (timeout <= 0)
         end_late(awaiting);
     else
-        waiter_arm(&awaiting->waiter, &timer,
-                   scheduler_deadline(scheduler, timeout), time_out);
+        waiter_arm(&awaiting->waiter, scheduler_deadline(scheduler, timeout),
+                   time_out);
     if (!awaiting->target->done)
         task__park(&awaiting->waiter);
 }

@@ -57,7 +57,7 @@ static const struct debugger_number numbers[] = {
     OFFSET(waiter, node),
     OFFSET(waiter, timer),
     OFFSET(waiter, since),
-    OFFSET(wait_timer, timer.when),
+    OFFSET(timer, when),
     OFFSET(wait_kind, verb),
     OFFSET(wait_kind, numbers),
     NUMBER("watcher", sizeof(struct watcher)),

@@ -51,7 +51,7 @@ static void add_wait(const struct dump *dump, struct text *text,
     const struct waiter *waiter = task->waiter;
     const struct wait_kind *kind = waiter->kind;
     bool is_timed = waiter->timer;
-    task_time left = is_timed ? waiter->timer->timer.when - dump->now : 0;
+    task_time left = is_timed ? waiter->timer->when - dump->now : 0;
 
     task__text_add(text, " ");
     task__text_add_time(text, dump->now - waiter->since);

@@ -412,14 +412,12 @@ int task__park(struct waiter *waiter)
 
 static void time_out(struct timer *timer)
 {
-    task__wake(waiter_of(timer), -ETIMEDOUT);
+    task__wake(sleeper_of(timer)->waiter, -ETIMEDOUT);
 }
 
 int task__park_until(struct waiter *waiter, task_time when)
 {
-    struct wait_timer timer;
-
-    waiter_arm(waiter, &timer, when, time_out);
+    waiter_arm(waiter, when, time_out);
     return waiter_park(waiter);
 }
 

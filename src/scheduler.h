@@ -176,21 +176,24 @@ struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
     struct list_node node; /* in the queue of what it waits for, or in none */
-    struct wait_timer *timer; /* NULL: no deadline, or it has come */
-    task_time since;          /* the last look at the clock before it parked */
-    int result;               /* what it was woken with */
+    struct timer *timer;   /* NULL: no deadline, or it has come */
+    task_time since;       /* the last look at the clock before it parked */
+    int result;            /* what it was woken with */
 };
 
-/* The timer of a wait that has one: in a frame that lasts as long as the wait. */
+/* The timer of a wait that has a deadline: in the stack's line, and not on the stack,
+ * as those of a crowd are a page each. */
 struct wait_timer {
     struct timer timer;
-    struct waiter *waiter;
+    struct task *task;
 };
 
+_Static_assert(sizeof(struct wait_timer) <= STACK_LINE, "it fits");
+
 /* Whose timer has fired. */
-static inline struct waiter *waiter_of(struct timer *timer)
+static inline struct task *sleeper_of(struct timer *timer)
 {
-    return container_of(timer, struct wait_timer, timer)->waiter;
+    return container_of(timer, struct wait_timer, timer)->task;
 }
 
 /* Something that is told when a task has ended; on the task's `watchers`. */
@@ -382,16 +385,20 @@ static inline task_time scheduler_deadline(const struct scheduler *scheduler,
 
 /* Have a function called then, unless it is TASK_FOREVER, or the task was woken
  * before: park next. */
-static inline void waiter_arm(struct waiter *waiter, struct wait_timer *timer,
-                              task_time when, void (*fire)(struct timer *timer))
+static inline void waiter_arm(struct waiter *waiter, task_time when,
+                              void (*fire)(struct timer *timer))
 {
+    struct task *task = waiter->task;
+    struct wait_timer *timer;
+
     if (when == TASK_FOREVER)
         return;
     assert(!waiter->timer);
+    timer = stack_line(task->stack);
     timer_init(&timer->timer, fire);
-    timer->waiter = waiter;
-    waiter->timer = timer;
-    task__timer_arm(waiter->task->scheduler->timers, &timer->timer, when);
+    timer->task = task;
+    waiter->timer = &timer->timer;
+    task__timer_arm(task->scheduler->timers, &timer->timer, when);
 }
 
 /* Suspend until woken; what it was woken with. */
@@ -410,6 +417,17 @@ static inline bool waiter_is_parked(const struct waiter *waiter)
  * several of its task's. */
 void task__wake(struct waiter *waiter, int result);
 
+/* A task is parked no more, and ready; its waiter knows by what. */
+static ALWAYS_INLINE void task_unpark(struct scheduler *scheduler,
+                                      struct task *task, int result)
+{
+    (void)result;
+    PROBE2(task_woken, task, result);
+    task->waiter = NULL;
+    scheduler->n_parked--;
+    ready_push(scheduler, &task->ready);
+}
+
 /* The same for the one that the task is parked with. */
 static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
 {
@@ -417,16 +435,13 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
     struct scheduler *scheduler = task->scheduler;
 
     assert(task->waiter == waiter);
-    PROBE2(task_woken, task, result);
     waiter->result = result;
-    task->waiter = NULL;
-    scheduler->n_parked--;
     list_remove(&waiter->node);
     if (unlikely(waiter->timer)) {
-        task__timer_cancel(scheduler->timers, &waiter->timer->timer);
+        task__timer_cancel(scheduler->timers, waiter->timer);
         waiter->timer = NULL;
     }
-    ready_push(scheduler, &task->ready);
+    task_unpark(scheduler, task, result);
 }
 
 /* task__wake, inline. */

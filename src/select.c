@@ -61,7 +61,7 @@ static void refuse(struct waiter *waiter, struct task_chain *requests)
 
 static void time_out(struct timer *timer)
 {
-    struct waiter *waiter = waiter_of(timer);
+    struct waiter *waiter = sleeper_of(timer)->waiter;
 
     leave_queues(selecting_of(waiter));
     task__wake(waiter, -ETIMEDOUT);
@@ -313,13 +313,12 @@ static int fire_descriptor(const struct choice *choice,
 static int park(struct selecting *selecting, struct task *self, task_time when)
 {
     struct task_select_case *fired;
-    struct wait_timer timer;
     int result;
 
     waiter_init(&selecting->waiter, self, &SELECTING);
     result = enter_queues(selecting, self);
     if (!result) {
-        waiter_arm(&selecting->waiter, &timer, when, time_out);
+        waiter_arm(&selecting->waiter, when, time_out);
         result = task__park(&selecting->waiter);
     }
     watch_no_more(selecting, loop_of_task(self));

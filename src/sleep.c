@@ -20,14 +20,21 @@ static const struct wait_kind WATCHING = {
     .describe = describe_others,
 };
 
+/* What it waited for has come, as its waiter says already: neither that nor the rest of
+ * the struct, which are hardly in the cache, is looked at before the task runs. */
+static void wake_up(struct timer *timer)
+{
+    task_unpark(scheduler_current(), sleeper_of(timer), 0);
+}
+
 static int sleep_until(struct task *self, task_time when)
 {
     struct waiter waiter;
-    int result;
 
     waiter_init(&waiter, self, when == TASK_FOREVER ? &SLEEPING_ON : &SLEEPING);
-    result = task__park_until(&waiter, when);
-    return result == -ETIMEDOUT ? 0 : result;
+    waiter.result = 0;
+    waiter_arm(&waiter, when, wake_up);
+    return task__park(&waiter);
 }
 
 int task_sleep(task_time delay)

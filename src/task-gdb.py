@@ -317,7 +317,7 @@ class Task:
         timer = memory.field(self.waiter, "waiter.timer")
         if not timer:
             return ""
-        when = memory.number(timer, "wait_timer.timer.when", "q")
+        when = memory.number(timer, "timer.when", "q")
         left = when - self.loop.now()
         return f", {left / 1e9:.6g} s more" if left < FOREVER else ""
 

@@ -10,10 +10,14 @@
  * for so long. */
 #define PATIENCE (50 * TASK_MICROSECOND)
 
-/* Where so many timers are armed, the loop does not wake for each: a wait for one that
- * is not due yet ends so long after the last look at the world, or later. */
-enum { CROWD = 1000 };
-#define NAP (100 * TASK_MICROSECOND)
+/*
+ * Where a crowd of timers is due within a millisecond, the loop does not wake for each:
+ * it looks again after so much time for each of them, a millisecond at the most; where
+ * there are more than PLENTY, when about so many have come.
+ */
+enum { CROWD = 8, PLENTY = 256 };
+#define NAP_FOR_EACH (10 * TASK_MICROSECOND)
+#define NAP_MAX TASK_MILLISECOND
 
 /* Why a loop cannot be run; 0: it can. */
 static int may_enter(struct loop *loop, const char *call)
@@ -212,15 +216,27 @@ static bool is_deadlocked(const struct loop *loop)
            !loop->n_sources && list_empty(&loop->watchful);
 }
 
+/* How long to let a crowd of so many gather. */
+static task_time nap(size_t n)
+{
+    task_time each = (task_time)n * NAP_FOR_EACH;
+
+    if (n > PLENTY)
+        return NAP_MAX * PLENTY / (task_time)n;
+    return each < NAP_MAX ? each : NAP_MAX;
+}
+
 /* When to look at the timers next. */
 static task_time next_timer(struct loop *loop, task_time now)
 {
     task_time next = timers_next(&loop->timers);
+    size_t n = timers_count_due(&loop->timers);
+    task_time later;
 
-    if (likely(next <= now || timers_count(&loop->timers) < CROWD) ||
-        loop->clock.is_virtual || next > loop->woke_at + NAP)
+    if (likely(n < CROWD) || next <= now || loop->clock.is_virtual)
         return next;
-    return loop->woke_at + NAP;
+    later = loop->woke_at + nap(n);
+    return next < later ? later : next;
 }
 
 /* Until when there is nothing to do but to wait. */

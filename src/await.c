@@ -148,7 +148,7 @@ static void end_late(struct awaiting *awaiting)
 
 static void time_out(struct timer *timer)
 {
-    struct waiter *waiter = sleeper_of(timer)->waiter;
+    struct waiter *waiter = waiter_of(timer);
 
     waiter->timer = NULL;
     end_late(awaiting_of(waiter));

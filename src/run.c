@@ -11,13 +11,12 @@
 #define PATIENCE (50 * TASK_MICROSECOND)
 
 /*
- * Where a crowd of timers is due within a millisecond, the loop does not wake for each:
- * it looks again after so much time for each of them, a millisecond at the most; where
- * there are more than PLENTY, when about so many have come.
+ * Where a crowd of timers is due in what is left of a tick (1.05 ms), the loop does not
+ * wake for each: it looks again when the tick ends, or 10 us for each of them after its
+ * last look; of more than PLENTY, when about so many have come.
  */
 enum { CROWD = 8, PLENTY = 256 };
 #define NAP_FOR_EACH (10 * TASK_MICROSECOND)
-#define NAP_MAX TASK_MILLISECOND
 
 /* Why a loop cannot be run; 0: it can. */
 static int may_enter(struct loop *loop, const char *call)
@@ -216,26 +215,27 @@ static bool is_deadlocked(const struct loop *loop)
            !loop->n_sources && list_empty(&loop->watchful);
 }
 
-/* How long to let a crowd of so many gather. */
-static task_time nap(size_t n)
+/* Until when to let a crowd gather. */
+static task_time nap_end(const struct loop *loop)
 {
-    task_time each = (task_time)n * NAP_FOR_EACH;
+    task_time n = (task_time)timers_count_due(&loop->timers);
+    task_time nap =
+        n <= PLENTY ? n * NAP_FOR_EACH : PLENTY * TASK_MILLISECOND / n;
+    task_time tick_end = timers_tick_end(&loop->timers);
 
-    if (n > PLENTY)
-        return NAP_MAX * PLENTY / (task_time)n;
-    return each < NAP_MAX ? each : NAP_MAX;
+    return loop->woke_at + nap < tick_end ? loop->woke_at + nap : tick_end;
 }
 
 /* When to look at the timers next. */
 static task_time next_timer(struct loop *loop, task_time now)
 {
     task_time next = timers_next(&loop->timers);
-    size_t n = timers_count_due(&loop->timers);
     task_time later;
 
-    if (likely(n < CROWD) || next <= now || loop->clock.is_virtual)
+    if (likely(timers_count_due(&loop->timers) < CROWD) || next <= now ||
+        loop->clock.is_virtual)
         return next;
-    later = loop->woke_at + nap(n);
+    later = nap_end(loop);
     return next < later ? later : next;
 }
 

@@ -412,7 +412,7 @@ int task__park(struct waiter *waiter)
 
 static void time_out(struct timer *timer)
 {
-    task__wake(sleeper_of(timer)->waiter, -ETIMEDOUT);
+    waiter_wake(waiter_of(timer), -ETIMEDOUT);
 }
 
 int task__park_until(struct waiter *waiter, task_time when)

@@ -172,6 +172,7 @@ struct wait_kind {
     const struct debugger_number *numbers;
 };
 
+/* What is said of its node and its timer is so while a task is parked with it. */
 struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
@@ -181,19 +182,25 @@ struct waiter {
     int result;            /* what it was woken with */
 };
 
-/* The timer of a wait that has a deadline: in the stack's line, and not on the stack,
- * as those of a crowd are a page each. */
+/* The one timer that a task has for its waits: beside its stack. On it, each of a
+ * crowd's would be in a page of its own. */
 struct wait_timer {
     struct timer timer;
     struct task *task;
 };
 
-_Static_assert(sizeof(struct wait_timer) <= STACK_LINE, "it fits");
+_Static_assert(sizeof(struct wait_timer) <= STACK_BESIDE, "it fits");
 
 /* Whose timer has fired. */
 static inline struct task *sleeper_of(struct timer *timer)
 {
     return container_of(timer, struct wait_timer, timer)->task;
+}
+
+/* With which that is parked. */
+static inline struct waiter *waiter_of(struct timer *timer)
+{
+    return sleeper_of(timer)->waiter;
 }
 
 /* Something that is told when a task has ended; on the task's `watchers`. */
@@ -384,7 +391,7 @@ static inline task_time scheduler_deadline(const struct scheduler *scheduler,
 }
 
 /* Have a function called then, unless it is TASK_FOREVER, or the task was woken
- * before: park next. */
+ * before: park with this waiter next. */
 static inline void waiter_arm(struct waiter *waiter, task_time when,
                               void (*fire)(struct timer *timer))
 {
@@ -393,8 +400,8 @@ static inline void waiter_arm(struct waiter *waiter, task_time when,
 
     if (when == TASK_FOREVER)
         return;
-    assert(!waiter->timer);
-    timer = stack_line(task->stack);
+    assert(!waiter->timer && !task->waiter);
+    timer = stack_beside(task->stack);
     timer_init(&timer->timer, fire);
     timer->task = task;
     waiter->timer = &timer->timer;
@@ -417,7 +424,8 @@ static inline bool waiter_is_parked(const struct waiter *waiter)
  * several of its task's. */
 void task__wake(struct waiter *waiter, int result);
 
-/* A task is parked no more, and ready; its waiter knows by what. */
+/* A task is parked no more, and ready. The result, which is the waiter's already, is
+ * for the probe. */
 static ALWAYS_INLINE void task_unpark(struct scheduler *scheduler,
                                       struct task *task, int result)
 {

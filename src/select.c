@@ -61,10 +61,10 @@ static void refuse(struct waiter *waiter, struct task_chain *requests)
 
 static void time_out(struct timer *timer)
 {
-    struct waiter *waiter = sleeper_of(timer)->waiter;
+    struct waiter *waiter = waiter_of(timer);
 
     leave_queues(selecting_of(waiter));
-    task__wake(waiter, -ETIMEDOUT);
+    waiter_wake(waiter, -ETIMEDOUT);
 }
 
 static struct waiter *choose(struct waiter *waiter)

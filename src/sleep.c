@@ -20,8 +20,11 @@ static const struct wait_kind WATCHING = {
     .describe = describe_others,
 };
 
-/* What it waited for has come, as its waiter says already: neither that nor the rest of
- * the struct, which are hardly in the cache, is looked at before the task runs. */
+/*
+ * What it waited for has come, as its waiter says already. Neither that is looked at,
+ * nor `task->scheduler`: they would have to come into the cache, and not for the last
+ * time before the task runs.
+ */
 static void wake_up(struct timer *timer)
 {
     task_unpark(scheduler_current(), sleeper_of(timer), 0);

@@ -18,7 +18,7 @@
 #define MAP_NORESERVE 0
 #endif
 
-/* Slabs double from the first of these to SLAB_LENGTH_MAX, or to so many bytes. */
+/* Slabs double from the first of these to STACKS_SLAB_MAX, or to so many bytes. */
 enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
 
 /*
@@ -82,7 +82,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     memset(stacks, 0, sizeof *stacks);
-    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / SLAB_LENGTH_MAX)
+    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / STACKS_SLAB_MAX)
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
@@ -95,24 +95,33 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     return 0;
 }
 
-/* How much is mapped for a slab of so many: stacks, then lines. */
-static size_t extent(const struct stacks *stacks, size_t length)
+/* What a slab of so many takes: whole pages for what is beside the stacks, and then
+ * these. */
+static size_t size_beside(const struct stacks *stacks, size_t length)
 {
-    return length * (stride(stacks) + STACK_LINE);
+    return (length * STACK_BESIDE + stacks->page - 1) / stacks->page *
+           stacks->page;
 }
 
-/* Map `length` guarded stacks; NULL when there is no room. */
+static size_t size_of_slab(const struct stacks *stacks, size_t length)
+{
+    return size_beside(stacks, length) + length * stride(stacks);
+}
+
+/* Map `length` guarded stacks; the first guard; NULL when there is no room. */
 static char *map(const struct stacks *stacks, size_t length)
 {
-    size_t size = extent(stacks, length);
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = size_of_slab(stacks, length);
+    void *start = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *base;
 
-    if (base == MAP_FAILED)
+    if (start == MAP_FAILED)
         return NULL;
-    madvise(base, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
+    base = (char *)start + size_beside(stacks, length);
+    madvise(start, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
     if (task__pages_guard(base, stacks->page, stride(stacks), length)) {
-        munmap(base, size);
+        munmap(start, size);
         return NULL;
     }
     return base;
@@ -131,7 +140,7 @@ static int add_slab(struct stacks *stacks, size_t length)
         memory_free(stacks->allocator, slab);
         return -ENOMEM;
     }
-    slab->lines = slab->base + length * stride(stacks);
+    slab->beside = slab->base - size_beside(stacks, length);
     slab->stacks = stacks;
     slab->length = length;
     slab->n_listed = length;
@@ -151,10 +160,10 @@ static int add_slab(struct stacks *stacks, size_t length)
 /* The kernel may have to split a mapping for it, and refuse. */
 static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
 {
-    size_t size = extent(stacks, slab->length);
+    size_t size = size_of_slab(stacks, slab->length);
 
-    ASAN_UNPOISON(slab->base, size);
-    return !munmap(slab->base, size);
+    ASAN_UNPOISON(slab->beside, size);
+    return !munmap(slab->beside, size);
 }
 
 static void free_slab(struct stacks *stacks, struct stack_slab *slab)
@@ -193,14 +202,14 @@ int task__stacks_grow(struct stacks *stacks)
 
     if (add_slab(stacks, length))
         return length > 1 ? add_slab(stacks, 1) : -ENOMEM;
-    if (length < SLAB_LENGTH_MAX && length * stride(stacks) < SLAB_BYTES)
+    if (length < STACKS_SLAB_MAX && length * stride(stacks) < SLAB_BYTES)
         stacks->slab_length = 2 * length;
     return 0;
 }
 
 /* The first pages of so many stacks come by one call, if they are taken one after
  * the other, and at least A_FEW of them. */
-enum { ROW = 32, A_FEW = 8 };
+enum { AT_ONCE = 32, A_FEW = 8 };
 
 /* It is taken, and so will be what is reserved. */
 static NEVER_INLINE void populate(const struct stacks *stacks,
@@ -210,8 +219,8 @@ static NEVER_INLINE void populate(const struct stacks *stacks,
     const struct list_node *next = stacks->cold.first;
     size_t n = 1;
 
-    if (most > ROW)
-        most = ROW;
+    if (most > AT_ONCE)
+        most = AT_ONCE;
     for (; n < most && n <= stacks->n_reserved && next == &stack[n].node; n++)
         next = next->next;
     if (n >= A_FEW)
@@ -225,7 +234,7 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
 
     list_remove(&stack->node);
     stack->slab->n_listed--;
-    if (index_of(stack) % ROW == 0)
+    if (index_of(stack) % AT_ONCE == 0)
         populate(stacks, stack);
     return stack;
 }
@@ -389,7 +398,7 @@ static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
         free_slab(stacks, slab);
         return;
     }
-    madvise(slab->base, extent(stacks, slab->length), MADV_DONTNEED);
+    madvise(slab->beside, size_of_slab(stacks, slab->length), MADV_DONTNEED);
     for (size_t i = slab->length; i--;)
         list_prepend(&stacks->cold, &slab->stack[i].node);
 }

@@ -1,16 +1,15 @@
 /*
  * Stacks by the million: slabs of many in one mapping, each with a guard.
  *
- *     slab  |guard|  stack 0   |guard|  stack 1   |  ...  |lines|
- *                  low ...  top       low ...  top
+ *     slab  |beside|guard|  stack 0   |guard|  stack 1   |guard|  ...
+ *                         low ...  top       low ...  top
  *
- * A slab is address space only; a stack costs memory from its first use, and so
- * do the lines, of which there is one for each, for what its owner wants to have
- * nearer to others of its kind than they are to each other. Every
+ * A slab is address space only; a stack costs memory from its first use. Every
  * stack ends, downwards, in a guard page: MADV_GUARD_INSTALL where the kernel
  * has it (Linux 6.13: it splits no mapping, so that a million stacks need a
  * handful), else mprotect while the kernel still splits mappings; else there
- * is no stack.
+ * is no stack. Beside each stack are STACK_BESIDE bytes, for what others look at
+ * while its owner waits: these lie side by side, and each stack in pages of its own.
  *
  * A stack is
  *
@@ -23,12 +22,14 @@
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds
  * its stacks, and what it leaves is given back while the loop goes on after that
- * time. They are taken row by row, and each row's in the order of addresses, as
- * those of a crowd are given back in any: a page that misses the TLB costs a third
- * if it is near the last one. The first STACKS_HOT_BYTES of them keep all that they grew to, the
- * others only the pages of their topmost `kept` bytes. When they are too many
- * those go whose row has been warm for longest: all of a slab, if none is taken.
- * Then it is unmapped, unless its stacks are reserved.
+ * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the others
+ * only the pages of their topmost `kept` bytes. When they are too many those go
+ * whose row has been warm for longest: all of a slab, if none of it is taken. Then
+ * it is unmapped, unless its stacks are reserved.
+ *
+ * A crowd gives its stacks back in any order. They are taken again row by row, and
+ * those of a row in the order of their addresses: a page that is not in the TLB
+ * costs a third when it is near the one before.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -42,8 +43,8 @@
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
-/* What there is beside each stack, in bytes: a line of the cache. */
-enum { STACK_LINE = 64 };
+/* How many bytes there are beside each stack: a line of the cache. */
+enum { STACK_BESIDE = 64 };
 
 /* So many that are taken that those not used last are hardly in the cache. */
 enum { STACKS_MANY = 2000 };
@@ -66,27 +67,27 @@ struct stack {
     task_time since;
 };
 
-/* Neighbours. */
+enum {
+    STACKS_ROW = 64,
+    STACKS_SLAB_ROWS = 8,
+    STACKS_SLAB_MAX = STACKS_SLAB_ROWS * STACKS_ROW
+};
+
+/* STACKS_ROW neighbours in a slab; fewer, if that is short. */
 struct stack_row {
     struct list_node node; /* in the stacks' `warm`, while any of it is */
     uint64_t warm;         /* a bit for each that is */
     struct stack *stack;   /* the first */
 };
 
-enum {
-    STACKS_ROW = 64,
-    SLAB_ROWS = 8,
-    SLAB_LENGTH_MAX = SLAB_ROWS * STACKS_ROW
-};
-
 struct stack_slab {
     struct list_node node;
     struct stacks *stacks;
-    char *base;
-    char *lines;
+    char *base;      /* of the first stack's guard */
+    char *beside;    /* what is beside the first stack */
     size_t length;   /* how many stacks */
     size_t n_listed; /* of these, warm but not hot, or in `cold` */
-    struct stack_row row[SLAB_ROWS];
+    struct stack_row row[STACKS_SLAB_ROWS];
     struct stack stack[];
 };
 
@@ -142,18 +143,20 @@ static inline void stacks_unreserve(struct stacks *stacks)
 }
 
 /* The row whose warm ones are taken next; there is one. */
-static ALWAYS_INLINE struct stack_row *stacks_warm_row(const struct stacks *s)
+static ALWAYS_INLINE struct stack_row *
+stacks_warm_row(const struct stacks *stacks)
 {
-    return container_of(s->warm.first, struct stack_row, node);
+    return container_of(stacks->warm.first, struct stack_row, node);
 }
 
+/* Of a row, the first of those in a set. */
 static ALWAYS_INLINE struct stack *row_first(const struct stack_row *row,
                                              uint64_t bits)
 {
     return row->stack + __builtin_ctzll(bits);
 }
 
-/* Take one that was reserved, the one given back last first. */
+/* Take one that was reserved, the hot one first. */
 static inline struct stack *stacks_take(struct stacks *stacks)
 {
     struct stack *stack = stacks->hot;
@@ -206,12 +209,12 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
 /* Cool one or more, never the one given last; `end` is called for each before. */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
 
-/* Its line; undefined when the stack is taken. */
-static ALWAYS_INLINE void *stack_line(const struct stack *stack)
+/* What is beside it: undefined contents when the stack is taken. */
+static ALWAYS_INLINE void *stack_beside(const struct stack *stack)
 {
     const struct stack_slab *slab = stack->slab;
 
-    return slab->lines + (stack - slab->stack) * STACK_LINE;
+    return slab->beside + (stack - slab->stack) * STACK_BESIDE;
 }
 
 /* How many bytes of it are usable. */

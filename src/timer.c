@@ -7,6 +7,7 @@
 
 enum { SLOT_BITS = 6, SLOT_MASK = TIMER_SLOTS - 1 };
 
+/* Both are due: so their places are the same. */
 static bool fires_before(const struct heap_node *a, const struct heap_node *b)
 {
     const struct timer *x = container_of(a, const struct timer, at.heap);
@@ -55,7 +56,7 @@ static NEVER_INLINE void lead(struct timers *timers, struct timer_slot *slot,
 
 static ALWAYS_INLINE void set_place(struct timer *timer, unsigned place)
 {
-    timer->order = timer->order >> TIMER_PLACE_BITS << TIMER_PLACE_BITS | place;
+    timer->order = (timer->order & ~(uint64_t)TIMER_PLACE_MASK) | place;
 }
 
 static ALWAYS_INLINE void hang(struct timers *timers, struct timer *timer,

@@ -51,13 +51,16 @@ struct timer {
 };
 
 /*
- * Where a timer is: nowhere, in the heap, or in a slot. It is in the low bits of the
- * order, as a million timers are as fast as they are small. The 48 bits that are left
- * last for nine years of a million a second; then equal deadlines of before and
- * after fire the wrong way round.
+ * Where a timer is: nowhere, in the heap, or in a slot. That is in the low bits of its
+ * order: the smaller timers are, the more of them the cache holds. The 48 bits that
+ * are left last for nine years of a million a second; then, once, equal deadlines
+ * fire the wrong way round.
  */
 enum { TIMER_IDLE, TIMER_DUE, TIMER_IN_FIRST_SLOT };
-enum { TIMER_PLACE_BITS = 16 };
+enum { TIMER_PLACE_BITS = 16, TIMER_PLACE_MASK = (1 << TIMER_PLACE_BITS) - 1 };
+_Static_assert(TIMER_IN_FIRST_SLOT + TIMER_LEVELS * TIMER_SLOTS <=
+                   TIMER_PLACE_MASK,
+               "each slot is a place");
 
 /* Public structs contain a struct task_timer, which is one. */
 _Static_assert(sizeof(struct task_timer) == sizeof(struct timer),
@@ -92,7 +95,7 @@ void task__timers_init(struct timers *timers, task_time now);
 
 static ALWAYS_INLINE unsigned timer_place(const struct timer *timer)
 {
-    return (uint16_t)timer->order;
+    return timer->order & TIMER_PLACE_MASK;
 }
 
 /* Idle, as one that is all zero. */
@@ -153,7 +156,13 @@ static inline size_t timers_count(const struct timers *timers)
     return (size_t)(timers->armed - timers->ended);
 }
 
-/* How many of these are of the present tick, or earlier. */
+/* The first nanosecond of the next tick. */
+static inline task_time timers_tick_end(const struct timers *timers)
+{
+    return (timers->position + 1) << TIMER_TICK_BITS;
+}
+
+/* How many are set that are of this tick, or of an earlier one. */
 static inline size_t timers_count_due(const struct timers *timers)
 {
     return timers->n_due;

@@ -640,7 +640,7 @@ static int wait_with_a_crowd(void *arg)
     polls = stats().polls;
     CHECK_STATUS(task_event_wait(&due.all), 0);
     polls = stats().polls - polls;
-    most = (uint64_t)(loop_time() - began) / (25 * TASK_MICROSECOND) + 10;
+    most = (uint64_t)(loop_time() - began) / (100 * TASK_MICROSECOND) + 20;
     CHECK(polls <= most);
     polls = stats().polls;
     for (int i = 0; i < 100; i++) {
@@ -695,7 +695,7 @@ static int sleep_alone_and_in_a_crowd(void *arg)
     CHECK(lateness() < 60 * TASK_MICROSECOND);
     for (int i = 0; i < OTHERS; i++)
         others[i] = task_create(sleep_again_and_again, NULL);
-    CHECK(lateness() < 2 * TASK_MILLISECOND);
+    CHECK(lateness() < 1500 * TASK_MICROSECOND);
     for (int i = 0; i < OTHERS; i++)
         CHECK_STATUS(task_cancel_await(others[i]), -ECANCELED);
     return 0;

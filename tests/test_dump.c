@@ -106,6 +106,29 @@ static int a_sleep_tells_how_long_it_lasts(void *arg)
     return 0;
 }
 
+static int sleeps_until(void *arg)
+{
+    return task_sleep_until(*(task_time *)arg);
+}
+
+static void looks_at_who_is_awake(void *arg)
+{
+    (void)arg;
+    CHECK_LINE("ready");
+}
+
+static int one_whose_time_has_come_is_ready(void *arg)
+{
+    task_time when = loop_time() + TASK_SECOND;
+    struct task *sleeper;
+
+    (void)arg;
+    CHECK(loop_call_at(when, looks_at_who_is_awake, NULL) > 0);
+    sleeper = task_create(sleeps_until, &when);
+    task_set_name(sleeper, "x");
+    return task_await(sleeper);
+}
+
 static int waits_for_all_others(void *arg)
 {
     (void)arg;
@@ -1364,6 +1387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_main(a_sleep_tells_how_long_it_lasts),
+        in_main(one_whose_time_has_come_is_ready),
         in_main(shows_one_that_waits_for_all_others),
         in_main(an_await_names_the_task),
         in_main(an_await_with_a_limit_tells_it),

@@ -542,6 +542,59 @@ static void all_that_are_dropped_are_listed_meanwhile(void **state)
     assert_record("2 of, 2, 3, 3 of, 2, 3");
 }
 
+static void cancel_call(void *id)
+{
+    loop_call_cancel(*(int64_t *)id);
+    *(int64_t *)id = 0;
+}
+
+static void count_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static struct task_local calls_later = {.destroy = cancel_call};
+static int64_t ids_of_calls[3];
+static int n_calls;
+
+/* The timers of its calls are neighbours of that with which it sleeps. */
+static int sleep_and_call_later(void *arg)
+{
+    int64_t *id = arg;
+
+    CHECK_STATUS(task_local_set(&calls_later, id), 0);
+    *id = loop_call_later(TASK_HOUR, count_call, &n_calls);
+    CHECK(*id > 0);
+    for (;;)
+        task_sleep(TASK_HOUR);
+    return 0;
+}
+
+static int leave_some_that_sleep(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        task_detach(task_create(sleep_and_call_later, &ids_of_calls[i]));
+    return task_yield();
+}
+
+static void timers_of_those_that_are_dropped_harm_nobody(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    char expected[120];
+
+    (void)state;
+    options.shutdown_timeout = 2 * TASK_SECOND;
+    assert_int_equal(run_with(options, leave_some_that_sleep, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ids_of_calls[i], 0);
+    assert_int_equal(n_calls, 0);
+    snprintf(expected, sizeof expected,
+             "shutdown(task-2, %d), shutdown(task-3, %d), shutdown(task-4, %d)",
+             -ETIMEDOUT, -ETIMEDOUT, -ETIMEDOUT);
+    assert_record(expected);
+}
+
 static int leave_many_handles(void *arg)
 {
     (void)arg;
@@ -2272,6 +2325,7 @@ int main(void)
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),
         behaviour(the_shutdown_timeout_drops_those_that_never_stop),
         behaviour(all_that_are_dropped_are_listed_meanwhile),
+        behaviour(timers_of_those_that_are_dropped_harm_nobody),
         behaviour(any_number_of_handles_ends_with_the_loop),
         behaviour(a_leftover_that_nothing_can_wake_is_dropped),
         behaviour(handles_that_are_left_are_ended),

@@ -33,8 +33,9 @@ typedef int64_t task_time;
 /**
  * Suspend the calling task for a time.
  *
- * Never shorter than asked. Where a thousand timers are armed, all of them may
- * be later by up to 100 microseconds, so that the loop need not wake for each.
+ * Never shorter than asked. Where eight timers or more are due within a
+ * millisecond, each may be later, by 10 microseconds for each of them and a
+ * millisecond at the most, so that the loop need not wake for each.
  * Sleepers wake in the order of their deadlines; equal deadlines in the order
  * in which they were set.
  *

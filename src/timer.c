@@ -20,6 +20,7 @@ static const struct timer_slot empty_slot = {.earliest = TASK_FOREVER};
 
 void task__timers_init(struct timers *timers, task_time now)
 {
+    assert(now >= 0);
     memset(timers, 0, sizeof *timers);
     timers->due.before = fires_before;
     timers->position = timer_tick(now);

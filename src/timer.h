@@ -91,6 +91,7 @@ struct timers {
     struct timer_slot slots[TIMER_LEVELS * TIMER_SLOTS]; /* level by level */
 };
 
+/* A wheel that has come to a time, which is not negative. */
 void task__timers_init(struct timers *timers, task_time now);
 
 static ALWAYS_INLINE unsigned timer_place(const struct timer *timer)

@@ -32,11 +32,6 @@ static size_t stride(const struct stacks *stacks)
     return stacks->page + stacks->size + stacks->page;
 }
 
-static size_t index_of(const struct stack *stack)
-{
-    return (size_t)(stack - stack->slab->stack);
-}
-
 size_t task__stack_size(const struct stack *stack)
 {
     return stack->slab->stacks->size;
@@ -46,7 +41,8 @@ char *task__stack_low(const struct stack *stack)
 {
     const struct stacks *stacks = stack->slab->stacks;
 
-    return stack->slab->base + index_of(stack) * stride(stacks) + stacks->page;
+    return stack->slab->base + stack_index(stack) * stride(stacks) +
+           stacks->page;
 }
 
 static char *end_of(const struct stack *stack)
@@ -215,7 +211,7 @@ enum { AT_ONCE = 32, A_FEW = 8 };
 static NEVER_INLINE void populate(const struct stacks *stacks,
                                   const struct stack *stack)
 {
-    size_t most = stack->slab->length - index_of(stack);
+    size_t most = stack->slab->length - stack_index(stack);
     const struct list_node *next = stacks->cold.first;
     size_t n = 1;
 
@@ -234,7 +230,7 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
 
     list_remove(&stack->node);
     stack->slab->n_listed--;
-    if (index_of(stack) % AT_ONCE == 0)
+    if (stack_index(stack) % AT_ONCE == 0)
         populate(stacks, stack);
     return stack;
 }
@@ -339,12 +335,12 @@ bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
 
 static ALWAYS_INLINE struct stack_row *row_of(const struct stack *stack)
 {
-    return &stack->slab->row[index_of(stack) / STACKS_ROW];
+    return &stack->slab->row[stack_index(stack) / STACKS_ROW];
 }
 
 static ALWAYS_INLINE uint64_t bit_of(const struct stack *stack)
 {
-    return (uint64_t)1 << index_of(stack) % STACKS_ROW;
+    return (uint64_t)1 << stack_index(stack) % STACKS_ROW;
 }
 
 /* The one that was hot is so no longer: it joins the warm ones. */
@@ -377,12 +373,9 @@ static void cool(struct stacks *stacks, struct stack *stack,
         list_remove(&stack->node);
         return;
     }
-    row->warm &= ~bit_of(stack);
-    if (!row->warm)
-        list_remove(&row->node);
+    stacks_leave_row(stacks, row, bit_of(stack));
     end(stack);
     stack->tenant = NULL;
-    stacks->n_warm--;
 }
 
 /* Cold ones are used in the order of their addresses. */

@@ -156,6 +156,16 @@ static ALWAYS_INLINE struct stack *row_first(const struct stack_row *row,
     return row->stack + __builtin_ctzll(bits);
 }
 
+/* One of a row, of which this is the bit, is warm no more. */
+static ALWAYS_INLINE void stacks_leave_row(struct stacks *stacks,
+                                           struct stack_row *row, uint64_t bit)
+{
+    row->warm &= ~bit;
+    if (unlikely(!row->warm))
+        list_remove(&row->node);
+    stacks->n_warm--;
+}
+
 /* Take one that was reserved, the hot one first. */
 static inline struct stack *stacks_take(struct stacks *stacks)
 {
@@ -172,10 +182,7 @@ static inline struct stack *stacks_take(struct stacks *stacks)
         return task__stacks_take_cold(stacks);
     row = stacks_warm_row(stacks);
     stack = row_first(row, row->warm);
-    row->warm &= row->warm - 1;
-    if (unlikely(!row->warm))
-        list_remove(&row->node);
-    stacks->n_warm--;
+    stacks_leave_row(stacks, row, row->warm & -row->warm);
     stack->slab->n_listed--;
     return stack;
 }
@@ -209,12 +216,16 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
 /* Cool one or more, never the one given last; `end` is called for each before. */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
 
+/* Its place in its slab. */
+static ALWAYS_INLINE size_t stack_index(const struct stack *stack)
+{
+    return (size_t)(stack - stack->slab->stack);
+}
+
 /* What is beside it: undefined contents when the stack is taken. */
 static ALWAYS_INLINE void *stack_beside(const struct stack *stack)
 {
-    const struct stack_slab *slab = stack->slab;
-
-    return slab->beside + (stack - slab->stack) * STACK_BESIDE;
+    return stack->slab->beside + stack_index(stack) * STACK_BESIDE;
 }
 
 /* How many bytes of it are usable. */

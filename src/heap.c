@@ -1,5 +1,5 @@
 /*
- * The pairing heap; and a merge sort, by which many nodes become one at once.
+ * The pairing heap; and a merge sort, by which many nodes become one heap at once.
  */
 #include "heap.h"
 
@@ -138,17 +138,27 @@ static struct heap_node *sort(heap_before_fn *before, struct heap_node *list)
     return sorted;
 }
 
-void task__heap_insert_list(struct heap *heap, struct heap_node *list)
+struct heap_node *task__heap_sort(const struct heap *heap,
+                                  struct heap_node *list,
+                                  struct heap_node *rest)
 {
     struct heap_node *first = sort(heap->before, list);
+    struct heap_node *last = first;
 
-    if (!first)
-        return;
-    for (struct heap_node *node = first; node->child; node = node->child) {
-        node->child->prev = node;
-        node->child->next = NULL;
+    for (; last->child; last = last->child) {
+        last->child->prev = last;
+        last->child->next = NULL;
     }
-    add_root(heap, first);
+    last->child = rest;
+    if (rest)
+        rest->prev = last;
+    first->next = NULL;
+    return first;
+}
+
+void task__heap_insert_sorted(struct heap *heap, struct heap_node *sorted)
+{
+    add_root(heap, sorted);
 }
 
 void task__heap_remove(struct heap *heap, struct heap_node *node)

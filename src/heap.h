@@ -39,11 +39,16 @@ struct heap {
 void task__heap_insert(struct heap *heap, struct heap_node *node);
 
 /*
- * Insert many: a list linked by `next`, in any order, which costs what sorting
- * it costs. A sorted list is a heap already, each node the only child of the
- * one before, and gives up its least for nothing.
+ * Sort a list linked by `next`, of one node or more, in any order, in front of `rest`,
+ * which was sorted so, and whose nodes all come after (NULL: none). That is a heap: each
+ * node is the only child of the one before, and gives up its least for nothing.
  */
-void task__heap_insert_list(struct heap *heap, struct heap_node *list);
+struct heap_node *task__heap_sort(const struct heap *heap,
+                                  struct heap_node *list,
+                                  struct heap_node *rest);
+
+/* Insert all that was sorted: O(1). */
+void task__heap_insert_sorted(struct heap *heap, struct heap_node *sorted);
 
 void task__heap_remove(struct heap *heap, struct heap_node *node);
 

@@ -7,6 +7,9 @@
 
 enum { SLOT_BITS = 6, SLOT_MASK = TIMER_SLOTS - 1 };
 
+/* The ticks of a slot of the first level, and their parts: a level below it. */
+enum { PART_BITS = TIMER_TICK_BITS - SLOT_BITS };
+
 /* Both are due: so their places are the same. */
 static bool fires_before(const struct heap_node *a, const struct heap_node *b)
 {
@@ -135,14 +138,48 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
 }
 
 /*
+ * Who is due, by the 64 parts of the tick: few need to be sorted with few, and those that
+ * are equal, as whole milliseconds are, come in order or in reverse.
+ */
+struct parts {
+    uint64_t used;
+    struct heap_node *lists[TIMER_SLOTS]; /* of what is marked as used */
+};
+
+static ALWAYS_INLINE void add_to_part(struct parts *parts, struct timer *timer)
+{
+    unsigned n = (unsigned)(timer->when >> PART_BITS) & SLOT_MASK;
+    uint64_t bit = (uint64_t)1 << n;
+
+    timer->at.heap.next = parts->used & bit ? parts->lists[n] : NULL;
+    parts->lists[n] = &timer->at.heap;
+    parts->used |= bit;
+}
+
+static struct heap_node *sort_parts(const struct heap *heap,
+                                    const struct parts *parts)
+{
+    struct heap_node *sorted = NULL;
+
+    for (uint64_t used = parts->used; used;) {
+        unsigned last = 63u - (unsigned)__builtin_clzll(used);
+
+        sorted = task__heap_sort(heap, parts->lists[last], sorted);
+        used ^= (uint64_t)1 << last;
+    }
+    return sorted;
+}
+
+/*
  * Empty a slot: what is of this tick goes into the heap, the rest to lower
  * levels.
  */
 static void pour(struct timers *timers, struct timer_slot *slot)
 {
     struct timer *timer = slot->first;
-    struct heap_node *due = NULL;
+    struct parts due;
 
+    due.used = 0;
     *slot = empty_slot;
     while (timer) {
         struct timer *next = timer->at.chain.next;
@@ -155,12 +192,12 @@ static void pour(struct timers *timers, struct timer_slot *slot)
         } else {
             set_place(timer, TIMER_DUE);
             timers->n_due++;
-            timer->at.heap.next = due;
-            due = &timer->at.heap;
+            add_to_part(&due, timer);
         }
         timer = next;
     }
-    task__heap_insert_list(&timers->due, due);
+    if (due.used)
+        task__heap_insert_sorted(&timers->due, sort_parts(&timers->due, &due));
 }
 
 /* The first slot that is not empty; NULL: none. Those before are unmarked. */

@@ -219,6 +219,77 @@ static void all_links_are_whole_under_random_operations(void **state)
     }
 }
 
+/* Sort some of the items that are not inside in front of those that were sorted before;
+ * all their keys are below `key`. */
+static struct heap_node *sort_some(struct fixture *fixture,
+                                   struct random *random, int key,
+                                   struct heap_node *rest)
+{
+    struct heap_node *list = NULL;
+
+    for (size_t n = 1 + random_below(random, 40); n > 0; n--) {
+        struct item *item = &fixture->items[fixture->n++];
+
+        item->key = key - 1 - (int)random_below(random, 10);
+        item->order = random_next(random);
+        item->inside = true;
+        item->node.next = list;
+        list = &item->node;
+    }
+    return task__heap_sort(&fixture->heap, list, rest);
+}
+
+static void
+what_is_sorted_is_a_heap_in_which_nobody_has_two_children(void **state)
+{
+    struct fixture *fixture = *state;
+    struct random random = {test_seed(4)};
+    struct heap_node *sorted = NULL;
+    size_t n = 0;
+
+    for (int i = 4; i > 0; i--)
+        sorted = sort_some(fixture, &random, 100 + 10 * i, sorted);
+    task__heap_insert_sorted(&fixture->heap, sorted);
+    assert_least(fixture);
+    assert_int_equal(check_siblings(sorted, NULL), fixture->n);
+    for (; sorted; sorted = sorted->child) {
+        assert_null(sorted->next);
+        n++;
+    }
+    assert_int_equal(n, fixture->n);
+}
+
+static void what_is_sorted_goes_in_among_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct random random = {test_seed(5)};
+
+    for (int round = 0; round < 20; round++) {
+        struct heap_node *sorted = NULL;
+
+        while (fixture->n < 20) {
+            struct item *item = &fixture->items[fixture->n];
+
+            insert(fixture, item, 100 + (int)random_below(&random, 100));
+        }
+        for (int i = 4; i > 0; i--)
+            sorted = sort_some(fixture, &random, 100 + 10 * i, sorted);
+        task__heap_insert_sorted(&fixture->heap, sorted);
+        assert_int_equal(check_siblings(fixture->heap.root, NULL), fixture->n);
+        while (fixture->heap.root) {
+            struct item *item =
+                random_below(&random, 4)
+                    ? item_of(fixture->heap.root)
+                    : &fixture->items[random_below(&random, N_ITEMS)];
+
+            assert_least(fixture);
+            if (item->inside)
+                remove_item(fixture, item);
+        }
+        assert_int_equal(fixture->n, 0);
+    }
+}
+
 /* A heap as deep, then as wide, as it has nodes: nothing recurses. */
 static void long_chains_take_no_stack(void **state)
 {
@@ -256,6 +327,8 @@ int main(void)
         TEST(a_removed_node_may_be_inserted_with_another_key),
         TEST(the_root_is_the_models_least_under_random_operations),
         TEST(all_links_are_whole_under_random_operations),
+        TEST(what_is_sorted_is_a_heap_in_which_nobody_has_two_children),
+        TEST(what_is_sorted_goes_in_among_others),
         TEST(long_chains_take_no_stack),
     };
 

@@ -343,6 +343,33 @@ static void equal_deadlines_fire_in_the_order_of_arming(void **state)
         assert_int_equal(fixture->fired[i], i * 7 % 50);
 }
 
+/* As many as make it worth while, near each other and far; the model compares. */
+static void a_crowd_of_one_tick_fires_in_order(void **state)
+{
+    struct fixture *fixture = *state;
+    struct random *random = &fixture->random;
+
+    for (int round = 0; round < 20; round++) {
+        task_time tick = (fixture->now / TICK + 1 + 70 * (round % 2)) * TICK;
+        task_time few = 1 + round / 2;
+
+        for (int i = 0; i < N_TIMERS; i++)
+            arm(fixture, i,
+                tick + (round < 10 ? (task_time)random_below(random, TICK)
+                                   : TICK * (i * 7 % few) / few));
+        pass(fixture, tick - 1);
+        assert_int_equal(fixture->n_fired, 0);
+        pass(fixture, tick);
+        for (int i = 0; i < N_TIMERS; i += 3) { /* taken out of the middle */
+            cancel(fixture, i);
+            assert_next_is_the_models(fixture);
+        }
+        pass(fixture, tick + TICK - 1);
+        assert_empty(&fixture->timers);
+        fixture->n_fired = 0;
+    }
+}
+
 /* Armed later and later, the same deadline falls onto lower and lower levels,
  * and at last into the heap. */
 static void equal_deadlines_fire_in_order_from_whatever_level(void **state)
@@ -480,8 +507,8 @@ static task_time random_deadline(struct fixture *fixture)
     case 2:
         return INT64_MAX - 1 - (task_time)random_below(random, 3);
     case 3:
-    case 4: /* at the border of a tick, or of a slot */
-        bits = TICK_BITS + 6 * (unsigned)random_below(random, 8);
+    case 4: /* at the border of a part of a tick, of a tick, or of a slot */
+        bits = TICK_BITS - 6 + 6 * (unsigned)random_below(random, 9);
         border = ((uint64_t)now >> bits) + random_below(random, 5);
         if (border > (uint64_t)INT64_MAX >> bits)
             return INT64_MAX - 1;
@@ -691,6 +718,7 @@ int main(void)
         TEST(a_timer_may_be_armed_anew_for_earlier_or_later),
         TEST(timers_fire_in_the_order_of_their_nanoseconds),
         TEST(equal_deadlines_fire_in_the_order_of_arming),
+        TEST(a_crowd_of_one_tick_fires_in_order),
         TEST(equal_deadlines_fire_in_order_from_whatever_level),
         TEST(to_arm_anew_goes_behind_equal_deadlines),
         TEST(one_jump_over_all_levels_keeps_the_order),

@@ -56,19 +56,18 @@ static struct heap_node *meld_siblings(heap_before_fn *before,
     return root;
 }
 
-/* Insert a tree. */
-static void add_root(struct heap *heap, struct heap_node *node)
+void task__heap_insert_sorted(struct heap *heap, struct heap_node *sorted)
 {
-    node->next = NULL;
-    node->prev = NULL;
-    heap->root = heap->root ? meld(heap->before, heap->root, node) : node;
+    sorted->next = NULL;
+    sorted->prev = NULL;
+    heap->root = heap->root ? meld(heap->before, heap->root, sorted) : sorted;
     heap->root->next = NULL;
 }
 
 void task__heap_insert(struct heap *heap, struct heap_node *node)
 {
     node->child = NULL;
-    add_root(heap, node);
+    task__heap_insert_sorted(heap, node);
 }
 
 /* Sorted lists are linked by `child`, so that they are heaps but for `prev`. */
@@ -117,24 +116,28 @@ static struct heap_node *cut_run(heap_before_fn *before,
     return first;
 }
 
-/* Merge sort: bins[i] holds nothing, or what 2^i runs made. */
+/*
+ * Merge sort: bins[i], of which there are `n`, holds nothing, or what 2^i runs made.
+ * Most lists are short, and one run.
+ */
 static struct heap_node *sort(heap_before_fn *before, struct heap_node *list)
 {
     enum { BINS = 48 };
-    struct heap_node *bins[BINS] = {NULL};
-    struct heap_node *sorted = NULL;
+    struct heap_node *bins[BINS];
+    struct heap_node *sorted = cut_run(before, &list);
+    int n = 0;
 
-    while (list) {
-        struct heap_node *run = cut_run(before, &list);
+    for (; list; sorted = cut_run(before, &list)) {
         int i = 0;
 
-        for (; bins[i]; bins[i++] = NULL)
-            run = merge(before, bins[i], run);
-        bins[i] = run;
+        for (; i < n && bins[i]; bins[i++] = NULL)
+            sorted = merge(before, bins[i], sorted);
+        bins[i] = sorted;
+        n += i == n;
     }
-    for (int i = 0; i < BINS; i++)
+    for (int i = 0; i < n; i++)
         if (bins[i])
-            sorted = sorted ? merge(before, bins[i], sorted) : bins[i];
+            sorted = merge(before, bins[i], sorted);
     return sorted;
 }
 
@@ -154,11 +157,6 @@ struct heap_node *task__heap_sort(const struct heap *heap,
         rest->prev = last;
     first->next = NULL;
     return first;
-}
-
-void task__heap_insert_sorted(struct heap *heap, struct heap_node *sorted)
-{
-    add_root(heap, sorted);
 }
 
 void task__heap_remove(struct heap *heap, struct heap_node *node)

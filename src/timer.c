@@ -7,7 +7,7 @@
 
 enum { SLOT_BITS = 6, SLOT_MASK = TIMER_SLOTS - 1 };
 
-/* The ticks of a slot of the first level, and their parts: a level below it. */
+/* A tick has as many parts as a level has slots: of 2^14 ns (16 us). */
 enum { PART_BITS = TIMER_TICK_BITS - SLOT_BITS };
 
 /* Both are due: so their places are the same. */
@@ -138,8 +138,8 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
 }
 
 /*
- * Who is due, by the 64 parts of the tick: few need to be sorted with few, and those that
- * are equal, as whole milliseconds are, come in order or in reverse.
+ * Who is due, all in one tick, by the 64 parts of that: so few are sorted with few. Those
+ * that are equal, as whole milliseconds are, make a few runs, up or down.
  */
 struct parts {
     uint64_t used;
@@ -190,6 +190,7 @@ static void pour(struct timers *timers, struct timer_slot *slot)
         if (tick > timers->position) {
             hang(timers, timer, tick);
         } else {
+            assert(tick == timers->position);
             set_place(timer, TIMER_DUE);
             timers->n_due++;
             add_to_part(&due, timer);

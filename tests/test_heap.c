@@ -285,6 +285,8 @@ static void what_is_sorted_goes_in_among_others(void **state)
             assert_least(fixture);
             if (item->inside)
                 remove_item(fixture, item);
+            assert_int_equal(check_siblings(fixture->heap.root, NULL),
+                             fixture->n);
         }
         assert_int_equal(fixture->n, 0);
     }

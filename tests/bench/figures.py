@@ -77,6 +77,7 @@ class Figures:
 
     def __init__(self):
         self.rows = {}
+        self.others = None  # of another run: about it, and what was missing there
 
     def add(self, job, figures):
         for name, figure, unit in figures:
@@ -87,6 +88,20 @@ class Figures:
             row.figures.setdefault(job.who, []).append(figure)
             if job.limit:
                 row.limits.add(job.who)
+
+    def read_json(self, path, cases):
+        """The rows of these cases, as write_json wrote them in another run on this machine."""
+        with open(path, encoding="utf-8") as file:
+            self.others = json.load(file)
+        if any(self.others[what] != about()[what] for what in ("processor", "kernel")):
+            raise ValueError("it is of another machine")
+        for row in self.others.pop("rows"):
+            if row["case"] in cases:
+                read = self.rows[row["name"]] = Row(row["case"], row["name"], row["unit"])
+                read.figures, read.limits = row["figures"], set(row["limits"])
+
+    def sort(self, cases):
+        self.rows = dict(sorted(self.rows.items(), key=lambda item: cases.index(item[1].case)))
 
     def print_table(self):
         print(f"{'case':36} {'who':15} {'median':>12} {'min .. max':>25} {'unit':7} "
@@ -111,7 +126,8 @@ class Figures:
                  "medians": {who: row.median(who) for who in row.figures}}
                 for row in self.rows.values()]
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({**about(), "missing": missing, "rows": rows}, file, indent=1)
+            json.dump({**about(), "missing": missing, "others": self.others, "rows": rows},
+                      file, indent=1)
             file.write("\n")
 
 

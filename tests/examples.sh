@@ -154,7 +154,7 @@ inspect_faults() { # what emulators do not emulate well
         ! "$build/examples/inspect" overflow >"$tmp/out" 2>"$tmp/err" ||
             fail 'inspect overflow: goes unnoticed'
     ) 2>/dev/null
-    masked "$tmp/err" | grep -q '^libtask: task 2 "digger", created at inspect.c, ran over its stack of 64 KB; its function is overflow' || {
+    masked "$tmp/err" | matches '^libtask: task 2 "digger", created at inspect.c, ran over its stack of 64 KB; its function is overflow' || {
         cat "$tmp/err"
         fail 'inspect overflow: other output'
     }
@@ -174,7 +174,7 @@ inspect_faults() { # what emulators do not emulate well
     done
     kill $mill
     wait $mill 2>/dev/null || true
-    masked "$tmp/err" | grep -q '^    task 3 "apprentice", parked ? s: acquiring lock 0x held by task 2 "miller"' || {
+    masked "$tmp/err" | matches '^    task 3 "apprentice", parked ? s: acquiring lock 0x held by task 2 "miller"' || {
         cat "$tmp/err"
         fail 'inspect gdb: no dump'
     }

@@ -115,7 +115,7 @@ if has curl; then
         'http_server: a way out, disguised'
     same 405 "$(code -X DELETE "$url/digits")" 'http_server: DELETE'
     same 501 "$(code -d body -X GET "$url/digits")" 'http_server: a body'
-    curl -sI "$url/digits" | grep -qi '^content-length: 10' ||
+    curl -sI "$url/digits" | matches -i '^content-length: 10' ||
         fail 'http_server: HEAD'
     same 10 "$(curl -s -o "$tmp/body" -o "$tmp/body" -w '%{num_connects}' \
         "$url/digits" "$url/none")" 'http_server: two on one connection'
@@ -188,17 +188,17 @@ if has redis-cli; then
     same 'x y' "$(redis get a)" 'redis_server: GET'
     same '' "$(redis get none)" 'redis_server: GET of none'
     same '1 2' "$(echo $(redis incr n) $(redis incr n))" 'redis_server: INCR'
-    redis incr a | grep -q 'not an integer' || fail 'redis_server: INCR of text'
+    redis incr a | matches 'not an integer' || fail 'redis_server: INCR of text'
     same 3 "$(redis lpush l x y z)" 'redis_server: LPUSH'
     same 'z y x' "$(echo $(redis lrange l 0 -1))" 'redis_server: LRANGE'
     same 'y x' "$(echo $(redis lrange l -2 100))" 'redis_server: LRANGE, cut'
-    redis get l | grep -q WRONGTYPE || fail 'redis_server: GET of a list'
+    redis get l | matches WRONGTYPE || fail 'redis_server: GET of a list'
     same 1 "$(redis expire a 100)" 'redis_server: EXPIRE'
     same 'x y' "$(redis get a)" 'redis_server: GET of one that will expire'
     same 1 "$(redis expire a 0)" 'redis_server: EXPIRE now'
     same '' "$(redis get a)" 'redis_server: an expired key'
     same 2 "$(redis del n l none a)" 'redis_server: DEL'
-    redis nonsense | grep -q 'unknown command' || fail 'redis_server: nonsense'
+    redis nonsense | matches 'unknown command' || fail 'redis_server: nonsense'
     head -c 200000 /dev/zero | tr '\0' v >"$tmp/value"
     redis -x set big <"$tmp/value" >/dev/null
     redis get big | tr -d '\n' | cmp - "$tmp/value" || fail 'redis_server: big'

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/support/common.sh"
 
 have gdb || skip 'no gdb'
-gdb -nx -batch -ex run /bin/true 2>&1 | grep -q 'exited normally' ||
+gdb -nx -batch -ex run /bin/true 2>&1 | matches 'exited normally' ||
     skip 'gdb cannot run a program here'
 
 cat >"$tmp/deep.c" <<'END'

@@ -263,9 +263,9 @@ check_frames() {
         '1 waits_for_signals' '3 wants' '1 yielder' |
         diff - "$tmp/frames" ||
         show "$1" 'all tasks: other frames'
-    part "$1" all | grep -q 'It has not begun; it will run yielder' ||
+    part "$1" all | matches 'It has not begun; it will run yielder' ||
         show "$1" 'nothing of the one that is new'
-    part "$1" level | grep -q '^level = 7$' || show "$1" 'no local variable'
+    part "$1" level | matches '^level = 7$' || show "$1" 'no local variable'
     if grep -nE '\?\?|corrupt|Backtrace stopped|Cannot access' "$tmp/$1.log"; then
         show "$1" 'a backtrace breaks off'
     fi
@@ -307,7 +307,7 @@ if [[ -n ${LAUNCHER:-} ]]; then
     exit 0
 fi
 
-"$gdb" -nx -batch -ex run /bin/true 2>&1 | grep -q 'exited normally' ||
+"$gdb" -nx -batch -ex run /bin/true 2>&1 | matches 'exited normally' ||
     skip 'gdb cannot run a program here'
 
 run_gdb live -ex 'break here' -ex run "${look[@]}" \
@@ -368,12 +368,12 @@ run_gdb two -ex 'break here' -ex 'run two' -ex 'echo -- list\n' -ex 'info tasks'
     -ex 'echo -- other\n' -ex 'task 1.2 bt' -ex 'echo -- main\n' -ex 'task 1.1 bt' \
     -ex 'echo -- mine\n' -ex 'task 1' -ex 'echo -- apply\n' -ex 'task apply all bt 1' \
     -ex 'echo --\n' -ex 'kill' "$tmp/parked"
-part two list | grep -qE '^loop 1 \(0x[0-9a-f]+\), thread 2 .*: 2 tasks$' ||
+part two list | matches -E '^loop 1 \(0x[0-9a-f]+\), thread 2 .*: 2 tasks$' ||
     show two 'no first loop in the second thread'
-part two list | grep -qE '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 14 tasks$' ||
+part two list | matches -E '^loop 2 \(0x[0-9a-f]+\), thread 1 .*: 14 tasks$' ||
     show two 'no second loop in the first thread'
 part two other | functions | grep -c '^deep$' | grep -qx 21 ||
     show two 'no frames of the other loop'"'s task"
-part two main | grep -q 'run_other' || show two 'no frames of what runs elsewhere'
-part two mine | grep -qE '^\* +2\.1 .* run$' || show two 'task 1 is not the own loop'"'s"
+part two main | matches 'run_other' || show two 'no frames of what runs elsewhere'
+part two mine | matches -E '^\* +2\.1 .* run$' || show two 'task 1 is not the own loop'"'s"
 part two apply | grep -c '^Task [12]\.' | grep -qx 16 || show two 'not all tasks'

@@ -47,7 +47,7 @@ diff "$tmp/wanted" "$tmp/found" || fail 'other probes than in debug.h'
 
 while read -r name address _; do
     objdump -d --start-address="$address" --stop-address=$((address + 1)) \
-        "$tmp/program" | grep -qw nop || fail "$name at $address is no nop"
+        "$tmp/program" | matches -w nop || fail "$name at $address is no nop"
 done <"$tmp/notes"
 
 have gdb || exit 0

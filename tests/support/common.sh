@@ -31,3 +31,9 @@ skip() {
 have() {
     command -v "$1" >/dev/null 2>&1
 }
+
+# grep -q for a pipe: that ends at the first match, and by pipefail whoever still writes
+# to it makes the pipe fail. This reads all.
+matches() {
+    [[ $(grep -c "$@") -gt 0 ]]
+}

@@ -20,27 +20,6 @@ class Job:
     limit: bool
     run: Callable  # gives (row, figure, unit) of each figure
 
-    def members(self):
-        return [self]
-
-    def results(self):
-        return [(self, self.run())]
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Servers under one load, which take turns in one run."""
-
-    case: str
-    jobs: list  # that `run` is told of, to give the figures of each
-    run: Callable
-
-    def members(self):
-        return self.jobs
-
-    def results(self):
-        return zip(self.jobs, self.run([job.run for job in self.jobs]))
-
 
 def run_program(argv, env):
     """A benchmark's rows: name, figure, unit, note, separated by tabs."""
@@ -143,17 +122,17 @@ class Cases:
 
     def case_echo(self, case):
         port = ["PORT"]
-        peers = {"echo_epoll": port, "echo_epoll_level": ["PORT", "level"], "echo_uv": port, "echo_st": port, "echo_go": port,
-                 "tokio": ["echo", "PORT"], "echo_asyncio": port,
+        peers = {"echo_epoll": port, "echo_epoll_level": ["PORT", "level"],
+                 "echo_epoll_pages": ["PORT", "pages"], "echo_uv": port, "echo_st": port,
+                 "echo_go": port, "tokio": ["echo", "PORT"], "echo_asyncio": port,
                  "echo_uvloop": ["PORT", "uvloop"]}
         ours = {"ours": ["echo", "PORT", "read"], "ours, streams": ["echo", "PORT", "stream"]}
-        contestants = list(self.under_load(case, ours, peers, lambda argv: argv))
         for cores in 1, 2:
             for n in self.options.connections:
-                run = functools.partial(servers.echo, load=self.builder.our("echo_load"),
-                                        connections=n, cores=cores,
-                                        seconds=self.options.seconds)
-                yield Contest(case, contestants, run)
+                measure = functools.partial(servers.echo, load=self.builder.our("echo_load"),
+                                            connections=n, cores=cores,
+                                            seconds=self.options.seconds)
+                yield from self.under_load(case, ours, peers, measure)
 
     def case_http(self, case):
         folder, load = self._web(), self.builder.call("wrk")

@@ -49,6 +49,7 @@ PROGRAMS = {
     "posix_spawn": in_c("posix_spawn", "process_posix.c", limit=True),
     "echo_epoll": in_c("epoll by hand", "echo_epoll.c", limit=True),
     "echo_epoll_level": in_c("epoll, level", "echo_epoll.c", limit=True),
+    "echo_epoll_pages": in_c("epoll, pages", "echo_epoll.c", limit=True),
     "echo_st": in_c("State Threads", "echo_st.c", "st", "libst-dev"),
     "echo_uv": in_c("libuv", "echo_uv.c", "uv", "libuv1-dev"),
     "echo_go": Peer("Go", "golang-go", GO + "echo.go"),

@@ -61,18 +61,12 @@ def drive(argv, core, timeout):
     return done.stdout
 
 
-def echo(contestants, load, connections, cores, seconds):
-    """requests/s, latencies, and the server's processor time a request, of each."""
-    with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(serving(argv(), 0)) for argv in contestants]
-        targets = [f"{port}:{process.pid}" for process, port in running]
-        words = [*load, str(connections), str(seconds), *targets]
-        output = drive(words, cores - 1, (seconds + 20) * len(targets) + 60)
+def echo(server, load, connections, cores, seconds):
+    """requests/s, latencies, and the server's processor time a request."""
+    with serving(server, 0) as (process, port):
+        words = [*load, str(connections), str(seconds), f"{port}:{process.pid}"]
+        rate, p50, p99, cpu = map(float, drive(words, cores - 1, 2 * seconds + 60).split())
     where = f"echo {connections}, {'one core' if cores == 1 else 'two cores'}"
-    return [echo_figures(where, *map(float, line.split())) for line in output.splitlines()]
-
-
-def echo_figures(where, rate, p50, p99, cpu):
     return [(f"{where}: processor", cpu, "us CPU"), (f"{where}: rate", rate, "/s"),
             (f"{where}: p50", p50, "us"), (f"{where}: p99", p99, "us")]
 

@@ -2,24 +2,30 @@
  * The limit: an echo server by hand, of epoll and nothing else, for messages that
  * fit into a buffer.
  *
- * usage: echo_epoll <port> [level]
+ * usage: echo_epoll <port> [level | pages]
  *
  * Edge-triggered, by recv and send, which is the fastest; or level-triggered, by
- * read and write, which is what most write.
+ * read and write, which is what most write; or with messages in a page a
+ * connection, as far from the next one's as stacks are.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 1024 };
+enum { EVENTS = 1024, MOST = 1 << 16 };
+enum { BUFFER = 4096, DISTANCE = 72 << 10, COLOURS = 16, COLOUR = 64 };
 
-static int by_level;
+static char *pages;
+static bool by_level;
 
 static void add(int epoll, int fd)
 {
@@ -41,10 +47,17 @@ static void accept_all(int epoll, int listener)
     }
 }
 
+/* Not all at the same place in its page: these share a few sets of the cache. */
+static char *place_in_page(int fd)
+{
+    return pages + (size_t)fd * DISTANCE + (size_t)(fd % COLOURS * COLOUR);
+}
+
 static void echo(int fd)
 {
-    char buf[4096];
-    ssize_t n = recv(fd, buf, sizeof buf, 0);
+    char on_stack[BUFFER];
+    char *buf = pages ? place_in_page(fd) : on_stack;
+    ssize_t n = recv(fd, buf, BUFFER - COLOURS * COLOUR, 0);
 
     if (n < 0 && errno == EAGAIN)
         return;
@@ -54,11 +67,23 @@ static void echo(int fd)
 
 static void echo_by_level(int fd)
 {
-    char buf[4096];
+    char buf[BUFFER];
     ssize_t n = read(fd, buf, sizeof buf);
 
     if (n <= 0 || write(fd, buf, (size_t)n) != n)
         close(fd);
+}
+
+static void reserve_pages(void)
+{
+    size_t size = (size_t)MOST * DISTANCE;
+
+    pages = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED || madvise(pages, size, MADV_NOHUGEPAGE)) {
+        perror("echo_epoll");
+        exit(1);
+    }
 }
 
 int main(int argc, char **argv)
@@ -72,7 +97,9 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(0);
     int one = 1;
 
-    by_level = argc > 2;
+    by_level = argc > 2 && !strcmp(argv[2], "level");
+    if (argc > 2 && !by_level)
+        reserve_pages();
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) ||
         listen(listener, 4096)) {

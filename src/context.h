@@ -87,8 +87,7 @@ static ALWAYS_INLINE void context_switch(struct context *from,
 
 /*
  * Begin a coroutine: switching to `context` the first time calls `entry(arg)`,
- * which never returns, with `low` and `size` as its stack. From then on that may go
- * on by a copy of it, which is then the one to be ended.
+ * which never returns, with `low` and `size` as its stack.
  *
  * Returns what Valgrind knows the stack by.
  */

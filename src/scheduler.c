@@ -9,15 +9,11 @@
 
 /*
  * What runs one task after the other on a stack, and waits there while the stack is
- * free and warm: its tenant. It stands in its own frame, next to those of the tasks;
- * all that it needs to go on is in one line of the cache (on x86-64).
+ * free and warm. All that it needs to go on is the stack's context; what it ends with
+ * is above its frames.
  */
 struct coroutine {
-    _Alignas(64) struct context context;
-    struct scheduler *scheduler;
-    struct stacks *stacks; /* of which the stack is one */
-    struct stack *stack;
-    unsigned stack_id; /* Valgrind's */
+    _Alignas(64) unsigned stack_id; /* Valgrind's */
 };
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
@@ -25,7 +21,7 @@ THREAD_LOCAL uintptr_t task__scheduler_thread;
 
 static inline struct coroutine *coroutine_of(const struct stack *stack)
 {
-    return stack->tenant;
+    return (struct coroutine *)(void *)stack->top - 1;
 }
 
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
@@ -119,50 +115,44 @@ NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
 
 static void run_tasks(void *arg);
 
-/* Begin the coroutine of a stack that has none. It takes `begun` over, and sets
- * `tenant`, when it runs. */
-static COLD struct context *begin_coroutine(struct scheduler *scheduler,
-                                            const struct stack *stack)
+/* Begin the coroutine of a stack that has none. */
+static COLD void begin_coroutine(struct stack *stack)
 {
+    struct coroutine *coroutine = coroutine_of(stack);
     char *low = task__stack_low(stack);
-    size_t size = (size_t)(stack->top - low);
 
-    scheduler->begun_id =
-        task__context_begin(&scheduler->begun, low, size, run_tasks, scheduler);
-    return &scheduler->begun;
+    coroutine->stack_id =
+        task__context_begin(&stack->context, low,
+                            (size_t)((char *)coroutine - low), run_tasks, NULL);
 }
 
 /*
  * Many stacks are not in the cache: the lines of one are sent for while two others
- * begin: of its coroutine, and of the task's frames below.
+ * begin: of the task's frames, below the coroutine's.
  */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
-    enum { BELOW = 3, LINE = 64 };
+    enum { LINES = 2, LINE = 64 };
     const struct stack *stack = stacks_after_next(stacks);
 
     if (!stack)
         return;
-
-    uintptr_t coroutine = (uintptr_t)coroutine_of(stack);
-
-    for (uintptr_t line = 0; line <= BELOW; line++)
-        __builtin_prefetch((void *)(coroutine - line * LINE), 1);
+    for (uintptr_t line = 0; line < LINES; line++)
+        __builtin_prefetch((char *)stack->context.sp - 1 - line * LINE, 1);
 }
 
 struct context *task__scheduler_start(struct task *task)
 {
     struct stacks *stacks = task->stacks;
     struct stack *stack = stacks_take(stacks);
-    struct context *context = likely(stack->tenant)
-                                  ? &coroutine_of(stack)->context
-                                  : begin_coroutine(task->scheduler, stack);
 
+    if (unlikely(context_is_new(&stack->context)))
+        begin_coroutine(stack);
     task->stack = stack;
     context_mark_begun(&task->context);
     if (unlikely(stacks_are_many(stacks)))
         prefetch_stack(stacks);
-    return context;
+    return &stack->context;
 }
 
 void task__step_aside(struct task *self)
@@ -191,15 +181,13 @@ COLD void task__scheduler_clean_next(struct stacks *stacks)
 {
     struct stack *stack = stacks_next(stacks);
 
-    if (stack && stack->tenant)
-        task__stack_clean(stack, context_floor(&coroutine_of(stack)->context));
+    if (stack && !stack_is_cold(stack))
+        task__stack_clean(stack, context_floor(&stack->context));
 }
 
 static COLD void end_coroutine(struct stack *stack)
 {
-    struct coroutine *coroutine = coroutine_of(stack);
-
-    task__context_end(&coroutine->context, coroutine->stack_id);
+    task__context_end(&stack->context, coroutine_of(stack)->stack_id);
 }
 
 void task__scheduler_destroy_stacks(struct stacks *stacks)
@@ -220,62 +208,55 @@ static void give_back(struct scheduler *scheduler, struct stacks *stacks,
         task__scheduler_cool_stacks(stacks);
 }
 
-/*
- * To the next task: right here, if that one is new and has stacks of the same size.
- *
- * (`self` is found again by its stack: the compiler would keep its address in another
- * line of the frame.)
- */
-static ALWAYS_INLINE void go_on(struct coroutine *self)
+/* To the next task: right here, if that one is new and has stacks of the same size. */
+static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
+                                struct stack *stack)
 {
-    struct scheduler *scheduler = self->scheduler;
+    struct stacks *stacks = stack->slab->stacks;
     struct task *next = choose_next(scheduler);
 
-    if (unlikely(stacks_are_many(self->stacks)))
+    if (unlikely(stacks_are_many(stacks)))
         prefetch_frames(scheduler->batch, FRAMES_FEW);
-    if (next && is_new(next) && next->stacks == self->stacks) {
-        stacks_unreserve(self->stacks);
-        next->stack = self->stack;
+    if (next && is_new(next) && next->stacks == stacks) {
+        stacks_unreserve(stacks);
+        next->stack = stack;
         context_mark_begun(&next->context);
     } else {
-        give_back(scheduler, self->stacks, self->stack);
-        context_switch(&coroutine_of(self->stack)->context,
-                       context_of(scheduler, next));
+        give_back(scheduler, stacks, stack);
+        context_switch(&stack->context, context_of(scheduler, next));
     }
 }
 
 /*
- * Every coroutine's body: run the task that is current, end it, and go on.
+ * Every coroutine's body: run the task that is current, end it, and go on. Nothing is
+ * kept in its frame from one task to the next: that would be one more line of the
+ * cache. Nor is the task's frame in one more than it needs, since this one ends where
+ * a line does.
  *
  * A fork in the task leaves a child in which no loop is current. When it comes
  * back here it goes home: there the inherited run ends.
  */
 static void run_tasks(void *arg)
 {
-    struct scheduler *begun_by = arg;
-    struct coroutine self = {
-        .context = begun_by->begun,
-        .scheduler = begun_by,
-        .stack = begun_by->current->stack,
-        .stack_id = begun_by->begun_id,
-    };
+    _Alignas(64) char end[64];
 
-    self.stacks = self.stack->slab->stacks;
-    self.stack->tenant = &self;
+    __asm__ volatile("" : : "r"(end), "r"(arg));
     for (;;) {
-        struct task *task = self.scheduler->current;
+        struct scheduler *scheduler = scheduler_current();
+        struct task *task = scheduler->current;
+        struct stack *stack = task->stack;
 
-        *self.scheduler->errno_location = 0;
-        context_reset_modes(&self.context, &self.scheduler->home);
+        *scheduler->errno_location = 0;
+        context_reset_modes(&task->context, &scheduler->home);
 
         int status = task->fn(task->arg);
 
-        if (unlikely(scheduler_current() != self.scheduler)) {
-            context_switch(&self.context, &self.scheduler->home);
+        if (unlikely(scheduler_current() != scheduler)) {
+            context_switch(&stack->context, &scheduler->home);
             continue;
         }
-        self.scheduler->ended(task, status);
-        go_on(&self);
+        scheduler->ended(task, status);
+        go_on(scheduler, stack);
     }
 }
 

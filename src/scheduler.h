@@ -258,10 +258,6 @@ struct scheduler {
     void (*step_begins)(struct scheduler *scheduler, struct timed_step *step,
                         struct ready *ready);
     void (*step_ends)(struct scheduler *scheduler, struct timed_step *step);
-
-    /* Of the coroutine that is being begun, until it runs and takes them over. */
-    struct context begun;
-    unsigned begun_id; /* Valgrind's, of its stack */
 };
 
 /* The one that runs in this thread, or NULL. */

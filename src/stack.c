@@ -85,6 +85,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     stacks->on_memcheck = RUNNING_ON_MEMCHECK;
     stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
+    stacks->n_whole = STACKS_HOT_BYTES / stacks->size;
     stacks->n_most[0] = STACKS_WARM;
     stacks->slab_length =
         stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
@@ -187,7 +188,7 @@ void task__stacks_visit(const struct stacks *stacks,
         struct stack_slab *slab = container_of(node, struct stack_slab, node);
 
         for (size_t i = 0; i < slab->length; i++)
-            if (slab->stack[i].node.list != &stacks->cold)
+            if (!stack_is_cold(&slab->stack[i]))
                 visit(&slab->stack[i]);
     }
 }
@@ -230,6 +231,8 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
 
     list_remove(&stack->node);
     stack->slab->n_listed--;
+    stack_row_of(stack)->used |= stack_bit_of(stack);
+    context_mark_new(&stack->context);
     if (stack_index(stack) % AT_ONCE == 0)
         populate(stacks, stack);
     return stack;
@@ -333,16 +336,6 @@ bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
     return stacks->n_warm > most_warm(stacks, now);
 }
 
-static ALWAYS_INLINE struct stack_row *row_of(const struct stack *stack)
-{
-    return &stack->slab->row[stack_index(stack) / STACKS_ROW];
-}
-
-static ALWAYS_INLINE uint64_t bit_of(const struct stack *stack)
-{
-    return (uint64_t)1 << stack_index(stack) % STACKS_ROW;
-}
-
 /* The one that was hot is so no longer: it joins the warm ones. */
 bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
                                task_time now)
@@ -351,15 +344,15 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
     struct stack_row *row;
 
     stacks->hot = stack;
-    if (stacks->n_warm >= STACKS_HOT_BYTES / stacks->size) {
+    if (stacks->n_warm >= stacks->n_whole) {
         __builtin_prefetch(watched_line(stacks, stack));
         if (has_grown(stacks, hot))
             trim(stacks, hot);
     }
-    row = row_of(hot);
+    row = stack_row_of(hot);
     if (unlikely(!row->warm))
         list_prepend(&stacks->warm, &row->node);
-    row->warm |= bit_of(hot);
+    row->warm |= stack_bit_of(hot);
     hot->slab->n_listed++;
     return ++stacks->n_warm > most_warm(stacks, now);
 }
@@ -367,15 +360,15 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
 static void cool(struct stacks *stacks, struct stack *stack,
                  void (*end)(struct stack *stack))
 {
-    struct stack_row *row = row_of(stack);
+    struct stack_row *row = stack_row_of(stack);
 
-    if (!stack->tenant) {
+    if (stack_is_cold(stack)) {
         list_remove(&stack->node);
         return;
     }
-    stacks_leave_row(stacks, row, bit_of(stack));
+    stacks_leave_row(stacks, row, stack_bit_of(stack));
     end(stack);
-    stack->tenant = NULL;
+    row->used &= ~stack_bit_of(stack);
 }
 
 /* Cold ones are used in the order of their addresses. */

@@ -36,6 +36,8 @@
 #ifndef TASK_SRC_STACK_H
 #define TASK_SRC_STACK_H
 
+#include "context.h"
+#include "list.h"
 #include "memory.h"
 
 #include <errno.h>
@@ -52,14 +54,17 @@ enum { STACKS_MANY = 2000 };
 /* How long a period is, at the least. */
 #define STACKS_PERIOD TASK_SECOND
 
+/* Of a crowd of them each is a line of the cache (on x86-64). */
 struct stack {
-    struct list_node node; /* in `cold`, or on none */
+    union {
+        struct list_node node; /* while cold: in `cold` */
+
+        /* Of the coroutine that lives on it: new when a cold one is taken; to be begun
+         * before the stack is given back; and where it waits, while warm. */
+        struct context context;
+    };
     struct stack_slab *slab;
     char *top; /* the first address beyond its highest, a multiple of 64 */
-
-    /* What its owner has on it: set by the owner before it gives the stack back, NULL
-     * again once that is cold. */
-    void *tenant;
 
     /* The trace's, while the stack is taken: how a task waits (NULL: it does
      * not) and since when. */
@@ -77,6 +82,7 @@ enum {
 struct stack_row {
     struct list_node node; /* in the stacks' `warm`, while any of it is */
     uint64_t warm;         /* a bit for each that is */
+    uint64_t used;         /* likewise: that is not cold */
     struct stack *stack;   /* the first */
 };
 
@@ -95,6 +101,7 @@ struct stacks {
     const struct allocator *allocator;
     size_t size; /* of one, usable: what was asked for, rounded up to pages */
     size_t kept; /* what is at the top of a warm one is kept, in bytes */
+    size_t n_whole; /* so many warm ones keep all */
     size_t page;
     size_t slab_length; /* how many stacks the next slab will have */
     size_t n_all;
@@ -149,6 +156,27 @@ stacks_warm_row(const struct stacks *stacks)
     return container_of(stacks->warm.first, struct stack_row, node);
 }
 
+/* Its place in its slab. */
+static ALWAYS_INLINE size_t stack_index(const struct stack *stack)
+{
+    return (size_t)(stack - stack->slab->stack);
+}
+
+static ALWAYS_INLINE struct stack_row *stack_row_of(const struct stack *stack)
+{
+    return &stack->slab->row[stack_index(stack) / STACKS_ROW];
+}
+
+static ALWAYS_INLINE uint64_t stack_bit_of(const struct stack *stack)
+{
+    return (uint64_t)1 << stack_index(stack) % STACKS_ROW;
+}
+
+static ALWAYS_INLINE bool stack_is_cold(const struct stack *stack)
+{
+    return !(stack_row_of(stack)->used & stack_bit_of(stack));
+}
+
 /* Of a row, the first of those in a set. */
 static ALWAYS_INLINE struct stack *row_first(const struct stack_row *row,
                                              uint64_t bits)
@@ -196,7 +224,7 @@ static inline bool stacks_give(struct stacks *stacks, struct stack *stack,
                                task_time now)
 {
     stacks->n_free++;
-    assert(stack->tenant);
+    assert(!stack_is_cold(stack));
     if (unlikely(stacks->hot))
         return task__stacks_give_another(stacks, stack, now);
     stacks->hot = stack;
@@ -215,12 +243,6 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
 
 /* Cool one or more, never the one given last; `end` is called for each before. */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
-
-/* Its place in its slab. */
-static ALWAYS_INLINE size_t stack_index(const struct stack *stack)
-{
-    return (size_t)(stack - stack->slab->stack);
-}
 
 /* What is beside it: undefined contents when the stack is taken. */
 static ALWAYS_INLINE void *stack_beside(const struct stack *stack)

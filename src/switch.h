@@ -68,7 +68,7 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 
 /* What a task has on its stack, in lines from where it waits: the frames of a call of
  * ours and of the coroutine; or some of the callers', too. */
-enum { FRAMES_FEW = 4, FRAMES_DEEP = 8 };
+enum { FRAMES_FEW = 2, FRAMES_DEEP = 8 };
 
 /*
  * The rest of the struct, and `n` lines of frames, of the one after the next: by a

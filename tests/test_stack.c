@@ -40,7 +40,7 @@ static struct stack *ended[MANY];
 
 static void note_end(struct stack *stack)
 {
-    assert_true(stack->tenant);
+    assert_false(stack_is_cold(stack));
     ended[n_ended++ % MANY] = stack;
 }
 
@@ -89,7 +89,7 @@ static void take_all(struct fixture *fixture, size_t n)
 /* As the scheduler does: also those that are too many then. */
 static void give(struct stacks *stacks, struct stack *stack)
 {
-    stack->tenant = stack->top;
+    context_mark_begun(&stack->context);
     if (stacks_give(stacks, stack, now += step))
         task__stacks_cool(stacks, note_end);
 }
@@ -505,11 +505,11 @@ static void a_warm_stack_is_taken_before_a_cold_one(void **state)
     struct fixture *fixture = *state;
     struct stack *stack = take(&fixture->stacks);
 
-    assert_false(stack->tenant);
+    assert_true(context_is_new(&stack->context));
     give(&fixture->stacks, stack);
     assert_ptr_equal(take(&fixture->stacks), stack);
-    assert_true(stack->tenant);
-    assert_false(take(&fixture->stacks)->tenant);
+    assert_false(context_is_new(&stack->context));
+    assert_true(context_is_new(&take(&fixture->stacks)->context));
 }
 
 static void a_few_warm_stacks_keep_all_their_contents(void **state)
@@ -525,7 +525,7 @@ static void a_few_warm_stacks_keep_all_their_contents(void **state)
         const struct stack *stack = fixture->taken[i];
         char value = (char)(i + 1);
 
-        assert_true(stack->tenant);
+        assert_false(context_is_new(&stack->context));
         assert_int_equal(stack->top[-1], value);
         assert_int_equal(stack->top[-(ptrdiff_t)fixture->stacks.size], value);
     }
@@ -678,7 +678,7 @@ static void those_of_a_crowd_stay_warm(void **state)
     assert_int_equal(n_ended, 0);
     take_all(fixture, MANY);
     assert_int_equal(fixture->stacks.n_warm, 0);
-    assert_true(fixture->taken[MANY - 1]->tenant);
+    assert_false(context_is_new(&fixture->taken[MANY - 1]->context));
 }
 
 static void take_and_give_two(struct fixture *fixture)
@@ -727,7 +727,7 @@ static void of_a_slab_in_use_one_of_its_first_row_is_too_many(void **state)
     assert_int_equal(n_ended, 1);
     cooled = ended[0];
     assert_in_range((size_t)(cooled - fixture->taken[0]->slab->stack), 1, 9);
-    assert_false(cooled->tenant);
+    assert_true(stack_is_cold(cooled));
     assert_int_equal(resident_pages(fixture, cooled), 0);
     assert_filled_beside(fixture->taken[0], 0);
 }
@@ -753,10 +753,10 @@ static void who_was_cooled_alone_is_taken_no_more_as_warm(void **state)
 
         assert_ptr_not_equal(stack, ended[0]);
         assert_true(was_given(fixture, stack));
-        assert_non_null(stack->tenant);
+        assert_false(context_is_new(&stack->context));
     }
     assert_null(fixture->stacks.warm.first);
-    assert_null(take(&fixture->stacks)->tenant);
+    assert_true(context_is_new(&take(&fixture->stacks)->context));
 }
 
 static void of_a_slab_not_in_use_all_are_too_many(void **state)
@@ -793,7 +793,7 @@ static void a_slab_that_is_reserved_is_emptied_and_stays(void **state)
     give_until_too_many(fixture, i);
     assert_true(n_ended > 1);
     for (i = 0; i < n_ended; i++) {
-        assert_false(ended[i]->tenant);
+        assert_true(stack_is_cold(ended[i]));
         assert_int_equal(resident_pages(fixture, ended[i]), 0);
         assert_false(is_resident(fixture, stack_beside(ended[i])));
     }

@@ -285,6 +285,21 @@ static bool has_grown(const struct stacks *stacks, const struct stack *stack)
                                          : !is_zero(line);
 }
 
+/*
+ * To look costs a line of the cache of each, which a crowd notices. So where none has
+ * grown for long, one in eight is looked at; and once that has, all are again. Where
+ * one in twenty grows, nearly all are looked at.
+ *
+ * (Multiples of the golden ratio keep time with nothing: D. Knuth, TAOCP 6.4.)
+ */
+enum { LONG = 64, EIGHTH = 61 };
+
+static ALWAYS_INLINE bool is_looked_at(uint64_t n_small)
+{
+    return n_small < LONG ||
+           !(n_small * UINT64_C(11400714819323198485) >> EIGHTH);
+}
+
 /* Give back what a warm stack grew to, beyond what is kept. */
 static void trim(const struct stacks *stacks, const struct stack *stack)
 {
@@ -345,9 +360,12 @@ bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
 
     stacks->hot = stack;
     if (stacks->n_warm >= stacks->n_whole) {
-        __builtin_prefetch(watched_line(stacks, stack));
-        if (has_grown(stacks, hot))
+        if (is_looked_at(stacks->n_small + 1))
+            __builtin_prefetch(watched_line(stacks, stack));
+        if (is_looked_at(stacks->n_small++) && has_grown(stacks, hot)) {
             trim(stacks, hot);
+            stacks->n_small = 0;
+        }
     }
     row = stack_row_of(hot);
     if (unlikely(!row->warm))

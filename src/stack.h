@@ -23,9 +23,10 @@
  * once in the last two periods, if that is more: a crowd that comes again finds
  * its stacks, and what it leaves is given back while the loop goes on after that
  * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the others
- * only the pages of their topmost `kept` bytes. When they are too many those go
- * whose row has been warm for longest: all of a slab, if none of it is taken. Then
- * it is unmapped, unless its stacks are reserved.
+ * only the pages of their topmost `kept` bytes; while hardly any grows, a few may
+ * keep more. When they are too many those go whose row has been warm for longest:
+ * all of a slab, if none of it is taken. Then it is unmapped, unless its stacks are
+ * reserved.
  *
  * A crowd gives its stacks back in any order. They are taken again row by row, and
  * those of a row in the order of their addresses: a page that is not in the TLB
@@ -108,6 +109,7 @@ struct stacks {
     size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
     size_t n_warm;     /* in their rows' `warm` */
+    uint64_t n_small;  /* given back since one was found to have grown */
     size_t n_most[2];  /* taken at once (or STACKS_WARM): last two periods */
     task_time since;   /* when this period began */
     struct stack *hot; /* the one given back last, if it was not taken again */

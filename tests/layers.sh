@@ -9,8 +9,8 @@
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
 list heap say misuse.h probes pages
-memory symbols
-clock stack context timer store
+memory symbols context
+clock stack timer store
 scheduler.h
 switch
 scheduler.c

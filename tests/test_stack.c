@@ -654,6 +654,42 @@ static void many_warm_stacks_keep_little_but_their_first_page(void **state)
                                    N_OF(given));
 }
 
+/* Give a crowd back, of which every so manieth has grown; how many keep more than
+ * they should. */
+static size_t count_large_ones(struct fixture *fixture, size_t every)
+{
+    enum { CROWD = 2000 };
+    size_t page = fixture->stacks.page;
+    size_t n_whole = STACKS_HOT_BYTES / fixture->stacks.size + 1;
+    struct stack *given[CROWD];
+    size_t n = 0;
+
+    take_all(fixture, CROWD);
+    use_all(fixture, 1);
+    for (size_t i = 0; i < CROWD; i++) {
+        given[i] = fixture->taken[i];
+        task__stack_clean(given[i], (uintptr_t)given[i]->top - 1);
+        if (i % every == 0)
+            use(given[i], fixture->stacks.size, 1);
+    }
+    fixture->n = 0;
+    for (size_t i = 0; i < CROWD; i++)
+        give(&fixture->stacks, given[i]);
+    for (size_t i = n_whole; i < CROWD; i++)
+        n += resident_pages(fixture, given[i]) > fixture->stacks.kept / page;
+    return n;
+}
+
+static void of_those_that_grow_most_are_trimmed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(count_large_ones(fixture, SIZE_MAX), 0);
+    assert_in_range(count_large_ones(fixture, 1), 0, 16); /* all grow */
+    assert_int_equal(count_large_ones(fixture, SIZE_MAX), 0);
+    assert_in_range(count_large_ones(fixture, 20), 0, 20); /* of 88 */
+}
+
 static void no_more_than_the_bound_stay_warm(void **state)
 {
     struct fixture *fixture = *state;
@@ -1026,6 +1062,7 @@ int main(void)
         TEST(who_is_not_next_gets_no_page),
         TEST(of_a_few_none_has_a_page_before_it_is_used),
         TEST(many_warm_stacks_keep_little_but_their_first_page),
+        TEST(of_those_that_grow_most_are_trimmed),
         TEST(no_more_than_the_bound_stay_warm),
         TEST(those_of_a_crowd_stay_warm),
         TEST(those_of_a_crowd_that_is_long_gone_are_too_many),

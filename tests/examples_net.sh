@@ -226,6 +226,18 @@ if has redis-cli; then
         >"$tmp/benchmark" 2>&1 || fail 'redis_server: redis-benchmark'
     grep -q 'GET: .*requests per second' "$tmp/benchmark" ||
         fail 'redis_server: redis-benchmark got nothing'
+
+    serve redis_server 0 awake
+    same PONG "$(redis ping)" 'redis_server: PING of one that is awake'
+    redis-benchmark -p "$port" -n 2000 -q -t set,get >"$tmp/benchmark" 2>&1 ||
+        fail 'redis_server: redis-benchmark of one that is awake'
+    worked() {
+        cut -d ' ' -f 1 "/proc/$server/schedstat" # ns
+    }
+    sleep 0.1
+    before=$(worked)
+    sleep 0.5
+    (($(worked) - before < 250000000)) || fail 'redis_server: awake for ever'
 fi
 
 for example in chat echo_server fetch http_server redis_server tcp_proxy; do

@@ -68,20 +68,22 @@ class Cases:
                                      f"yield {n}")
 
     def case_create(self, case):
-        yield from self.programs(case, ["spawn"], "st fiber go tokio asyncio uvloop", "create")
+        yield from self.programs(case, ["spawn"], "by_hand st fiber go tokio asyncio uvloop",
+                                 "create")
 
     def case_parked(self, case):
         for n in [100000, 1000000] if self.options.million else [100000]:
-            yield from self.programs(case, [f"parked {n}"], "st fiber go tokio asyncio uvloop",
-                                     f"parked {n}")
+            yield from self.programs(case, [f"parked {n}"],
+                                     "by_hand st fiber go tokio asyncio uvloop", f"parked {n}")
 
     def case_timers(self, case):
-        yield from self.programs(case, ["timers"], "uv ev event go tokio asyncio uvloop", "timers")
+        yield from self.programs(case, ["timers"], "by_hand uv ev event go tokio asyncio uvloop",
+                                 "timers")
         yield from self.programs(case, [], "st fiber go tokio asyncio uvloop", "sleepers")
 
     def case_sleep(self, case):
         """Not uvloop, whose sleeps of less than a millisecond end before their time."""
-        yield from self.programs(case, ["sleep"], "st fiber go tokio asyncio", "sleep")
+        yield from self.programs(case, ["sleep"], "by_hand st fiber go tokio asyncio", "sleep")
 
     def case_queue(self, case):
         who = "fiber go tokio asyncio uvloop"
@@ -158,7 +160,8 @@ class Cases:
         if not load:
             return
         measure = functools.partial(servers.redis, load=load, requests=self.options.requests)
-        ours = {"ours": ["examples/redis_server", "PORT"]}
+        ours = {"ours": ["examples/redis_server", "PORT"],
+                "ours, awake": ["examples/redis_server", "PORT", "awake"]}
         peers = {"redis": ["--port", "PORT", "--save", "", "--appendonly", "no"]}
         yield from self.under_load(case, ours, peers, measure)
 

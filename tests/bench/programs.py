@@ -33,6 +33,7 @@ def in_c(name, source, library="", packages="", limit=False):
 
 PROGRAMS = {
     "asm": in_c("by hand", "switch_asm.c", limit=True),
+    "by_hand": in_c("by hand", "by_hand.c", limit=True),
     "ucontext": in_c("swapcontext", "switch_ucontext.c"),
     "st": in_c("State Threads", "st.c", "st", "libst-dev"),
     "uv": in_c("libuv", "uv.c", "uv pthread", "libuv1-dev"),

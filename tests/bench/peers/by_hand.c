@@ -1,15 +1,14 @@
 /*
- * The limit: what the memory, the system and the random numbers of a case cost, by
- * hand.
+ * The limit: what the memory and the system of a case cost, by hand.
  *
- * usage: by_hand create | parked N | timers | sleep
+ * usage: by_hand create | parked N | sleep
  *
  * A task is a page, as far from the next one's as our stacks are and without a guard,
  * and a record of 256 bytes in a row of them; two lines of the page and all of the
- * record are written when it begins, and when it ends. A timer is in a list of those
- * of its millisecond. A sleep is clock_nanosleep, with no slack.
+ * record are written when it begins, and when it ends. A sleep is
+ * clock_nanosleep, with no slack.
  */
-#include "timers.h"
+#include "../measure.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -86,55 +85,6 @@ static void parked(long n)
     bench_report_one(name, "B/task", n, (double)rss * 1024 / (double)n);
 }
 
-/* 48 bytes, as ours. */
-static struct timer {
-    struct timer *next;
-    struct timer **link;
-    long ms;
-    uint64_t order;
-    void (*fire)(struct timer *timer);
-    void *arg;
-} timers[MANY];
-
-static struct timer *lists[60001]; /* one a millisecond */
-static uint64_t n_set;
-
-static void fire(struct timer *timer)
-{
-    timer->link = NULL;
-    n_left--;
-}
-
-static void set_timer(long i, long ms)
-{
-    struct timer *timer = &timers[i];
-    struct timer **list = &lists[ms];
-
-    *timer = (struct timer){*list, list, ms, n_set++, fire, NULL};
-    if (*list)
-        (*list)->link = &timer->next;
-    *list = timer;
-}
-
-static void cancel_timer(long i)
-{
-    struct timer *timer = &timers[i];
-
-    *timer->link = timer->next;
-    if (timer->next)
-        timer->next->link = timer->link;
-    timer->link = NULL;
-}
-
-static void expire_all(void)
-{
-    for (long ms = 0; n_left; ms++)
-        for (struct timer *timer; (timer = lists[ms]);) {
-            lists[ms] = timer->next;
-            timer->fire(timer);
-        }
-}
-
 static void sleeps(long us)
 {
     double late[SLEEPS];
@@ -167,8 +117,6 @@ int main(int argc, char **argv)
         create();
     else if (!strcmp(what, "parked"))
         parked(n);
-    else if (!strcmp(what, "timers"))
-        measure_timers();
     else if (!strcmp(what, "sleep"))
         sleep_all();
     else

@@ -5,8 +5,8 @@
  *
  * A task is a page, as far from the next one's as our stacks are and without a guard,
  * and a record of 256 bytes in a row of them; two lines of the page and all of the
- * record are written when it begins, and when it ends. A sleep is
- * clock_nanosleep, with no slack.
+ * record are written when it begins, and when it ends. A sleep is clock_nanosleep,
+ * without slack.
  */
 #include "../measure.h"
 

@@ -9,7 +9,7 @@
  *
  * Port 0 takes a free one; the first line of output names it. Who sleeps has to be
  * woken, which is the client's work; with `awake` the loop does not sleep within
- * 50 us of a command: more answers a second, for more processor time.
+ * 50 us of a command: it answers sooner, and takes more processor time.
  */
 #include "redis_server/commands.h"
 
@@ -28,7 +28,7 @@ struct client {
     struct request request;
 };
 
-/* When there was a command last; of interest if the loop is to stay awake. */
+/* When something was read last; of interest if the loop is to stay awake. */
 static struct {
     bool wanted;
     task_time at;
@@ -133,7 +133,8 @@ static void tell_news(void)
     task_event_set(&news.event);
 }
 
-/* While a task is ready the loop looks at the world, and does not wait for it. */
+/* While this sleeps for a moment, the loop looks at the world and does not sleep. (If
+ * it yielded, the loop would look every now and then.) */
 static int stay_awake(void *arg)
 {
     int status = 0;
@@ -143,7 +144,7 @@ static int stay_awake(void *arg)
         status = task_event_wait(&news.event);
         task_event_clear(&news.event);
         while (!status && loop_time() - news.at < AWAKE)
-            status = task_yield();
+            status = task_sleep(1);
     }
     return status;
 }

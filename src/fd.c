@@ -131,7 +131,7 @@ static ALWAYS_INLINE int wait_for(struct task *self,
         return take_request(self, kind);
     result = enter(self, descriptor, &waiter, events, kind);
     if (likely(!result)) {
-        prefetch_frames(self->scheduler->batch, FRAMES_DEEP);
+        prefetch_frames(self->scheduler->batch);
         result = waiter_park(&waiter.waiter);
         leave_wait(loop_of_task(self), descriptor);
     } else if (result == -EPERM) {

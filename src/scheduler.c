@@ -7,21 +7,15 @@
 
 #include <string.h>
 
-/*
- * What runs one task after the other on a stack, and waits there while the stack is
- * free and warm. All that it needs to go on is the stack's context; what it ends with
- * is above its frames.
- */
-struct coroutine {
-    _Alignas(64) unsigned stack_id; /* Valgrind's */
-};
-
 THREAD_LOCAL struct scheduler *task__scheduler_current;
 THREAD_LOCAL uintptr_t task__scheduler_thread;
 
-static inline struct coroutine *coroutine_of(const struct stack *stack)
+/* Above the frames of a coroutine: what Valgrind knows its stack by. */
+enum { ABOVE_FRAMES = 64 };
+
+static inline unsigned *stack_id_of(const struct stack *stack)
 {
-    return (struct coroutine *)(void *)stack->top - 1;
+    return (unsigned *)(void *)(stack->top - ABOVE_FRAMES);
 }
 
 void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
@@ -115,15 +109,15 @@ NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
 
 static void run_tasks(void *arg);
 
-/* Begin the coroutine of a stack that has none. */
+/* Begin a coroutine on a stack that has none: what runs one task after the other
+ * there, and waits for the next while the stack is free and warm. */
 static COLD void begin_coroutine(struct stack *stack)
 {
-    struct coroutine *coroutine = coroutine_of(stack);
     char *low = task__stack_low(stack);
+    size_t size = (size_t)(stack->top - low) - ABOVE_FRAMES;
 
-    coroutine->stack_id =
-        task__context_begin(&stack->context, low,
-                            (size_t)((char *)coroutine - low), run_tasks, NULL);
+    *stack_id_of(stack) =
+        task__context_begin(&stack->context, low, size, run_tasks, NULL);
 }
 
 /*
@@ -187,7 +181,7 @@ COLD void task__scheduler_clean_next(struct stacks *stacks)
 
 static COLD void end_coroutine(struct stack *stack)
 {
-    task__context_end(&stack->context, coroutine_of(stack)->stack_id);
+    task__context_end(&stack->context, *stack_id_of(stack));
 }
 
 void task__scheduler_destroy_stacks(struct stacks *stacks)
@@ -216,7 +210,7 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
     struct task *next = choose_next(scheduler);
 
     if (unlikely(stacks_are_many(stacks)))
-        prefetch_frames(scheduler->batch, FRAMES_FEW);
+        prefetch_rest(scheduler->batch);
     if (next && is_new(next) && next->stacks == stacks) {
         stacks_unreserve(stacks);
         next->stack = stack;
@@ -228,21 +222,37 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
 }
 
 /*
- * Every coroutine's body: run the task that is current, end it, and go on. Nothing is
- * kept in its frame from one task to the next: that would be one more line of the
- * cache. Nor is the task's frame in one more than it needs, since this one ends where
- * a line does.
+ * A loop may go on in another thread, whose current scheduler is elsewhere. An x86-64
+ * asks its thread each time; others have an address, which a compiler may keep.
+ */
+#if defined(__x86_64__)
+#define scheduler_current_anew() scheduler_current()
+#else
+static NEVER_INLINE struct scheduler *scheduler_current_anew(void)
+{
+    __asm__ volatile("");
+    return scheduler_current();
+}
+#endif
+
+/*
+ * Every coroutine's body: run the task that is current, end it, and go on.
+ *
+ * Nothing is kept in its frame from one task to the next: that would be one more line
+ * of the cache. And its frame ends where a line does, for the sake of what is aligned
+ * in it, so that the task's frames are in no more lines than they need.
  *
  * A fork in the task leaves a child in which no loop is current. When it comes
- * back here it goes home: there the inherited run ends.
+ * back here it goes home, for good: there the inherited run ends.
  */
 static void run_tasks(void *arg)
 {
-    _Alignas(64) char end[64];
+    _Alignas(64) char aligned[64];
 
-    __asm__ volatile("" : : "r"(end), "r"(arg));
+    (void)arg;
+    __asm__ volatile("" : : "r"(aligned));
     for (;;) {
-        struct scheduler *scheduler = scheduler_current();
+        struct scheduler *scheduler = scheduler_current_anew();
         struct task *task = scheduler->current;
         struct stack *stack = task->stack;
 
@@ -251,12 +261,12 @@ static void run_tasks(void *arg)
 
         int status = task->fn(task->arg);
 
-        if (unlikely(scheduler_current() != scheduler)) {
+        if (likely(scheduler_current_anew() == scheduler))
+            scheduler->ended(task, status); /* which calls the user, too */
+        if (likely(scheduler_current_anew() == scheduler))
+            go_on(scheduler, stack);
+        else
             context_switch(&stack->context, &scheduler->home);
-            continue;
-        }
-        scheduler->ended(task, status);
-        go_on(scheduler, stack);
     }
 }
 

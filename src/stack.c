@@ -27,6 +27,9 @@ enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
  */
 enum { COLORS = 16, COLOR_STEP = 64, COLORS_SIZE = COLORS * COLOR_STEP };
 
+_Static_assert(HAVE_ASAN || HAVE_TSAN || sizeof(struct stack) <= STACKS_LINE,
+               "a stack's struct is a line");
+
 static size_t stride(const struct stacks *stacks)
 {
     return stacks->page + stacks->size + stacks->page;
@@ -126,15 +129,18 @@ static char *map(const struct stacks *stacks, size_t length)
 
 static int add_slab(struct stacks *stacks, size_t length)
 {
-    struct stack_slab *slab = memory_get(
-        stacks->allocator, sizeof *slab + length * sizeof slab->stack[0]);
+    struct stack_slab *slab;
+    size_t size = sizeof *slab + length * sizeof slab->stack[0];
+    char *memory = memory_get(stacks->allocator, size + STACKS_LINE - 1);
 
-    if (!slab)
+    if (!memory)
         return -ENOMEM;
-    memset(slab, 0, sizeof *slab + length * sizeof slab->stack[0]);
+    slab = (void *)(memory + -(uintptr_t)memory % STACKS_LINE);
+    memset(slab, 0, size);
+    slab->memory = memory;
     slab->base = map(stacks, length);
     if (!slab->base) {
-        memory_free(stacks->allocator, slab);
+        memory_free(stacks->allocator, memory);
         return -ENOMEM;
     }
     slab->beside = slab->base - size_beside(stacks, length);
@@ -166,7 +172,7 @@ static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
 static void free_slab(struct stacks *stacks, struct stack_slab *slab)
 {
     list_remove(&slab->node);
-    memory_free(stacks->allocator, slab);
+    memory_free(stacks->allocator, slab->memory);
 }
 
 void task__stacks_destroy(struct stacks *stacks)
@@ -288,16 +294,16 @@ static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 /*
  * To look costs a line of the cache of each, which a crowd notices. So where none has
  * grown for long, one in eight is looked at; and once that has, all are again. Where
- * one in twenty grows, nearly all are looked at.
+ * one in twenty grows, in no order, four in five are looked at.
  *
  * (Multiples of the golden ratio keep time with nothing: D. Knuth, TAOCP 6.4.)
  */
-enum { LONG = 64, EIGHTH = 61 };
+enum { LONG = 64, SHIFT_TO_EIGHTHS = 61 };
 
 static ALWAYS_INLINE bool is_looked_at(uint64_t n_small)
 {
     return n_small < LONG ||
-           !(n_small * UINT64_C(11400714819323198485) >> EIGHTH);
+           !(n_small * UINT64_C(11400714819323198485) >> SHIFT_TO_EIGHTHS);
 }
 
 /* Give back what a warm stack grew to, beyond what is kept. */

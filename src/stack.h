@@ -23,10 +23,10 @@
  * once in the last two periods, if that is more: a crowd that comes again finds
  * its stacks, and what it leaves is given back while the loop goes on after that
  * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the others
- * only the pages of their topmost `kept` bytes; while hardly any grows, a few may
- * keep more. When they are too many those go whose row has been warm for longest:
- * all of a slab, if none of it is taken. Then it is unmapped, unless its stacks are
- * reserved.
+ * only the pages of their topmost `kept` bytes; where few grow, one or two in a
+ * hundred may keep more. When they are too many those go whose row has been warm for
+ * longest: all of a slab, if none of it is taken. Then it is unmapped, unless its
+ * stacks are reserved.
  *
  * A crowd gives its stacks back in any order. They are taken again row by row, and
  * those of a row in the order of their addresses: a page that is not in the TLB
@@ -55,7 +55,9 @@ enum { STACKS_MANY = 2000 };
 /* How long a period is, at the least. */
 #define STACKS_PERIOD TASK_SECOND
 
-/* Of a crowd of them each is a line of the cache (on x86-64). */
+/* Of a crowd of them each is a line of the cache (on x86-64, and without sanitizers). */
+enum { STACKS_LINE = 64 };
+
 struct stack {
     union {
         struct list_node node; /* while cold: in `cold` */
@@ -90,26 +92,27 @@ struct stack_row {
 struct stack_slab {
     struct list_node node;
     struct stacks *stacks;
+    void *memory;    /* in which the slab is, at a line of the cache */
     char *base;      /* of the first stack's guard */
     char *beside;    /* what is beside the first stack */
     size_t length;   /* how many stacks */
     size_t n_listed; /* of these, warm but not hot, or in `cold` */
     struct stack_row row[STACKS_SLAB_ROWS];
-    struct stack stack[];
+    _Alignas(STACKS_LINE) struct stack stack[];
 };
 
 struct stacks {
     const struct allocator *allocator;
     size_t size; /* of one, usable: what was asked for, rounded up to pages */
     size_t kept; /* what is at the top of a warm one is kept, in bytes */
-    size_t n_whole; /* so many warm ones keep all */
+    size_t n_whole; /* so many warm ones keep all that they grew to */
     size_t page;
     size_t slab_length; /* how many stacks the next slab will have */
     size_t n_all;
     size_t n_free;     /* hot, warm and cold */
     size_t n_reserved; /* never more than n_free */
     size_t n_warm;     /* in their rows' `warm` */
-    uint64_t n_small;  /* given back since one was found to have grown */
+    uint64_t n_small;  /* given back, not to keep all, since one had grown */
     size_t n_most[2];  /* taken at once (or STACKS_WARM): last two periods */
     task_time since;   /* when this period began */
     struct stack *hot; /* the one given back last, if it was not taken again */

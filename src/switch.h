@@ -66,27 +66,35 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
     __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
 }
 
-/* What a task has on its stack, in lines from where it waits: the frames of a call of
- * ours and of the coroutine; or some of the callers', too. */
-enum { FRAMES_FEW = 2, FRAMES_DEEP = 8 };
-
 /*
- * The rest of the struct, and `n` lines of frames, of the one after the next: by a
- * task that suspends some calls deep, or ends as one of a crowd, and is likely to be
- * one of many that do.
+ * The rest of the struct of the one after the next, which is returned if it is a task:
+ * by one that ends as one of a crowd, and is likely to be one of many that do.
  */
-static ALWAYS_INLINE void prefetch_frames(const struct ready *next, unsigned n)
+static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
 {
-    enum { FIRST = 2, LINE = 64 }; /* prefetch() sends for those before */
+    enum { LINE = 64 };
 
-    if (HAVE_ASAN || !next || !next->next || next->next->run) /* no task */
-        return;
+    if (HAVE_ASAN || !next || !next->next || next->next->run)
+        return NULL;
 
     const struct task *task =
         container_of(next->next, const struct task, ready);
 
     __builtin_prefetch((const char *)task + LINE, 1);
-    for (uintptr_t line = FIRST; line < n; line++)
+    return task;
+}
+
+/* And its frames: by one that suspends some calls deep. */
+static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
+{
+    enum {
+        FIRST = 2,
+        LAST = 7,
+        LINE = 64
+    }; /* prefetch() sends for those before */
+    const struct task *task = prefetch_rest(next);
+
+    for (uintptr_t line = FIRST; task && line <= LAST; line++)
         __builtin_prefetch((void *)((uintptr_t)task->context.sp + line * LINE),
                            1);
 }

@@ -35,6 +35,12 @@ static struct crowd make_crowd(long n)
     return (struct crowd){n, stacks, records};
 }
 
+static void free_crowd(struct crowd *crowd)
+{
+    munmap(crowd->stacks, (size_t)crowd->n * DISTANCE);
+    free(crowd->records);
+}
+
 static void write_lines(char *at, int size)
 {
     for (int i = 0; i < size; i += LINE)
@@ -62,9 +68,14 @@ static void create(void)
     struct bench_case fresh = {"create+await 100000, fresh",
                                .operations = TASKS};
     struct bench_case warm = {"create+await 100000, warm", .operations = TASKS};
-    struct crowd crowd = make_crowd(TASKS);
+    struct crowd crowd;
 
-    bench_round(&fresh, begin_and_end, &crowd);
+    for (int i = 0; i < BENCH_WINDOWS; i++) {
+        crowd = make_crowd(TASKS);
+        bench_round(&fresh, begin_and_end, &crowd);
+        if (i < BENCH_WINDOWS - 1)
+            free_crowd(&crowd);
+    }
     bench_report(&fresh);
     bench_rounds(&warm, begin_and_end, &crowd);
 }
@@ -115,7 +126,7 @@ int main(int argc, char **argv)
 
     if (!strcmp(what, "create"))
         create();
-    else if (!strcmp(what, "parked"))
+    else if (!strcmp(what, "parked") && n > 0)
         parked(n);
     else if (!strcmp(what, "sleep"))
         sleep_all();

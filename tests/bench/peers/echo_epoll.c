@@ -42,6 +42,10 @@ static void accept_all(int epoll, int listener)
     int fd;
 
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        if (fd >= MOST) {
+            close(fd);
+            continue;
+        }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         add(epoll, fd);
     }
@@ -57,7 +61,7 @@ static void echo(int fd)
 {
     char on_stack[BUFFER];
     char *buf = pages ? place_in_page(fd) : on_stack;
-    ssize_t n = recv(fd, buf, BUFFER - COLOURS * COLOUR, 0);
+    ssize_t n = recv(fd, buf, BUFFER, 0); /* which may go on in the next page */
 
     if (n < 0 && errno == EAGAIN)
         return;
@@ -97,9 +101,13 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(0);
     int one = 1;
 
-    by_level = argc > 2 && !strcmp(argv[2], "level");
-    if (argc > 2 && !by_level)
+    by_level = argc == 3 && !strcmp(argv[2], "level");
+    if (argc == 3 && !strcmp(argv[2], "pages"))
         reserve_pages();
+    if (argc > 3 || (argc == 3 && !by_level && !pages)) {
+        fprintf(stderr, "usage: %s <port> [level | pages]\n", argv[0]);
+        return 2;
+    }
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) ||
         listen(listener, 4096)) {

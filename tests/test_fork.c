@@ -388,6 +388,56 @@ static void a_fork_in_an_eager_task_ends_the_inherited_run(void **state)
     test_loop_free(loop, NULL);
 }
 
+/* Fork in what is called when a task has returned. */
+
+static void fork_at_the_end(void *value)
+{
+    ((struct forked *)value)->pid = fork_child();
+}
+
+static struct task_local forks_at_the_end = {.destroy = fork_at_the_end};
+
+static int end_with_a_fork(void *arg)
+{
+    return task_local_set(&forks_at_the_end, arg);
+}
+
+static int run_in_the_parent(void *arg)
+{
+    const struct forked *forked = arg;
+
+    EXPECT(forked->pid != 0);
+    return 8;
+}
+
+static int create_one_that_ends_with_a_fork(void *arg)
+{
+    struct forked *forked = arg;
+    struct task *task = task_create(end_with_a_fork, arg);
+    struct task *next = task_create(run_in_the_parent, arg);
+
+    CHECK_STATUS(task_await(task), 0);
+    EXPECT(forked->pid != 0);
+    CHECK(went_well(forked->pid));
+    return task_await(next);
+}
+
+static void a_fork_when_a_task_has_returned_ends_the_inherited_run(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    int status;
+
+    (void)state;
+    status = loop_run_main(loop, create_one_that_ends_with_a_fork, &forked);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        end_child();
+    }
+    assert_int_equal(status, 8);
+    test_loop_free(loop, NULL);
+}
+
 /* Fork in a callback. */
 
 static void fork_in_a_callback(void *arg)
@@ -624,6 +674,7 @@ int main(void)
         behaviour(a_child_that_exits_leaves_the_parent_alone),
         behaviour(the_inherited_loop_run_returns_in_the_child),
         behaviour(a_fork_in_an_eager_task_ends_the_inherited_run),
+        behaviour(a_fork_when_a_task_has_returned_ends_the_inherited_run),
         behaviour(a_fork_in_a_callback_ends_the_inherited_run),
         behaviour(the_inherited_loop_can_be_freed_in_a_callback),
         behaviour(a_loop_that_does_not_run_is_inherited_too),

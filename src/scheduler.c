@@ -121,13 +121,13 @@ static COLD void begin_coroutine(struct stack *stack)
 }
 
 /*
- * Many stacks are not in the cache: the lines of one are sent for while two others
+ * Many stacks are not in the cache: the lines of one are sent for while some others
  * begin: of the task's frames, below the coroutine's.
  */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
     enum { LINES = 2, LINE = 64 };
-    const struct stack *stack = stacks_after_next(stacks);
+    const struct stack *stack = stacks_ahead(stacks, TASKS_AHEAD);
 
     if (!stack)
         return;

@@ -277,22 +277,27 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
                : container_of(stacks->cold.first, struct stack, node);
 }
 
-/* The warm one after the next, while none is hot; NULL: there is none. */
-static inline const struct stack *stacks_after_next(const struct stacks *stacks)
+/* The warm one that is taken when so many others have been, while none is hot; NULL:
+ * there is none. */
+static inline const struct stack *stacks_ahead(const struct stacks *stacks,
+                                               int n)
 {
+    const struct list_node *node = stacks->warm.first;
+    const struct stack_row *row = NULL;
+    uint64_t bits = 0;
+
     assert(!stacks->hot);
-    if (list_empty(&stacks->warm))
-        return NULL;
-
-    const struct stack_row *row = stacks_warm_row(stacks);
-    uint64_t others = row->warm & (row->warm - 1);
-
-    if (likely(others))
-        return row_first(row, others);
-    if (!row->node.next)
-        return NULL;
-    row = container_of(row->node.next, struct stack_row, node);
-    return row_first(row, row->warm);
+    for (; n >= 0; n--) {
+        bits &= bits - 1;
+        if (likely(bits))
+            continue;
+        if (!node)
+            return NULL;
+        row = container_of(node, const struct stack_row, node);
+        node = node->next;
+        bits = row->warm;
+    }
+    return row_first(row, bits);
 }
 
 static inline bool stacks_are_many(const struct stacks *stacks)

@@ -48,6 +48,9 @@ static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
             task__scheduler_is_patient(scheduler));
 }
 
+/* What is needed is sent for while so many other tasks run. */
+enum { TASKS_AHEAD = 3 };
+
 /*
  * The next of a batch are on their way into the cache while this one runs: the
  * structs of some, and the saved frame of one, which its struct tells.
@@ -56,7 +59,7 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 {
     if (HAVE_ASAN || unlikely(!next)) /* it may be less than a task */
         return;
-    if (next->next)
+    for (int i = 0; i < TASKS_AHEAD && next->next; i++)
         next = next->next;
 
     const struct task *task = container_of(next, const struct task, ready);

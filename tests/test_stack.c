@@ -431,23 +431,25 @@ those_of_a_row_are_taken_in_the_order_of_their_addresses(void **state)
     assert_in_range(n_before, 1000 - 1000 / STACKS_ROW - 10, 1000);
 }
 
-static void who_is_foreseen_is_taken_after_the_next(void **state)
+static void who_is_foreseen_is_taken_after_so_many_others(void **state)
 {
     struct fixture *fixture = *state;
-    const struct stack *foreseen = NULL;
+    struct stacks *stacks = &fixture->stacks;
+    const struct stack *foreseen[1000];
 
     take_all(fixture, 1000);
     give_in_disorder(fixture);
     take_all(fixture, 1); /* the hot one */
-    while (fixture->n < 998) {
-        foreseen = stacks_after_next(&fixture->stacks);
-        assert_non_null(foreseen);
-        assert_ptr_not_equal(foreseen, stacks_next(&fixture->stacks));
-        take_all(fixture, fixture->n + 1);
-        assert_ptr_equal(foreseen, stacks_next(&fixture->stacks));
+    for (int n = 0; n < 999; n++)
+        foreseen[n] = stacks_ahead(stacks, n);
+    assert_null(stacks_ahead(stacks, 999));
+    assert_ptr_equal(foreseen[0], stacks_next(stacks));
+    for (int n = 0; n < 999; n++) {
+        if (n < 999 - 3)
+            assert_ptr_equal(stacks_ahead(stacks, 3), foreseen[n + 3]);
+        assert_ptr_equal(take(stacks), foreseen[n]);
     }
-    take_all(fixture, 999);
-    assert_null(stacks_after_next(&fixture->stacks));
+    assert_null(stacks_ahead(stacks, 0));
 }
 
 /* What is beside them. */
@@ -1049,7 +1051,7 @@ int main(void)
         TEST(without_any_memory_nothing_can_be_reserved),
         TEST(the_stack_given_last_is_taken_first),
         TEST(those_of_a_row_are_taken_in_the_order_of_their_addresses),
-        TEST(who_is_foreseen_is_taken_after_the_next),
+        TEST(who_is_foreseen_is_taken_after_so_many_others),
         TEST(what_is_beside_a_stack_is_its_own),
         TEST(what_is_beside_takes_no_memory_until_it_is_used),
         TEST(a_warm_stack_is_taken_before_a_cold_one),

@@ -372,20 +372,24 @@ static int create_one_that_forks(void *arg)
     return task_await(task);
 }
 
-static void a_fork_in_an_eager_task_ends_the_inherited_run(void **state)
+static void check_that_the_run_ends_in_the_child(task_fn *fn, int status)
 {
     struct forked forked = {.pid = -1};
     struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
-    int status;
+    int found = loop_run_main(loop, fn, &forked);
 
-    (void)state;
-    status = loop_run_main(loop, create_one_that_forks, &forked);
     if (!forked.pid) {
-        EXPECT(status == -EPERM);
+        EXPECT(found == -EPERM);
         end_child();
     }
-    assert_int_equal(status, 55);
+    assert_int_equal(found, status);
     test_loop_free(loop, NULL);
+}
+
+static void a_fork_in_an_eager_task_ends_the_inherited_run(void **state)
+{
+    (void)state;
+    check_that_the_run_ends_in_the_child(create_one_that_forks, 55);
 }
 
 /* Fork in what is called when a task has returned. */
@@ -424,18 +428,8 @@ static int create_one_that_ends_with_a_fork(void *arg)
 
 static void a_fork_when_a_task_has_returned_ends_the_inherited_run(void **state)
 {
-    struct forked forked = {.pid = -1};
-    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
-    int status;
-
     (void)state;
-    status = loop_run_main(loop, create_one_that_ends_with_a_fork, &forked);
-    if (!forked.pid) {
-        EXPECT(status == -EPERM);
-        end_child();
-    }
-    assert_int_equal(status, 8);
-    test_loop_free(loop, NULL);
+    check_that_the_run_ends_in_the_child(create_one_that_ends_with_a_fork, 8);
 }
 
 /* Fork in a callback. */

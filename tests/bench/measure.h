@@ -169,6 +169,20 @@ static inline void bench_report_sleeps(long us, double *late, long n,
     bench_report_one(name, "ns CPU", n, (double)cpu / (double)n);
 }
 
+/** Report what it took to create @p n parked tasks: the time since @p began, and
+ * the resident memory beyond @p rss, in KiB. */
+static inline void bench_report_parked(long n, uint64_t began, long rss)
+{
+    double time = (double)(bench_clock() - began);
+    double size = (double)(bench_process_size("VmRSS:") - rss) * 1024;
+    char name[48];
+
+    snprintf(name, sizeof name, "parked %ld: create", n);
+    bench_report_one(name, NULL, n, time / (double)n);
+    snprintf(name, sizeof name, "parked %ld: memory", n);
+    bench_report_one(name, "B/task", n, size / (double)n);
+}
+
 /** Run @p round once, and take the time as the next window. */
 static inline void bench_round(struct bench_case *c, bench_fn *round, void *arg)
 {

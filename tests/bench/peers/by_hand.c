@@ -85,15 +85,9 @@ static void parked(long n)
     long rss = bench_process_size("VmRSS:");
     uint64_t began = bench_clock();
     struct crowd crowd = make_crowd(n);
-    char name[48];
 
     visit_all(&crowd);
-    began = bench_clock() - began;
-    rss = bench_process_size("VmRSS:") - rss;
-    snprintf(name, sizeof name, "parked %ld: create", n);
-    bench_report_one(name, NULL, n, (double)began / (double)n);
-    snprintf(name, sizeof name, "parked %ld: memory", n);
-    bench_report_one(name, "B/task", n, (double)rss * 1024 / (double)n);
+    bench_report_parked(n, began, rss);
 }
 
 static void sleeps(long us)

@@ -108,17 +108,11 @@ static void parked(long n)
     long rss = bench_process_size("VmRSS:");
     uint64_t began = bench_clock();
     st_thread_t thread;
-    char name[48];
 
     for (long i = 0; i < n; i++)
         start(&thread, park, NULL);
     st_usleep(0);
-    began = bench_clock() - began;
-    rss = bench_process_size("VmRSS:") - rss;
-    snprintf(name, sizeof name, "parked %ld: create", n);
-    bench_report_one(name, NULL, n, (double)began / (double)n);
-    snprintf(name, sizeof name, "parked %ld: memory", n);
-    bench_report_one(name, "B/task", n, (double)rss * 1024 / (double)n);
+    bench_report_parked(n, began, rss);
     _exit(0);
 }
 

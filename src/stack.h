@@ -282,19 +282,21 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
 static inline const struct stack *stacks_ahead(const struct stacks *stacks,
                                                int n)
 {
-    const struct list_node *node = stacks->warm.first;
-    const struct stack_row *row = NULL;
-    uint64_t bits = 0;
+    const struct stack_row *row;
+    uint64_t bits;
 
     assert(!stacks->hot);
-    for (; n >= 0; n--) {
+    if (list_empty(&stacks->warm))
+        return NULL;
+    row = stacks_warm_row(stacks);
+    bits = row->warm;
+    for (; n > 0; n--) {
         bits &= bits - 1;
         if (likely(bits))
             continue;
-        if (!node)
+        if (!row->node.next)
             return NULL;
-        row = container_of(node, const struct stack_row, node);
-        node = node->next;
+        row = container_of(row->node.next, const struct stack_row, node);
         bits = row->warm;
     }
     return row_first(row, bits);

@@ -223,9 +223,10 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
 
 /*
  * A loop may go on in another thread, whose current scheduler is elsewhere. An x86-64
- * asks its thread each time; others have an address, which a compiler may keep.
+ * asks its thread each time; others, and sanitizers, need an address, which a compiler
+ * may keep.
  */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !HAVE_ASAN && !HAVE_TSAN
 #define scheduler_current_anew() scheduler_current()
 #else
 static NEVER_INLINE struct scheduler *scheduler_current_anew(void)

@@ -28,6 +28,9 @@
  */
 #define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 
+/* In bytes: what lies in one comes with one miss. */
+enum { CACHE_LINE = 64 };
+
 /*
  * Have a line that is another processor's become ours, while we do other things.
  * The builtin does so on x86-64 only with -mprfchw.

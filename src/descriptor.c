@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-_Static_assert(offsetof(struct descriptor, table) <= DESCRIPTOR_LINE,
+_Static_assert(offsetof(struct descriptor, table) <= CACHE_LINE,
                "what is hot of a descriptor is in one line");
 
 static int grow(struct descriptors *table, unsigned n)
@@ -29,35 +29,14 @@ static int grow(struct descriptors *table, unsigned n)
     return 0;
 }
 
-/* Chunks begin with a line of the cache, and before it with what they are freed
- * by. */
-static void **memory_of(struct descriptor *chunk)
-{
-    return (void **)(void *)chunk - 1;
-}
-
-static struct descriptor *get_chunk(const struct allocator *allocator)
-{
-    size_t room = sizeof(void *) + DESCRIPTOR_LINE - 1;
-    char *memory = memory_get(allocator, room + DESCRIPTORS_CHUNK *
-                                                    sizeof(struct descriptor));
-    uintptr_t end = (uintptr_t)memory + room;
-    struct descriptor *chunk;
-
-    if (!memory)
-        return NULL;
-    chunk = (struct descriptor *)(end - end % DESCRIPTOR_LINE);
-    *memory_of(chunk) = memory;
-    return chunk;
-}
-
 static struct descriptor *make_chunk(struct descriptors *table, int first)
 {
-    struct descriptor *chunk = get_chunk(table->allocator);
+    size_t size = DESCRIPTORS_CHUNK * sizeof(struct descriptor);
+    struct descriptor *chunk = task__memory_get_lines(table->allocator, size);
 
     if (!chunk)
         return NULL;
-    memset(chunk, 0, DESCRIPTORS_CHUNK * sizeof(*chunk));
+    memset(chunk, 0, size);
     for (int i = 0; i < DESCRIPTORS_CHUNK; i++) {
         chunk[i].fd = first + i;
         chunk[i].table = table;
@@ -95,8 +74,7 @@ int task__descriptors_get(struct descriptors *table, int fd,
 void task__descriptors_destroy(struct descriptors *table)
 {
     for (unsigned i = 0; i < table->n_chunks; i++)
-        if (table->chunks[i])
-            memory_free(table->allocator, *memory_of(table->chunks[i]));
+        task__memory_free_lines(table->allocator, table->chunks[i]);
     memory_free(table->allocator, table->chunks);
     table->chunks = NULL;
     table->n_chunks = 0;

@@ -39,11 +39,9 @@ struct observer {
     bool is_sure;  /* its open file is the one that is watched */
 };
 
-enum { DESCRIPTOR_LINE = 64 };
-
 struct descriptor {
     /* What each wait and event touches: one line of the cache. */
-    _Alignas(DESCRIPTOR_LINE) int fd;
+    _Alignas(CACHE_LINE) int fd;
     uint32_t generation; /* of what is watched: events tell it */
     uint32_t uses;       /* that we know of: changes when it is closed */
     uint32_t registered; /* the poller's: for what; 0: not at all */

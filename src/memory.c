@@ -15,6 +15,32 @@ void *task__memory_libc(void *pointer, size_t size, void *arg)
     return NULL;
 }
 
+/* Before the lines is what they are freed by. */
+static void **memory_of(void *lines)
+{
+    return (void **)lines - 1;
+}
+
+void *task__memory_get_lines(const struct allocator *allocator, size_t size)
+{
+    size_t room = sizeof(void *) + CACHE_LINE - 1;
+    char *memory = memory_get(allocator, room + size);
+    uintptr_t end = (uintptr_t)memory + room;
+    void *lines;
+
+    if (!memory)
+        return NULL;
+    lines = (void *)(end - end % CACHE_LINE);
+    *memory_of(lines) = memory;
+    return lines;
+}
+
+void task__memory_free_lines(const struct allocator *allocator, void *lines)
+{
+    if (lines)
+        memory_free(allocator, *memory_of(lines));
+}
+
 char *task__memory_copy_string(const struct allocator *allocator,
                                const char *string)
 {

@@ -37,6 +37,10 @@ static inline void memory_free(const struct allocator *allocator, void *pointer)
         memory_resize(allocator, pointer, 0);
 }
 
+/* Memory that begins with a line of the cache. */
+void *task__memory_get_lines(const struct allocator *allocator, size_t size);
+void task__memory_free_lines(const struct allocator *allocator, void *lines);
+
 char *task__memory_copy_string(const struct allocator *allocator,
                                const char *string);
 

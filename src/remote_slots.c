@@ -13,8 +13,8 @@
 enum { SPARE = 256 }; /* 2 MB, while a remote is open */
 
 struct block {
-    _Alignas(64) size_t n_left; /* slots not put back, or not yet cut */
-    struct block *next;         /* while it is spare */
+    _Alignas(CACHE_LINE) size_t n_left; /* slots not put back, or not yet cut */
+    struct block *next;                 /* while it is spare */
     union inbox_slot slots[];
 };
 

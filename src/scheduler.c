@@ -11,7 +11,7 @@ THREAD_LOCAL struct scheduler *task__scheduler_current;
 THREAD_LOCAL uintptr_t task__scheduler_thread;
 
 /* Above the frames of a coroutine: what Valgrind knows its stack by. */
-enum { ABOVE_FRAMES = 64 };
+enum { ABOVE_FRAMES = CACHE_LINE };
 
 static inline unsigned *stack_id_of(const struct stack *stack)
 {
@@ -126,13 +126,14 @@ static COLD void begin_coroutine(struct stack *stack)
  */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
-    enum { LINES = 2, LINE = 64 };
+    enum { LINES = 2 };
     const struct stack *stack = stacks_ahead(stacks, TASKS_AHEAD);
 
     if (!stack)
         return;
     for (uintptr_t line = 0; line < LINES; line++)
-        __builtin_prefetch((char *)stack->context.sp - 1 - line * LINE, 1);
+        __builtin_prefetch((char *)stack->context.sp - 1 - line * CACHE_LINE,
+                           1);
 }
 
 struct context *task__scheduler_start(struct task *task)
@@ -248,7 +249,7 @@ static NEVER_INLINE struct scheduler *scheduler_current_anew(void)
  */
 static void run_tasks(void *arg)
 {
-    _Alignas(64) char aligned[64];
+    _Alignas(CACHE_LINE) char aligned[CACHE_LINE];
 
     (void)arg;
     __asm__ volatile("" : : "r"(aligned));

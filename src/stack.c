@@ -25,9 +25,13 @@ enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
  * Tops that all begin a page fall into the same few sets of the cache; so they
  * are spread over COLORS lines, in a page of their own that is not counted.
  */
-enum { COLORS = 16, COLOR_STEP = 64, COLORS_SIZE = COLORS * COLOR_STEP };
+enum {
+    COLORS = 16,
+    COLOR_STEP = CACHE_LINE,
+    COLORS_SIZE = COLORS * COLOR_STEP
+};
 
-_Static_assert(HAVE_ASAN || HAVE_TSAN || sizeof(struct stack) <= STACKS_LINE,
+_Static_assert(HAVE_ASAN || HAVE_TSAN || sizeof(struct stack) <= CACHE_LINE,
                "a stack's struct is a line");
 
 static size_t stride(const struct stacks *stacks)
@@ -129,18 +133,15 @@ static char *map(const struct stacks *stacks, size_t length)
 
 static int add_slab(struct stacks *stacks, size_t length)
 {
-    struct stack_slab *slab;
-    size_t size = sizeof *slab + length * sizeof slab->stack[0];
-    char *memory = memory_get(stacks->allocator, size + STACKS_LINE - 1);
+    size_t size = sizeof(struct stack_slab) + length * sizeof(struct stack);
+    struct stack_slab *slab = task__memory_get_lines(stacks->allocator, size);
 
-    if (!memory)
+    if (!slab)
         return -ENOMEM;
-    slab = (void *)(memory + -(uintptr_t)memory % STACKS_LINE);
     memset(slab, 0, size);
-    slab->memory = memory;
     slab->base = map(stacks, length);
     if (!slab->base) {
-        memory_free(stacks->allocator, memory);
+        task__memory_free_lines(stacks->allocator, slab);
         return -ENOMEM;
     }
     slab->beside = slab->base - size_beside(stacks, length);
@@ -172,7 +173,7 @@ static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
 static void free_slab(struct stacks *stacks, struct stack_slab *slab)
 {
     list_remove(&slab->node);
-    memory_free(stacks->allocator, slab->memory);
+    task__memory_free_lines(stacks->allocator, slab);
 }
 
 void task__stacks_destroy(struct stacks *stacks)
@@ -251,7 +252,7 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
  * sets of the cache as those are; what reaches it and not the page below is trimmed
  * in vain.
  */
-enum { LINE = 64 / sizeof(uintptr_t) };
+enum { LINE = CACHE_LINE / sizeof(uintptr_t) };
 
 static uintptr_t *watched_line(const struct stacks *stacks,
                                const struct stack *stack)

@@ -55,9 +55,7 @@ enum { STACKS_MANY = 2000 };
 /* How long a period is, at the least. */
 #define STACKS_PERIOD TASK_SECOND
 
-/* Of a crowd of them each is a line of the cache (on x86-64, and without sanitizers). */
-enum { STACKS_LINE = 64 };
-
+/* Of a crowd of them each is a line of the cache (but where sanitizers have more). */
 struct stack {
     union {
         struct list_node node; /* while cold: in `cold` */
@@ -92,13 +90,12 @@ struct stack_row {
 struct stack_slab {
     struct list_node node;
     struct stacks *stacks;
-    void *memory;    /* in which the slab is, at a line of the cache */
     char *base;      /* of the first stack's guard */
     char *beside;    /* what is beside the first stack */
     size_t length;   /* how many stacks */
     size_t n_listed; /* of these, warm but not hot, or in `cold` */
     struct stack_row row[STACKS_SLAB_ROWS];
-    _Alignas(STACKS_LINE) struct stack stack[];
+    _Alignas(CACHE_LINE) struct stack stack[];
 };
 
 struct stacks {

@@ -66,7 +66,7 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
 
     __builtin_prefetch(next->next, 1);
     __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((void *)((uintptr_t)task->context.sp + 64), 1);
+    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE), 1);
 }
 
 /*
@@ -75,31 +75,26 @@ static ALWAYS_INLINE void prefetch(const struct ready *next)
  */
 static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
 {
-    enum { LINE = 64 };
-
     if (HAVE_ASAN || !next || !next->next || next->next->run)
         return NULL;
 
     const struct task *task =
         container_of(next->next, const struct task, ready);
 
-    __builtin_prefetch((const char *)task + LINE, 1);
+    __builtin_prefetch((const char *)task + CACHE_LINE, 1);
     return task;
 }
 
-/* And its frames: by one that suspends some calls deep. */
+/* And its frames, but for what prefetch() sends for: by one that suspends some calls
+ * deep. */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {
-    enum {
-        FIRST = 2,
-        LAST = 7,
-        LINE = 64
-    }; /* prefetch() sends for those before */
+    enum { FIRST = 2, LAST = 7 };
     const struct task *task = prefetch_rest(next);
 
     for (uintptr_t line = FIRST; task && line <= LAST; line++)
-        __builtin_prefetch((void *)((uintptr_t)task->context.sp + line * LINE),
-                           1);
+        __builtin_prefetch(
+            (void *)((uintptr_t)task->context.sp + line * CACHE_LINE), 1);
 }
 
 /* Decide who is next, and make it current; NULL: the loop itself. */

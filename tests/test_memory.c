@@ -411,6 +411,33 @@ static void a_string_that_finds_no_room_is_not_copied(void **state)
     assert_null(task__memory_copy_string(&fixture->allocator, "a name"));
 }
 
+static void lines_begin_one_and_are_the_callers(void **state)
+{
+    enum { N = 20 };
+    struct fixture *fixture = *state;
+    char *lines[N];
+
+    for (size_t i = 0; i < N; i++) {
+        lines[i] = task__memory_get_lines(&fixture->allocator, 16 * i + 1);
+        assert_non_null(lines[i]);
+        assert_int_equal((uintptr_t)lines[i] % CACHE_LINE, 0);
+        mark(lines[i], 16 * i + 1, i);
+    }
+    for (size_t i = 0; i < N; i++) {
+        assert_true(is_marked(lines[i], 16 * i + 1, i));
+        task__memory_free_lines(&fixture->allocator, lines[i]);
+    }
+    assert_int_equal(fixture->counting.n_blocks, 0);
+}
+
+static void lines_that_find_no_room_are_null(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->counting.fail_at = 1;
+    assert_null(task__memory_get_lines(&fixture->allocator, 1));
+}
+
 static void *never_called(void *pointer, size_t size, void *arg)
 {
     (void)size;
@@ -425,6 +452,7 @@ static void to_free_null_does_not_call_the_allocator(void **state)
 
     (void)state;
     memory_free(&allocator, NULL);
+    task__memory_free_lines(&allocator, NULL);
     assert_false(was_called);
 }
 
@@ -467,6 +495,8 @@ int main(void)
         TEST(a_destroyed_pool_may_be_used_again),
         TEST(a_copied_string_is_the_callers),
         TEST(a_string_that_finds_no_room_is_not_copied),
+        TEST(lines_begin_one_and_are_the_callers),
+        TEST(lines_that_find_no_room_are_null),
         TEST(to_free_null_does_not_call_the_allocator),
         TEST(the_libc_allocator_resizes_and_frees),
     };

@@ -62,10 +62,8 @@ class Row:
         times = self.advantage(ours[0], best)
         if times is None:
             return f"not compared with {best}: a figure is not above 0"
-        words = self.compare(ours[0], best)
-        if len(ours) > 1:
-            words = "; ".join(f"{who}: {self.compare(who, best)}" for who in ours
-                              if self.advantage(who, best))
+        words = "; ".join((f"{who}: " if len(ours) > 1 else "") + self.compare(who, best)
+                          for who in ours if self.advantage(who, best))
         if times < 1 and best in STACKLESS and self.best_peer(but=STACKLESS):
             best = self.best_peer(but=STACKLESS)
             words += f"; of those that give a task a stack: {self.compare(ours[0], best)}"

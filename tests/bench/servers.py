@@ -65,7 +65,8 @@ def echo(server, load, connections, cores, seconds):
     """requests/s, latencies, and the server's processor time a request."""
     with serving(server, 0) as (process, port):
         words = [*load, str(connections), str(seconds), f"{port}:{process.pid}"]
-        rate, p50, p99, cpu = map(float, drive(words, cores - 1, 2 * seconds + connections / 100 + 60).split())
+        output = drive(words, cores - 1, 2 * seconds + connections / 100 + 60)
+    rate, p50, p99, cpu = map(float, output.split())
     where = f"echo {connections}, {'one core' if cores == 1 else 'two cores'}"
     return [(f"{where}: processor", cpu, "us CPU"), (f"{where}: rate", rate, "/s"),
             (f"{where}: p50", p50, "us"), (f"{where}: p99", p99, "us")]

@@ -272,9 +272,11 @@ static void run_tasks(void *arg)
     }
 }
 
-static void run_ready(struct scheduler *scheduler, struct ready *ready)
+static void run_ready(struct scheduler *scheduler)
 {
-    scheduler->batch = ready->next;
+    struct ready *ready = scheduler->batch;
+
+    batch_pop(scheduler);
     ready->run(ready);
 }
 
@@ -299,9 +301,10 @@ static ALWAYS_INLINE void run_in_step(struct scheduler *scheduler,
 {
     struct ready home = {.next = ready->next, .run = stop_here};
 
+    scheduler->ahead = NULL; /* not as far as `home` */
     scheduler->is_stepping = true;
     if (ready->run) {
-        run_ready(scheduler, ready);
+        run_ready(scheduler);
     } else {
         ready->next = &home;
         leave(scheduler, &scheduler->home);
@@ -321,7 +324,7 @@ static ALWAYS_INLINE void run_step(struct scheduler *scheduler,
     bool is_task = !ready->run;
 
     if (ready->run == stop_here) {
-        run_ready(scheduler, ready);
+        run_ready(scheduler);
         return;
     }
     scheduler->step_begins(scheduler, &step, ready);
@@ -351,7 +354,7 @@ void task__scheduler_run_other(struct scheduler *scheduler)
     if (unlikely(scheduler->watches))
         run_steps(scheduler);
     else
-        run_ready(scheduler, scheduler->batch);
+        run_ready(scheduler);
 }
 
 void task__scheduler_watch(struct scheduler *scheduler, bool watches)

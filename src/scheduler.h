@@ -230,6 +230,7 @@ struct timed_step {
 struct scheduler {
     struct task *current;     /* NULL: the loop itself or a callback runs */
     struct ready *batch;      /* what is left of this turn's batch */
+    struct ready *ahead;      /* of that, what is prefetched next, or NULL */
     struct ready_queue ready; /* what belongs to the next one */
     int *errno_location;      /* of the thread that runs the loop */
     struct context home;      /* the loop's own context, while a task runs */

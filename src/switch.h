@@ -28,6 +28,46 @@ static ALWAYS_INLINE bool is_new(const struct task *task)
     return context_is_new(&task->context);
 }
 
+/* What is needed is sent for while so many other tasks run. */
+enum { TASKS_AHEAD = 4 };
+
+/*
+ * One of the batch is on its way into the cache: the saved frame, which its struct
+ * tells, and the struct of the one after it.
+ */
+static ALWAYS_INLINE void prefetch(const struct ready *ready)
+{
+    if (HAVE_ASAN) /* it may be less than a task */
+        return;
+
+    const struct task *task = container_of(ready, const struct task, ready);
+
+    __builtin_prefetch(ready->next, 1);
+    __builtin_prefetch(task->context.sp, 1);
+    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE), 1);
+}
+
+static ALWAYS_INLINE void look_ahead(struct scheduler *scheduler)
+{
+    struct ready *ready = scheduler->batch;
+
+    for (int i = 0; i < TASKS_AHEAD && ready; i++)
+        ready = ready->next;
+    scheduler->ahead = ready;
+}
+
+/* Take the first off the batch. */
+static ALWAYS_INLINE void batch_pop(struct scheduler *scheduler)
+{
+    struct ready *ahead = scheduler->ahead;
+
+    scheduler->batch = scheduler->batch->next;
+    if (!ahead)
+        return;
+    prefetch(ahead);
+    scheduler->ahead = ahead->next;
+}
+
 static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
 {
     struct ready_queue *ready = &scheduler->ready;
@@ -38,6 +78,7 @@ static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
     ready->end = &ready->first;
     if (unlikely(scheduler->random))
         scheduler->batch = task__scheduler_shuffle(scheduler, scheduler->batch);
+    look_ahead(scheduler);
 }
 
 /* Whether the next turn may begin at once, without a look at the world. */
@@ -46,27 +87,6 @@ static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
     return scheduler->ready.first &&
            (scheduler->switches < scheduler->trusted ||
             task__scheduler_is_patient(scheduler));
-}
-
-/* What is needed is sent for while so many other tasks run. */
-enum { TASKS_AHEAD = 3 };
-
-/*
- * The next of a batch are on their way into the cache while this one runs: the
- * structs of some, and the saved frame of one, which its struct tells.
- */
-static ALWAYS_INLINE void prefetch(const struct ready *next)
-{
-    if (HAVE_ASAN || unlikely(!next)) /* it may be less than a task */
-        return;
-    for (int i = 0; i < TASKS_AHEAD && next->next; i++)
-        next = next->next;
-
-    const struct task *task = container_of(next, const struct task, ready);
-
-    __builtin_prefetch(next->next, 1);
-    __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE), 1);
 }
 
 /*
@@ -110,8 +130,7 @@ static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
         PROBE1(task_runs, (struct task *)NULL);
         return NULL;
     }
-    scheduler->batch = next->next;
-    prefetch(next->next);
+    batch_pop(scheduler);
     scheduler->switches++;
     scheduler->current = task_of(next);
     PROBE1(task_runs, scheduler->current);

@@ -90,7 +90,9 @@ static ALWAYS_INLINE int enter(struct task *self, struct descriptor *descriptor,
     waiter->wanted = events;
     waiter->is_sure = false;
     list_append(&descriptor->waiters, &waiter->waiter.node);
-    error = poller->backend->watch(poller, descriptor);
+    error = likely(poller_watches(poller, descriptor))
+                ? 0
+                : poller->backend->watch(poller, descriptor);
     if (unlikely(error)) { /* no event tells of anything: to try is not vain */
         list_remove(&waiter->waiter.node);
         memset(descriptor->drained, 0, sizeof descriptor->drained);

@@ -57,9 +57,24 @@ struct poller_backend {
 struct poller {
     const struct poller_backend *backend;
     struct descriptors descriptors;
+
+    /* What is registered so stays so, whatever tasks wait for; or
+     * POLLER_NOTHING_LASTS. */
+    uint32_t lasting;
     bool is_virtual; /* time does not go by: what is doubted is found out now */
     bool is_wary;    /* whoever waits is looked after again and again */
 };
+
+#define POLLER_NOTHING_LASTS UINT32_MAX
+
+/* Whether it is watched, and looked after, already: `watch` has nothing to do for one
+ * more task that waits. */
+static ALWAYS_INLINE bool poller_watches(const struct poller *poller,
+                                         const struct descriptor *descriptor)
+{
+    return descriptor->registered == poller->lasting && descriptor->is_listed &&
+           !descriptor->is_doubtful;
+}
 
 /* For calls that count milliseconds: rounded up, so never early; -1: no end. */
 static inline int poller_milliseconds(task_time now, task_time until)

@@ -91,6 +91,7 @@ static void init(struct poller *poller)
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
+    poller->lasting = EDGES;
     self->young = &self->lists[0];
     self->old = &self->lists[1];
 }

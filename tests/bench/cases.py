@@ -77,7 +77,8 @@ class Cases:
                                      "by_hand st fiber go tokio asyncio uvloop", f"parked {n}")
 
     def case_timers(self, case):
-        yield from self.programs(case, ["timers"], "uv ev event go tokio asyncio uvloop", "timers")
+        yield from self.programs(case, ["timers"],
+                                 "by_hand uv ev event go tokio asyncio uvloop", "timers")
         yield from self.programs(case, [], "st fiber go tokio asyncio uvloop", "sleepers")
 
     def case_sleep(self, case):

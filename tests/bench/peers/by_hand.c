@@ -1,12 +1,16 @@
 /*
  * The limit: what the memory and the system of a case cost, by hand.
  *
- * usage: by_hand create | parked N | sleep
+ * usage: by_hand create | parked N | timers | sleep
  *
  * A task is a page, as far from the next one's as our stacks are and without a guard,
- * and a record of 256 bytes in a row of them; two lines of the page and all of the
- * record are written when it begins, and when it ends. A sleep is clock_nanosleep,
- * without slack.
+ * and a record of four lines in a row of them. What ours touch is written: three lines
+ * of the record when it is created, two of the page and three of the record when it
+ * begins and when it ends, three of the record when it is awaited.
+ *
+ * A timer is 48 bytes in a row of them. It is hung into a chain of its millisecond when
+ * it is set, and taken off when that has come; the one that comes 16 later is sent for
+ * then. A sleep is clock_nanosleep, without slack.
  */
 #include "../measure.h"
 
@@ -15,7 +19,8 @@
 #include <sys/prctl.h>
 
 enum { TASKS = 100000, SLEEPS = 200 };
-enum { DISTANCE = 72 << 10, LINE = 64, LINES = 2, COLOURS = 16, RECORD = 256 };
+enum { DISTANCE = 72 << 10, LINE = 64, COLOURS = 16, RECORD = 4 * LINE };
+enum { TIMERS = 1000000, MILLISECONDS = 1000, AHEAD = 16 };
 
 struct crowd {
     long n;
@@ -41,25 +46,34 @@ static void free_crowd(struct crowd *crowd)
     free(crowd->records);
 }
 
-static void write_lines(char *at, int size)
+static void write_lines(char *at, int lines)
 {
-    for (int i = 0; i < size; i += LINE)
-        *(volatile char *)(at + i) = 1;
+    for (int i = 0; i < lines; i++)
+        *(volatile char *)(at + i * LINE) = 1;
 }
 
-static void visit_all(const struct crowd *crowd)
+/* What it is to be created, or awaited. */
+static void visit_records(const struct crowd *crowd)
+{
+    for (long i = 0; i < crowd->n; i++)
+        write_lines(crowd->records + i * RECORD, 3);
+}
+
+/* To begin, or to end. */
+static void visit_stacks(const struct crowd *crowd)
 {
     for (long i = 0; i < crowd->n; i++) {
-        write_lines(crowd->stacks + i * DISTANCE + i % COLOURS * LINE,
-                    LINES * LINE);
-        write_lines(crowd->records + i * RECORD, RECORD);
+        write_lines(crowd->stacks + i * DISTANCE + i % COLOURS * LINE, 2);
+        write_lines(crowd->records + i * RECORD + LINE, 3);
     }
 }
 
-static int begin_and_end(void *crowd)
+static int live(void *crowd)
 {
-    visit_all(crowd);
-    visit_all(crowd);
+    visit_records(crowd);
+    visit_stacks(crowd);
+    visit_stacks(crowd);
+    visit_records(crowd);
     return 0;
 }
 
@@ -72,12 +86,12 @@ static void create(void)
 
     for (int i = 0; i < BENCH_WINDOWS; i++) {
         crowd = make_crowd(TASKS);
-        bench_round(&fresh, begin_and_end, &crowd);
+        bench_round(&fresh, live, &crowd);
         if (i < BENCH_WINDOWS - 1)
             free_crowd(&crowd);
     }
     bench_report(&fresh);
-    bench_rounds(&warm, begin_and_end, &crowd);
+    bench_rounds(&warm, live, &crowd);
 }
 
 static void parked(long n)
@@ -86,8 +100,84 @@ static void parked(long n)
     uint64_t began = bench_clock();
     struct crowd crowd = make_crowd(n);
 
-    visit_all(&crowd);
+    visit_records(&crowd);
+    visit_stacks(&crowd);
     bench_report_parked(n, began, rss);
+}
+
+struct timer {
+    struct timer *next;
+    struct timer *ahead; /* the one that comes AHEAD later */
+    uint64_t when;
+    char rest[24];
+};
+
+static struct slot {
+    struct timer *first;
+    struct timer *hung[AHEAD]; /* the last ones, in a ring */
+    unsigned n;
+} slots[MILLISECONDS];
+
+static void set(struct timer *timer, uint64_t ms)
+{
+    struct slot *slot = &slots[ms];
+    struct timer **hung = &slot->hung[slot->n++ % AHEAD];
+
+    timer->next = slot->first;
+    timer->ahead = *hung;
+    timer->when = ms;
+    *(volatile char *)&timer->rest = 1;
+    slot->first = *hung = timer;
+}
+
+static void send_for(const struct timer *timer)
+{
+    if (!timer)
+        return;
+    __builtin_prefetch(timer, 1);
+    __builtin_prefetch(&timer->rest, 1);
+}
+
+static void expire(struct slot *slot)
+{
+    for (struct timer *timer = slot->first; timer; timer = timer->next) {
+        send_for(timer->ahead);
+        timer->when = 0;
+        *(volatile char *)&timer->rest = 0;
+    }
+    *slot = (struct slot){.n = 0};
+}
+
+static void sleep_until(uint64_t until)
+{
+    struct timespec time = {(time_t)(until / 1000000000),
+                            (long)(until % 1000000000)};
+
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
+static int set_and_wait(void *timers)
+{
+    uint64_t began = bench_clock();
+
+    for (long i = 0; i < TIMERS; i++)
+        set((struct timer *)timers + i, bench_random() % MILLISECONDS);
+    for (uint64_t ms = 0; ms < MILLISECONDS; ms++) {
+        sleep_until(began + ms * 1000000);
+        expire(&slots[ms]);
+    }
+    return 0;
+}
+
+static void expiry(void)
+{
+    struct bench_case c = {"timers: expire 1000000", "ns CPU",
+                           .operations = TIMERS, .clock = bench_cpu};
+    struct timer *timers = calloc(TIMERS, sizeof *timers);
+
+    bench_check(timers ? 0 : -ENOMEM, "by_hand");
+    bench_rounds(&c, set_and_wait, timers);
+    free(timers);
 }
 
 static void sleeps(long us)
@@ -97,10 +187,8 @@ static void sleeps(long us)
 
     for (int i = 0; i < SLEEPS; i++) {
         uint64_t until = bench_clock() + (uint64_t)us * 1000;
-        struct timespec time = {(time_t)(until / 1000000000),
-                                (long)(until % 1000000000)};
 
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+        sleep_until(until);
         late[i] = (double)(bench_clock() - until);
     }
     bench_report_sleeps(us, late, SLEEPS, bench_cpu() - cpu);
@@ -122,6 +210,8 @@ int main(int argc, char **argv)
         create();
     else if (!strcmp(what, "parked") && n > 0)
         parked(n);
+    else if (!strcmp(what, "timers"))
+        expiry();
     else if (!strcmp(what, "sleep"))
         sleep_all();
     else

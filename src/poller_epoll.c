@@ -91,7 +91,7 @@ static void init(struct poller *poller)
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
-    poller->lasting = EDGES;
+    poller->lasting = poller->is_virtual ? POLLER_NOTHING_LASTS : EDGES;
     self->young = &self->lists[0];
     self->old = &self->lists[1];
 }
@@ -229,8 +229,8 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
     if (error)
         return error;
     self->listens = true;
-    if (descriptor->registered != EDGES || descriptor->is_doubtful ||
-        descriptor_is_level(descriptor) || poller->is_virtual)
+    if (descriptor->registered != poller->lasting || descriptor->is_doubtful ||
+        descriptor_is_level(descriptor))
         return settle(self, descriptor);
     doubt(self, descriptor);
     return 0;

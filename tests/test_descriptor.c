@@ -358,6 +358,80 @@ static int a_file_or_counter_may_follow_each(void *arg)
     return 0;
 }
 
+/* A number that was a file's, and could not be waited for; and then another's. */
+struct succession {
+    int number;
+    int pair[2];
+    int bell[2];
+    int n; /* so many pipes */
+};
+
+static void succeed(struct succession *now)
+{
+    make_pipe(now->pair);
+    move_to(now->number, now->pair);
+    now->n++;
+}
+
+static int follows_a_file(void *arg)
+{
+    struct succession *now = arg;
+
+    now->number = make_file("");
+    CHECK_STATUS(task_wait_fd(now->number, POLLIN), POLLIN);
+    CHECK_STATUS(task_wait_fd(now->number, 0), -EOPNOTSUPP);
+    succeed(now);
+    CHECK_STATUS(reads(&now->number), 2);
+    CHECK_STATUS(close(now->pair[1]), 0);
+    succeed(now);
+    return reads(&now->number);
+}
+
+static int puts_and_rings(void *arg)
+{
+    struct succession *now = arg;
+
+    put(now->pair[1], "ab");
+    put(now->bell[1], "x");
+    return 0;
+}
+
+static int puts_when_it_rings(void *arg)
+{
+    struct succession *now = arg;
+
+    CHECK_STATUS(task_wait_fd(now->bell[0], POLLIN), POLLIN);
+    while (now->n < 2)
+        CHECK_STATUS(task_yield(), 0);
+    put(now->pair[1], "cd");
+    return 0;
+}
+
+/* On the virtual clock what is ready is heard of before time jumps. */
+static int nothing_that_follows_a_file_is_missed(void *arg)
+{
+    struct succession now = {.n = 0};
+    task_time began = loop_time();
+    struct task *sleeper = task_create(sleeps, NULL);
+    struct task *others[3];
+
+    (void)arg;
+    make_pipe(now.bell);
+    others[0] = task_create(puts_when_it_rings, &now);
+    others[1] = task_create(follows_a_file, &now);
+    others[2] = task_create(puts_and_rings, &now);
+    CHECK_STATUS(task_await(others[2]), 0);
+    CHECK_STATUS(task_await(others[1]), 2);
+    CHECK_STATUS(task_await(others[0]), 0);
+    CHECK_RECORD("read 2 ab, read 2 cd");
+    if (!is_real())
+        CHECK_STATUS(loop_time() - began, 0);
+    CHECK_STATUS(task_cancel_await(sleeper), -ECANCELED);
+    close_both(now.pair);
+    close_both(now.bell);
+    return 0;
+}
+
 /* Two more, without a wait. poll is not told that the number is another file: it
  * waits in between, and loses nothing. */
 static void read_at_once(int fd)
@@ -806,6 +880,7 @@ int main(void)
         behaviour(events_tell_what_is_drained),
         everywhere(each_kind_may_follow_each),
         everywhere(a_file_or_counter_may_follow_each),
+        everywhere(nothing_that_follows_a_file_is_missed),
         everywhere(datagrams_may_follow_a_stream),
         everywhere(a_duplicate_wakes_nobody_twice),
         everywhere(a_closed_duplicate_wakes_nobody),

@@ -19,15 +19,15 @@ struct poller;
 struct poller_backend {
     size_t size; /* of its struct poller, which begins with this pointer */
 
-    /* Make a zeroed poller ready. */
+    /* Make a zeroed poller ready: `trusted`, too, is to be set. */
     void (*init)(struct poller *poller);
 
     /* Close what was opened. */
     void (*destroy)(struct poller *poller);
 
     /*
-     * What is waited for at a descriptor has changed: from now on there are
-     * events of it. 0; -EBADF; -EPERM: it cannot be waited for, and is always
+     * What is waited for at a descriptor has changed, in a way that poller_watches
+     * does not know of: from now on there are events of it. 0; -EBADF; -EPERM: it cannot be waited for, and is always
      * ready; or another negative errno, and nothing is waited for.
      */
     int (*watch)(struct poller *poller, struct descriptor *descriptor);
@@ -54,25 +54,24 @@ struct poller_backend {
     void (*alarm)(struct poller *poller, task_time until);
 };
 
+#define POLLER_TRUSTS_NOTHING UINT32_MAX
+
 struct poller {
     const struct poller_backend *backend;
     struct descriptors descriptors;
 
-    /* What is registered so stays so, whatever tasks wait for; or
-     * POLLER_NOTHING_LASTS. */
-    uint32_t lasting;
+    /* For what is registered so `watch` has nothing to do when one more task waits; or
+     * POLLER_TRUSTS_NOTHING. */
+    uint32_t trusted;
     bool is_virtual; /* time does not go by: what is doubted is found out now */
     bool is_wary;    /* whoever waits is looked after again and again */
 };
 
-#define POLLER_NOTHING_LASTS UINT32_MAX
-
-/* Whether it is watched, and looked after, already: `watch` has nothing to do for one
- * more task that waits. */
+/* Whether it is watched, and looked after, already. */
 static ALWAYS_INLINE bool poller_watches(const struct poller *poller,
                                          const struct descriptor *descriptor)
 {
-    return descriptor->registered == poller->lasting && descriptor->is_listed &&
+    return descriptor->registered == poller->trusted && descriptor->is_listed &&
            !descriptor->is_doubtful;
 }
 

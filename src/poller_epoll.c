@@ -91,7 +91,8 @@ static void init(struct poller *poller)
     self->outer = -1;
     self->waker = -1;
     self->doubt_at = TASK_FOREVER;
-    poller->lasting = poller->is_virtual ? POLLER_NOTHING_LASTS : EDGES;
+    /* On a virtual clock there is no tick in time: each wait asks the kernel. */
+    poller->trusted = poller->is_virtual ? POLLER_TRUSTS_NOTHING : EDGES;
     self->young = &self->lists[0];
     self->old = &self->lists[1];
 }
@@ -229,7 +230,7 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
     if (error)
         return error;
     self->listens = true;
-    if (descriptor->registered != poller->lasting || descriptor->is_doubtful ||
+    if (descriptor->registered != poller->trusted || descriptor->is_doubtful ||
         descriptor_is_level(descriptor))
         return settle(self, descriptor);
     doubt(self, descriptor);

@@ -38,7 +38,7 @@ static struct poll_poller *self_of(struct poller *poller)
 static void init(struct poller *poller)
 {
     self_of(poller)->waker = -1;
-    poller->lasting = POLLER_NOTHING_LASTS;
+    poller->trusted = POLLER_TRUSTS_NOTHING;
 }
 
 static void destroy(struct poller *poller)

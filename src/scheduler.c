@@ -301,7 +301,6 @@ static ALWAYS_INLINE void run_in_step(struct scheduler *scheduler,
 {
     struct ready home = {.next = ready->next, .run = stop_here};
 
-    scheduler->ahead = NULL; /* not as far as `home` */
     scheduler->is_stepping = true;
     if (ready->run) {
         run_ready(scheduler);
@@ -374,11 +373,14 @@ static void run_first(struct scheduler *scheduler, struct task *self,
 {
     struct ready home = {.run = stop_here};
     struct ready *then = self ? &self->ready : &home;
+    struct ready *ahead = scheduler->ahead;
 
     then->next = scheduler->batch;
     task->ready.next = then;
     scheduler->batch = &task->ready;
+    scheduler->ahead = NULL; /* of the rest, nothing is run meanwhile */
     leave(scheduler, self ? &self->context : &scheduler->home);
+    scheduler->ahead = ahead;
     if (self)
         return;
     if (scheduler->batch == &scheduler->stop)

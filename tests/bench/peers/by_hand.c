@@ -9,8 +9,8 @@
  * begins and when it ends, three of the record when it is awaited.
  *
  * A timer is 48 bytes in a row of them. It is hung into a chain of its millisecond when
- * it is set, and taken off when that has come; the one that comes 16 later is sent for
- * then. A sleep is clock_nanosleep, without slack.
+ * it is set, and visited when that has come; the one that comes 16 later is sent for
+ * then. A sleep is clock_nanosleep, in `sleep` without slack.
  */
 #include "../measure.h"
 

@@ -189,7 +189,7 @@ descriptor_prefetch_waiter(const struct descriptor *descriptor)
     if (!node)
         return;
     __builtin_prefetch((void *)waiter, 1);
-    __builtin_prefetch((void *)(waiter + 64), 1);
+    __builtin_prefetch((void *)(waiter + CACHE_LINE), 1);
 }
 
 /* Whether somebody waits for any of these events. */

@@ -26,9 +26,10 @@ struct poller_backend {
     void (*destroy)(struct poller *poller);
 
     /*
-     * What is waited for at a descriptor has changed, in a way that poller_watches
-     * does not know of: from now on there are events of it. 0; -EBADF; -EPERM: it cannot be waited for, and is always
-     * ready; or another negative errno, and nothing is waited for.
+     * What is waited for at a descriptor has changed: from now on there are
+     * events of it. (Not called for one more task, if poller_watches() it.) 0;
+     * -EBADF; -EPERM: it cannot be waited for, and is always ready; or another
+     * negative errno, and nothing is waited for.
      */
     int (*watch)(struct poller *poller, struct descriptor *descriptor);
 
@@ -67,7 +68,8 @@ struct poller {
     bool is_wary;    /* whoever waits is looked after again and again */
 };
 
-/* Whether it is watched, and looked after, already. */
+/* Whether it is watched, and looked after, already. One with level observers is not
+ * registered so. */
 static ALWAYS_INLINE bool poller_watches(const struct poller *poller,
                                          const struct descriptor *descriptor)
 {

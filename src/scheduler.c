@@ -378,7 +378,7 @@ static void run_first(struct scheduler *scheduler, struct task *self,
     then->next = scheduler->batch;
     task->ready.next = then;
     scheduler->batch = &task->ready;
-    scheduler->ahead = NULL; /* of the rest, nothing is run meanwhile */
+    scheduler->ahead = NULL; /* as none of the rest runs meanwhile */
     leave(scheduler, self ? &self->context : &scheduler->home);
     scheduler->ahead = ahead;
     if (self)

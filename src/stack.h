@@ -46,8 +46,8 @@
 
 enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 
-/* How many bytes there are beside each stack: a line of the cache. */
-enum { STACK_BESIDE = 64 };
+/* How many bytes there are beside each stack. */
+enum { STACK_BESIDE = CACHE_LINE };
 
 /* So many that are taken that those not used last are hardly in the cache. */
 enum { STACKS_MANY = 2000 };

@@ -61,7 +61,7 @@ static ALWAYS_INLINE void batch_pop(struct scheduler *scheduler)
 {
     struct ready *ahead = scheduler->ahead;
 
-    assert(!ahead || ahead != scheduler->batch);
+    assert(ahead != scheduler->batch);
     scheduler->batch = scheduler->batch->next;
     if (!ahead)
         return;

@@ -2,6 +2,7 @@
 #include "base.h"
 #include "bodies.h"
 #include "record.h"
+#include "switch.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -1274,6 +1275,51 @@ static int cancels(void *arg)
     return task_cancel(arg) ? 0 : 1;
 }
 
+/* How many of the batch are left before what is looked ahead to; -1: nothing is. */
+static int distance_ahead(void)
+{
+    const struct scheduler *scheduler = scheduler_current();
+    const struct ready *ready = scheduler->batch;
+    int n = 0;
+
+    for (; ready && ready != scheduler->ahead; ready = ready->next)
+        n++;
+    return ready ? n : -1;
+}
+
+/* Where steps are watched the loop itself stands in the batch, too. */
+static void check_the_look_ahead(void)
+{
+    CHECK(distance_ahead() >= TASKS_AHEAD);
+    CHECK(distance_ahead() <= TASKS_AHEAD + 1);
+}
+
+static int looks_ahead(void *arg)
+{
+    check_the_look_ahead();
+    CHECK_STATUS(task_await(task_create_with(returns, arg, &EAGER)), 0);
+    check_the_look_ahead();
+    return 0;
+}
+
+static int a_batch_is_looked_ahead_in_whoever_runs_first(void *arg)
+{
+    enum { LOOKING = 8, ALL = LOOKING + 1 + TASKS_AHEAD };
+    struct task *tasks[ALL];
+    int zero = 0;
+
+    (void)arg;
+    for (int debug = 0; debug < 2; debug++) {
+        loop_set_debug(loop_current(), debug);
+        for (int i = 0; i < ALL; i++)
+            tasks[i] = task_create(i < LOOKING ? looks_ahead : returns, &zero);
+        for (int i = 0; i < ALL; i++)
+            CHECK_STATUS(task_await(tasks[i]), 0);
+    }
+    loop_set_debug(loop_current(), false);
+    return 0;
+}
+
 static int an_eager_child_may_cancel_its_creator(void *arg)
 {
     struct task *child = task_create_with(cancels, task_current(), &EAGER);
@@ -1601,6 +1647,7 @@ int main(void)
         in_main(eager_starts_may_be_nested),
         in_main(a_callback_may_start_eagerly),
         in_main(an_eager_start_does_not_disturb_the_others),
+        in_main(a_batch_is_looked_ahead_in_whoever_runs_first),
         in_main(an_eager_child_may_cancel_its_creator),
         in_main(an_eager_child_that_awaits_its_creator_cannot_be_awaited),
         in_main(an_eager_failure_is_reported_when_detached),

@@ -1,9 +1,9 @@
 /*
  * Hooks: functions of the user's that are told what happens in a loop.
  *
- * The switch, waking and making tasks know nothing of them: while there are any
- * each step comes home, and what was added to the ready queue meanwhile tells who
- * was made or woken.
+ * The switch, waking and making tasks know nothing of them: while there are any that
+ * are told of tasks, each step comes home, and what was added to the ready queue
+ * meanwhile tells who was made or woken.
  */
 #include "loop.h"
 #include "switch.h"
@@ -22,6 +22,27 @@ static struct loop_hooks **find(struct loop *loop,
     return at;
 }
 
+static bool is_told_of_tasks(const struct loop_hooks *hooks)
+{
+    return hooks->task_created || hooks->task_ready || hooks->step_begins ||
+           hooks->step_ends || hooks->task_ended;
+}
+
+/* After one has come or gone: whether steps are watched for them. */
+static void watch_steps(struct loop *loop)
+{
+    const struct loop_hooks *hooks = loop->hooks.first;
+
+    while (hooks && !is_told_of_tasks(hooks))
+        hooks = hooks->next;
+    if (hooks && !loop->hooks.watch_steps) {
+        loop->hooks.looked = loop->scheduler.ready.end;
+        loop->hooks.created = loop->last_id;
+    }
+    loop->hooks.watch_steps = hooks != NULL;
+    task__steps_watch(loop);
+}
+
 /* Whoever is being told goes on with the one after it. */
 static void take_off(struct loop *loop, struct loop_hooks *hooks)
 {
@@ -30,7 +51,7 @@ static void take_off(struct loop *loop, struct loop_hooks *hooks)
     *find(loop, hooks) = hooks->next;
     hooks->next = NULL;
     hooks->loop = NULL;
-    task__steps_watch(loop);
+    watch_steps(loop);
 }
 
 static struct loop_hooks *take_next(struct loop *loop)
@@ -136,14 +157,10 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
         return MISUSE(-EBUSY, "the hooks are another loop's");
     if (hooks->loop)
         return 0;
-    if (!loop->hooks.first) {
-        loop->hooks.looked = loop->scheduler.ready.end;
-        loop->hooks.created = loop->last_id;
-    }
     hooks->loop = loop;
     hooks->next = NULL;
     *find(loop, NULL) = hooks;
-    task__steps_watch(loop);
+    watch_steps(loop);
     return 0;
 }
 

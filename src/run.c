@@ -303,7 +303,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
         tell_watchful(loop);
     if (unlikely(loop->is_tracing))
         task__trace_timers_fired(loop->trace);
-    if (unlikely(loop->hooks.first))
+    if (unlikely(loop->hooks.watch_steps))
         task__hooks_look(loop);
     loop->is_deadlocked = false;
     loop->scheduler.time = now;

@@ -1,5 +1,6 @@
 /* Hooks: what they are told, in which order; added, removed, failing. */
 #include "bodies.h"
+#include "loop.h"
 #include "record.h"
 
 #include <string.h>
@@ -217,6 +218,45 @@ static void one_that_fails_is_called_no_more_and_the_others_go_on(void **state)
     test_loop_free(loop, NULL);
 }
 
+/* Those of tasks come and go beside those of polls, which need no steps watched. */
+static int has_hooks_of_tasks_for_a_while(void *arg)
+{
+    struct loop *loop = loop_current();
+    struct loop_hooks hooks = steps_only("");
+    struct task *before = make(yields, NULL, "before");
+
+    (void)arg;
+    task_set_name(task_current(), "main");
+    CHECK(!loop->scheduler.watches);
+    CHECK_STATUS(loop_add_hooks(loop, &hooks), 0);
+    CHECK(loop->scheduler.watches);
+    CHECK_STATUS(task_await(make(returns, &(int){0}, "meanwhile")), 0);
+    CHECK_STATUS(loop_remove_hooks(loop, &hooks), 0);
+    CHECK(!loop->scheduler.watches);
+    CHECK_STATUS(task_await(make(yields, NULL, "after")), 0);
+    CHECK_STATUS(loop_add_hooks(loop, &hooks), 0);
+    CHECK_STATUS(task_await(make(returns, &(int){0}, "again")), 0);
+    CHECK_STATUS(loop_remove_hooks(loop, &hooks), 0);
+    return task_await(before);
+}
+
+static void those_of_polls_alone_leave_steps_unwatched(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks polls = {.poll_begins = say_poll_begins,
+                               .arg = text("")};
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &polls), 0);
+    assert_int_equal(loop_run_main(loop, has_hooks_of_tasks_for_a_while, NULL),
+                     0);
+    assert_record("poll, created meanwhile, before(, )before, "
+                  "meanwhile(, )meanwhile, poll, before(, )before, main(, "
+                  "poll, poll, poll, poll, created again, again(, )again, "
+                  "poll, main(");
+    test_loop_free(loop, NULL);
+}
+
 static struct loop_hooks first;
 static struct loop_hooks second;
 static struct loop_hooks third;
@@ -324,12 +364,19 @@ static int runs_three(void *arg)
     return task_gather(tasks, 3, NULL);
 }
 
+static int ignore(struct task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return 0;
+}
+
 static void nothing_happens_in_another_order(void **state)
 {
     (void)state;
     for (int i = 0; i < 4; i++) {
         struct loop_options options = test_options(NULL);
-        struct loop_hooks hooks = {.arg = NULL};
+        struct loop_hooks hooks = {.step_begins = ignore};
         struct loop *loop;
 
         options.debug = i & 1;
@@ -337,6 +384,7 @@ static void nothing_happens_in_another_order(void **state)
         assert_non_null(loop);
         if (i & 2)
             assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+        assert_int_equal(loop->scheduler.watches, i != 0);
         assert_int_equal(loop_run_main(loop, runs_three, NULL), 0);
         assert_record("a0, b0, c0, a1, b1, c1, a2, b2, c2");
         if (i & 1)
@@ -352,6 +400,7 @@ int main(void)
         behaviour(callbacks_and_eager_tasks_have_steps),
         behaviour(several_are_told_in_the_order_of_adding),
         behaviour(one_that_fails_is_called_no_more_and_the_others_go_on),
+        behaviour(those_of_polls_alone_leave_steps_unwatched),
         behaviour(one_may_remove_itself_and_others_and_add_some),
         in_main(adds_and_removes),
         in_main(has_one_that_cancels),

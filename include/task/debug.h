@@ -384,7 +384,8 @@ struct loop_hooks {
 
 /**
  * Have hooks called from the next step on, after those that were added before.
- * Adding them again changes nothing. While there are none all this costs nothing.
+ * Adding them again changes nothing. While there are none all this costs nothing;
+ * those that are told of runs and polls only cost steps nothing.
  *
  * @param loop   a loop, whether it runs or not
  * @param hooks  the caller's; must stay until they are removed, or the loop freed

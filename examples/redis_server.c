@@ -5,18 +5,14 @@
  * that have come are run before the replies are sent, by one write, and more is
  * read: so many at once cost hardly more than one.
  *
- * usage: redis_server <port> [awake]
+ * usage: redis_server <port>
  *
- * Port 0 takes a free one; the first line of output names it. Who sleeps has to be
- * woken, which is the client's work; with `awake` the loop does not sleep within
- * 50 us of a command: it answers sooner, and takes more processor time.
+ * Port 0 takes a free one; the first line of output names it.
  */
 #include "redis_server/commands.h"
+#include "redis_server/gather.h"
 
 #include <errno.h>
-#include <stdbool.h>
-
-#define AWAKE (50 * TASK_MICROSECOND)
 
 /* What is read at once; replies that are sent although there are more commands;
  * bytes in the arguments of a command. */
@@ -27,13 +23,6 @@ struct client {
     struct buffer in;
     struct request request;
 };
-
-/* When something was read last; of interest if the loop is to stay awake. */
-static struct {
-    bool wanted;
-    task_time at;
-    struct task_event event;
-} news;
 
 /* What a parser says instead of what it has found. */
 enum { INCOMPLETE = -1, WRONG = -2 };
@@ -122,31 +111,11 @@ static ssize_t read_more(struct client *client)
         buffer_clear(in);
     room = buffer_reserve(in, CHUNK);
     n = task_stream_read(client->stream, room, in->capacity - in->end - 1);
-    if (n > 0)
+    if (n > 0) {
         buffer_extend(in, (size_t)n);
-    return n;
-}
-
-static void tell_news(void)
-{
-    news.at = loop_time();
-    task_event_set(&news.event);
-}
-
-/* While this sleeps for a moment, the loop looks at the world and does not sleep. (If
- * it yielded, the loop would look every now and then.) */
-static int stay_awake(void *arg)
-{
-    int status = 0;
-
-    (void)arg;
-    while (!status) {
-        status = task_event_wait(&news.event);
-        task_event_clear(&news.event);
-        while (!status && loop_time() - news.at < AWAKE)
-            status = task_sleep(1);
+        gather_note();
     }
-    return status;
+    return n;
 }
 
 static int converse(struct client *client)
@@ -156,8 +125,6 @@ static int converse(struct client *client)
     while (status > 0) {
         long n = run_commands(client);
 
-        if (news.wanted)
-            tell_news();
         if (n == WRONG)
             reply(&client->request, "-ERR Protocol error");
         status = send_replies(client);
@@ -189,8 +156,7 @@ static int serve(void *arg)
 
     if (status < 0)
         return status;
-    if (news.wanted)
-        task_detach(task_create(stay_awake, NULL));
+    gather_begin();
     printf("listening on port %d\n", task_server_port(server));
     fflush(stdout);
     status = task_server_serve_forever(server);
@@ -202,9 +168,8 @@ int main(int argc, char *argv[])
 {
     int status;
 
-    news.wanted = argc == 3 && !strcmp(argv[2], "awake");
-    if (argc != 2 + news.wanted) {
-        fprintf(stderr, "usage: %s <port> [awake]\n", argv[0]);
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s <port>\n", argv[0]);
         return 2;
     }
     status = loop_run(serve, argv[1]);

@@ -160,8 +160,7 @@ class Cases:
         if not load:
             return
         measure = functools.partial(servers.redis, load=load, requests=self.options.requests)
-        ours = {"ours": ["examples/redis_server", "PORT"],
-                "ours, awake": ["examples/redis_server", "PORT", "awake"]}
+        ours = {"ours": ["examples/redis_server", "PORT"]}
         peers = {"redis": ["--port", "PORT", "--save", "", "--appendonly", "no"]}
         yield from self.under_load(case, ours, peers, measure)
 

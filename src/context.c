@@ -89,20 +89,24 @@ void task__context_note_modes(void)
 
 void task__context_set_modes(const struct context *model)
 {
+    uint32_t reserved = __builtin_ia32_stmxcsr() & ~UINT32_C(0xffff);
+
     __asm__ volatile("fldcw %0" : : "m"(model->x87));
     __builtin_ia32_ldmxcsr(model->x87 == X87_PLAIN ? plain_mxcsr
-                                                   : model->mxcsr);
+                                                   : reserved | model->mxcsr);
 }
 
-void task__context_change_modes(struct context *from, const struct context *to)
+struct context *task__context_change_modes(struct context *from,
+                                           struct context *to)
 {
     uint32_t mxcsr = __builtin_ia32_stmxcsr();
 
     if (from->x87 == X87_PLAIN)
         plain_mxcsr = mxcsr;
     else
-        from->mxcsr = mxcsr;
+        from->mxcsr = (uint16_t)mxcsr;
     task__context_set_modes(to);
+    return to;
 }
 
 #endif

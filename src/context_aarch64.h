@@ -14,7 +14,8 @@ struct context {
     void *sp;
     void *fp;
     void *resume;
-    uint64_t fpcr;
+    uint32_t fpcr; /* all that is not reserved */
+    int saved_errno;
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
@@ -30,9 +31,11 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                      "mov x10, sp\n\t"
                      "adr x11, 1f\n\t"
                      "stp x10, x29, [%[from]]\n\t"
-                     "stp x11, x9, [%[from], #16]\n\t"
+                     "str x11, [%[from], #16]\n\t"
+                     "str w9, [%[from], #24]\n\t"
                      "ldp x10, x29, [%[to]]\n\t"
-                     "ldp x16, x12, [%[to], #16]\n\t"
+                     "ldr x16, [%[to], #16]\n\t"
+                     "ldr w12, [%[to], #24]\n\t"
                      "mov sp, x10\n\t"
                      "cmp x9, x12\n\t"
                      "b.eq 2f\n\t"

@@ -23,6 +23,7 @@ enum { CONTEXT_ROOM = 1024 + sizeof(ucontext_t) };
 
 struct context {
     void *sp; /* a ucontext_t on the stack of the one that waits */
+    int saved_errno;
     CONTEXT_ASAN CONTEXT_TSAN
 };
 

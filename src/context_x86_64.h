@@ -23,7 +23,8 @@ struct context {
     void *fp;
     void *resume;
     uint16_t x87;
-    uint32_t mxcsr; /* when x87 is not X87_PLAIN */
+    uint16_t mxcsr; /* when x87 is not X87_PLAIN: all that is not reserved */
+    int saved_errno;
     CONTEXT_ASAN CONTEXT_TSAN
 };
 
@@ -33,7 +34,9 @@ struct context {
 #define CONTEXT_HAS_MODES 1
 enum { X87_PLAIN = 0x037f };
 
-void task__context_change_modes(struct context *from, const struct context *to);
+/* Returns where to go, so that the frame of who leaves need not keep it. */
+struct context *task__context_change_modes(struct context *from,
+                                           struct context *to);
 void task__context_set_modes(const struct context *model);
 
 /* Take the modes of this thread, if they are plain, for the plain ones. */
@@ -43,7 +46,7 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
     __asm__ volatile("fnstcw %0" : "=m"(from->x87));
     if (unlikely((from->x87 ^ X87_PLAIN) | (to->x87 ^ X87_PLAIN)))
-        task__context_change_modes(from, to);
+        to = task__context_change_modes(from, to);
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
                      "movq %%rsp, 0(%[from])\n\t"
                      "movq %%rbp, 8(%[from])\n\t"

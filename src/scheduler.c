@@ -120,20 +120,14 @@ static COLD void begin_coroutine(struct stack *stack)
         task__context_begin(&stack->context, low, size, run_tasks, NULL);
 }
 
-/*
- * Many stacks are not in the cache: the lines of one are sent for while some others
- * begin: of the task's frames, below the coroutine's.
- */
+/* Many stacks are not in the cache: of one, the line of the task's first frames, below
+ * the coroutine's, is sent for while some others begin. */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
-    enum { LINES = 2 };
     const struct stack *stack = stacks_ahead(stacks, TASKS_AHEAD);
 
-    if (!stack)
-        return;
-    for (uintptr_t line = 0; line < LINES; line++)
-        __builtin_prefetch((char *)stack->context.sp - 1 - line * CACHE_LINE,
-                           1);
+    if (stack)
+        __builtin_prefetch((char *)stack->context.sp - 1, 1);
 }
 
 struct context *task__scheduler_start(struct task *task)
@@ -156,20 +150,65 @@ void task__step_aside(struct task *self)
 
     PROBE1(task_yields, self);
     ready_append(&scheduler->ready, &self->ready);
-    leave(scheduler, &self->context);
+    leave_task(scheduler, self);
+}
+
+/*
+ * A loop may go on in another thread, whose current scheduler is elsewhere. An x86-64
+ * asks its thread each time; others, and sanitizers, need an address, which a compiler
+ * may keep.
+ */
+#if defined(__x86_64__) && !HAVE_ASAN && !HAVE_TSAN
+#define scheduler_current_anew() scheduler_current()
+#else
+static NEVER_INLINE struct scheduler *scheduler_current_anew(void)
+{
+    __asm__ volatile("");
+    return scheduler_current();
+}
+#endif
+
+/*
+ * The end of a yield. Its frame is as small as can be: of a function that yields right
+ * away, all that is kept meanwhile is in one line of the cache. Hence what is called
+ * before (to give a new task its stack) is not called from that frame, and nothing is
+ * kept in it: who comes back asks its thread. That is also sooner there than what comes
+ * by the context, if many tasks are not in the cache.
+ */
+static NEVER_INLINE int yield_to(struct context *from, struct context *to)
+{
+    struct scheduler *scheduler;
+    struct task *self;
+
+    context_switch(from, to);
+    scheduler = scheduler_current_anew();
+    self = scheduler->current;
+    restore_errno(scheduler, &self->context);
+    if (likely(!self->undelivered))
+        return 0;
+    task_take_requests(self);
+    return -ECANCELED;
+}
+
+/* If the next one is no task that has begun. */
+static NEVER_INLINE int yield_otherwise(struct scheduler *scheduler,
+                                        struct task *self)
+{
+    return yield_to(&self->context,
+                    context_of(scheduler, choose_next(scheduler)));
 }
 
 int task__yield(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();
+    struct ready *next = scheduler->batch;
 
     PROBE1(task_yields, self);
     ready_append(&scheduler->ready, &self->ready);
-    self = leave_task(scheduler, self);
-    if (likely(!self->undelivered))
-        return 0;
-    task_take_requests(self);
-    return -ECANCELED;
+    save_errno(scheduler, &self->context);
+    if (unlikely(!next || next->run || is_new(task_of(next))))
+        return yield_otherwise(scheduler, self);
+    return yield_to(&self->context, &run_first_task(scheduler)->context);
 }
 
 COLD void task__scheduler_clean_next(struct stacks *stacks)
@@ -221,21 +260,6 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
         context_switch(&stack->context, context_of(scheduler, next));
     }
 }
-
-/*
- * A loop may go on in another thread, whose current scheduler is elsewhere. An x86-64
- * asks its thread each time; others, and sanitizers, need an address, which a compiler
- * may keep.
- */
-#if defined(__x86_64__) && !HAVE_ASAN && !HAVE_TSAN
-#define scheduler_current_anew() scheduler_current()
-#else
-static NEVER_INLINE struct scheduler *scheduler_current_anew(void)
-{
-    __asm__ volatile("");
-    return scheduler_current();
-}
-#endif
 
 /*
  * Every coroutine's body: run the task that is current, end it, and go on.

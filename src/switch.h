@@ -44,7 +44,8 @@ static ALWAYS_INLINE void prefetch(const struct ready *ready)
 
     __builtin_prefetch(ready->next, 1);
     __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE), 1);
+    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE - 1),
+                       1);
 }
 
 static ALWAYS_INLINE void look_ahead(struct scheduler *scheduler)
@@ -118,6 +119,18 @@ static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
             (void *)((uintptr_t)task->context.sp + line * CACHE_LINE), 1);
 }
 
+/* Make the first of the batch current, which is a task. */
+static ALWAYS_INLINE struct task *run_first_task(struct scheduler *scheduler)
+{
+    struct task *task = task_of(scheduler->batch);
+
+    batch_pop(scheduler);
+    scheduler->switches++;
+    scheduler->current = task;
+    PROBE1(task_runs, task);
+    return task;
+}
+
 /* Decide who is next, and make it current; NULL: the loop itself. */
 static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
 {
@@ -131,11 +144,7 @@ static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
         PROBE1(task_runs, (struct task *)NULL);
         return NULL;
     }
-    batch_pop(scheduler);
-    scheduler->switches++;
-    scheduler->current = task_of(next);
-    PROBE1(task_runs, scheduler->current);
-    return scheduler->current;
+    return run_first_task(scheduler);
 }
 
 /* Where to switch to, so that this task runs. */
@@ -148,26 +157,41 @@ static ALWAYS_INLINE struct context *context_of(struct scheduler *scheduler,
                                   : &task->context;
 }
 
+static ALWAYS_INLINE void save_errno(const struct scheduler *scheduler,
+                                     struct context *from)
+{
+    from->saved_errno = *scheduler->errno_location;
+}
+
+static ALWAYS_INLINE void restore_errno(const struct scheduler *scheduler,
+                                        const struct context *from)
+{
+    *scheduler->errno_location = from->saved_errno;
+}
+
 /* Leave by `from` for whoever is next; returns when `from` is resumed. */
 static ALWAYS_INLINE void leave(struct scheduler *scheduler,
                                 struct context *from)
 {
-    int saved_errno = *scheduler->errno_location;
-
+    save_errno(scheduler, from);
     context_switch(from, context_of(scheduler, choose_next(scheduler)));
-    *scheduler->errno_location = saved_errno;
+    restore_errno(scheduler, from);
 }
 
 /*
  * Leave a task's context; returns the task, when it is current again. It is read from
- * the scheduler, so that the frame need not keep it: what is kept meanwhile, and what a
- * switch saves, is in two lines of the cache.
+ * the scheduler, and errno from the task, so that the frame need not keep them: each
+ * line of the cache that a task has on its stack counts.
  */
 static ALWAYS_INLINE struct task *leave_task(struct scheduler *scheduler,
                                              struct task *self)
 {
-    leave(scheduler, &self->context);
-    return scheduler->current;
+    save_errno(scheduler, &self->context);
+    context_switch(&self->context,
+                   context_of(scheduler, choose_next(scheduler)));
+    self = scheduler->current;
+    restore_errno(scheduler, &self->context);
+    return self;
 }
 
 /* The next of the batch, which is no task, or all while steps are watched. */

@@ -5,7 +5,7 @@
  *
  * A task is a page, as far from the next one's as our stacks are and without a guard,
  * and a record of four lines in a row of them. What ours touch is written: three lines
- * of the record when it is created, two of the page and three of the record when it
+ * of the record when it is created, one of the page and three of the record when it
  * begins and when it ends, three of the record when it is awaited.
  *
  * A timer is 48 bytes in a row of them. It is hung into a chain of its millisecond when
@@ -46,25 +46,30 @@ static void free_crowd(struct crowd *crowd)
     free(crowd->records);
 }
 
-static void write_lines(char *at, int lines)
+static void write_line(char *at)
 {
-    for (int i = 0; i < lines; i++)
-        *(volatile char *)(at + i * LINE) = 1;
+    *(volatile char *)at = 1;
+}
+
+static void write_three(char *at)
+{
+    for (int i = 0; i < 3; i++)
+        write_line(at + i * LINE);
 }
 
 /* What it is to be created, or awaited. */
 static void visit_records(const struct crowd *crowd)
 {
     for (long i = 0; i < crowd->n; i++)
-        write_lines(crowd->records + i * RECORD, 3);
+        write_three(crowd->records + i * RECORD);
 }
 
 /* To begin, or to end. */
 static void visit_stacks(const struct crowd *crowd)
 {
     for (long i = 0; i < crowd->n; i++) {
-        write_lines(crowd->stacks + i * DISTANCE + i % COLOURS * LINE, 2);
-        write_lines(crowd->records + i * RECORD + LINE, 3);
+        write_line(crowd->stacks + i * DISTANCE + i % COLOURS * LINE);
+        write_three(crowd->records + i * RECORD + LINE);
     }
 }
 

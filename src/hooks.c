@@ -28,18 +28,18 @@ static bool is_told_of_tasks(const struct loop_hooks *hooks)
            hooks->step_ends || hooks->task_ended;
 }
 
-/* After one has come or gone: whether steps are watched for them. */
-static void watch_steps(struct loop *loop)
+/* After some have come or gone: whether steps are watched for them. */
+static void look_who_is_told(struct loop *loop)
 {
     const struct loop_hooks *hooks = loop->hooks.first;
 
     while (hooks && !is_told_of_tasks(hooks))
         hooks = hooks->next;
-    if (hooks && !loop->hooks.watch_steps) {
+    if (hooks && !loop->hooks.steps_wanted) {
         loop->hooks.looked = loop->scheduler.ready.end;
         loop->hooks.created = loop->last_id;
     }
-    loop->hooks.watch_steps = hooks != NULL;
+    loop->hooks.steps_wanted = hooks != NULL;
     task__steps_watch(loop);
 }
 
@@ -51,7 +51,7 @@ static void take_off(struct loop *loop, struct loop_hooks *hooks)
     *find(loop, hooks) = hooks->next;
     hooks->next = NULL;
     hooks->loop = NULL;
-    watch_steps(loop);
+    look_who_is_told(loop);
 }
 
 static struct loop_hooks *take_next(struct loop *loop)
@@ -160,7 +160,7 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
     hooks->loop = loop;
     hooks->next = NULL;
     *find(loop, NULL) = hooks;
-    watch_steps(loop);
+    look_who_is_told(loop);
     return 0;
 }
 

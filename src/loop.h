@@ -65,7 +65,7 @@ struct lane_share {
 struct hooks {
     struct loop_hooks *first;
     struct loop_hooks *next; /* to be told, while some are */
-    bool watch_steps;        /* some are told of tasks; if so: */
+    bool steps_wanted;       /* some are told of tasks; if so: */
     struct ready **looked;   /* at the ready queue, up to here */
     uint64_t created;        /* the highest id of a task that was told of */
 };

@@ -266,6 +266,15 @@ static void dump_if_asked(struct loop *loop)
         task__dump_asked(loop);
 }
 
+/* Hooks take time, wake tasks, and stop the loop: the limit anew, and what time it is. */
+static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
+                                                task_time *now, task_time limit)
+{
+    task__hooks_poll_begins(loop);
+    *now = task__clock_now(&loop->clock);
+    return loop->stopping ? *now : wait_limit(loop, *now, limit);
+}
+
 /*
  * task__loop_look, inline: see io.h. The inbox is taken once, before or after the
  * wait, as each time takes its line away from those who post.
@@ -288,7 +297,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
     if (unlikely(is_deadlocked(loop)))
         return -EDEADLK;
     if (unlikely(loop->hooks.first))
-        task__hooks_poll_begins(loop);
+        until = limit_after_hooks(loop, &now, limit);
     if (likely(until > now || loop->n_sources))
         now = wait_until(loop, now, until);
     if (unlikely(loop->hooks.first))
@@ -303,7 +312,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
         tell_watchful(loop);
     if (unlikely(loop->is_tracing))
         task__trace_timers_fired(loop->trace);
-    if (unlikely(loop->hooks.watch_steps))
+    if (unlikely(loop->hooks.steps_wanted))
         task__hooks_look(loop);
     loop->is_deadlocked = false;
     loop->scheduler.time = now;

@@ -54,7 +54,7 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
         task->references += TASK_PIN;
     if (loop->is_tracing)
         task__trace_step_begins(loop->trace, step);
-    if (unlikely(loop->hooks.watch_steps))
+    if (unlikely(loop->hooks.steps_wanted))
         task__hooks_step_begins(loop, task);
     if (step->is_timed && task && is_new(task))
         task__scheduler_clean_next(task->stacks);
@@ -104,7 +104,7 @@ static void end(struct scheduler *scheduler, struct timed_step *step)
     if (loop->is_tracing)
         task__trace_step_ends(loop->trace, step);
     loop->step = NULL; /* what is called now is in no step */
-    if (unlikely(loop->hooks.watch_steps))
+    if (unlikely(loop->hooks.steps_wanted))
         task__hooks_step_ends(loop, step->task);
     if (step->is_timed)
         tell(loop, step);
@@ -125,5 +125,5 @@ void task__steps_init(struct loop *loop)
 void task__steps_watch(struct loop *loop)
 {
     task__scheduler_watch(&loop->scheduler, loop->debug || loop->is_tracing ||
-                                                loop->hooks.watch_steps);
+                                                loop->hooks.steps_wanted);
 }

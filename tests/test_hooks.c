@@ -215,6 +215,11 @@ static void one_that_fails_is_called_no_more_and_the_others_go_on(void **state)
     assert_int_equal(loop_run_main(loop, yields, NULL), 0);
     assert_record("a:created task-1, b:created task-1, a:task-1(, hook(-5), "
                   "b:task-1(, b:)task-1, b:task-1(, b:)task-1");
+    assert_true(loop->scheduler.watches);
+    b.step_begins = fail_to_begin;
+    assert_int_equal(loop_run_main(loop, yields, NULL), 0);
+    assert_record("b:created task-2, b:task-2(, hook(-5)");
+    assert_false(loop->scheduler.watches);
     test_loop_free(loop, NULL);
 }
 
@@ -240,11 +245,52 @@ static int has_hooks_of_tasks_for_a_while(void *arg)
     return task_await(before);
 }
 
+static int cancel_main(struct loop *loop, void *arg)
+{
+    struct task **main = arg;
+
+    (void)loop;
+    if (*main)
+        task_cancel(*main);
+    return 0;
+}
+
+static int stop_the_loop(struct loop *loop, void *arg)
+{
+    (void)arg;
+    loop_stop(loop);
+    return 0;
+}
+
+static int sleeps_for_an_hour(void *arg)
+{
+    *(struct task **)arg = task_current();
+    return task_sleep(TASK_HOUR);
+}
+
+/* As if they had done so before the wait began: else this takes an hour. */
+static void what_is_woken_before_a_poll_is_not_waited_for(void **state)
+{
+    struct task *main = NULL;
+    struct loop *loop = loop_new(&(struct loop_options){.debug = false});
+    struct loop_hooks cancels = {.poll_begins = cancel_main, .arg = &main};
+    struct loop_hooks stops = {.poll_begins = stop_the_loop};
+
+    (void)state;
+    assert_non_null(loop);
+    assert_int_equal(loop_add_hooks(loop, &cancels), 0);
+    assert_int_equal(loop_run_main(loop, sleeps_for_an_hour, &main),
+                     -ECANCELED);
+    assert_int_equal(loop_remove_hooks(loop, &cancels), 0);
+    assert_int_equal(loop_add_hooks(loop, &stops), 0);
+    assert_int_equal(loop_run_main(loop, sleeps_for_an_hour, &main), -EAGAIN);
+    assert_int_equal(loop_free(loop), 0);
+}
+
 static void those_of_polls_alone_leave_steps_unwatched(void **state)
 {
     struct loop *loop = test_loop_new(NULL);
-    struct loop_hooks polls = {.poll_begins = say_poll_begins,
-                               .arg = text("")};
+    struct loop_hooks polls = {.poll_begins = say_poll_begins, .arg = text("")};
 
     (void)state;
     assert_int_equal(loop_add_hooks(loop, &polls), 0);
@@ -401,6 +447,7 @@ int main(void)
         behaviour(several_are_told_in_the_order_of_adding),
         behaviour(one_that_fails_is_called_no_more_and_the_others_go_on),
         behaviour(those_of_polls_alone_leave_steps_unwatched),
+        behaviour(what_is_woken_before_a_poll_is_not_waited_for),
         behaviour(one_may_remove_itself_and_others_and_add_some),
         in_main(adds_and_removes),
         in_main(has_one_that_cancels),

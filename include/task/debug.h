@@ -344,7 +344,7 @@ int loop_trace_stop(struct loop *loop);
 
 /**
  * Functions that are told what happens in a loop. All zero = none; those that are
- * NULL are not called.
+ * NULL are not called. Which ones are must stay as it is while they are added.
  *
  * They run in the loop's thread, each where it says, on any stack; they may not
  * suspend (-EPERM), run or free the loop. One that returns a negative status ends
@@ -385,7 +385,7 @@ struct loop_hooks {
 /**
  * Have hooks called from the next step on, after those that were added before.
  * Adding them again changes nothing. While there are none all this costs nothing;
- * those that are told of runs and polls only cost steps nothing.
+ * those that are told of nothing but runs and polls cost steps nothing.
  *
  * @param loop   a loop, whether it runs or not
  * @param hooks  the caller's; must stay until they are removed, or the loop freed

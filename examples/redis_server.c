@@ -9,8 +9,8 @@
  *
  * Port 0 takes a free one; the first line of output names it.
  */
+#include "redis_server/coalesce.h"
 #include "redis_server/commands.h"
-#include "redis_server/gather.h"
 
 #include <errno.h>
 
@@ -22,6 +22,7 @@ struct client {
     struct task_stream *stream;
     struct buffer in;
     struct request request;
+    unsigned long look; /* coalesce.h's */
 };
 
 /* What a parser says instead of what it has found. */
@@ -113,7 +114,7 @@ static ssize_t read_more(struct client *client)
     n = task_stream_read(client->stream, room, in->capacity - in->end - 1);
     if (n > 0) {
         buffer_extend(in, (size_t)n);
-        gather_note();
+        coalesce_note(&client->look);
     }
     return n;
 }
@@ -142,6 +143,7 @@ static int serve_client(struct task_stream *stream, void *arg)
 
     (void)arg;
     client.stream = stream;
+    client.look = 0;
     client.in = client.request.replies = (struct buffer){0};
     status = converse(&client);
     free(client.in.data);
@@ -152,11 +154,12 @@ static int serve_client(struct task_stream *stream, void *arg)
 static int serve(void *arg)
 {
     struct task_server *server;
-    int status = task_start_server(&server, NULL, arg, serve_client, NULL);
+    int status = coalesce_begin();
 
+    if (!status)
+        status = task_start_server(&server, NULL, arg, serve_client, NULL);
     if (status < 0)
         return status;
-    gather_begin();
     printf("listening on port %d\n", task_server_port(server));
     fflush(stdout);
     status = task_server_serve_forever(server);

@@ -62,6 +62,14 @@ enum { CACHE_LINE = 64 };
 #define HAVE_TSAN 0
 #endif
 
+/* Whether a variable of the thread's is read by asking the thread, each time; else by an
+ * address, which a compiler may keep over a switch. */
+#if defined(__x86_64__) && !HAVE_ASAN && !HAVE_TSAN
+enum { ASKS_ITS_THREAD = 1 };
+#else
+enum { ASKS_ITS_THREAD = 0 };
+#endif
+
 /* What Valgrind is told, where there are headers of it. */
 #if defined(__has_include)
 #if __has_include(<valgrind/memcheck.h>)

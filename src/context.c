@@ -89,11 +89,12 @@ void task__context_note_modes(void)
 
 void task__context_set_modes(const struct context *model)
 {
-    uint32_t reserved = __builtin_ia32_stmxcsr() & ~UINT32_C(0xffff);
+    /* Above what C can set there may be a mode of AMD's: it stays as it is. */
+    uint32_t rest = __builtin_ia32_stmxcsr() & ~UINT32_C(0xffff);
 
     __asm__ volatile("fldcw %0" : : "m"(model->x87));
     __builtin_ia32_ldmxcsr(model->x87 == X87_PLAIN ? plain_mxcsr
-                                                   : reserved | model->mxcsr);
+                                                   : rest | model->mxcsr);
 }
 
 struct context *task__context_change_modes(struct context *from,
@@ -114,6 +115,7 @@ struct context *task__context_change_modes(struct context *from,
 #if defined(CONTEXT_IS_UCONTEXT)
 
 THREAD_LOCAL fenv_t task__context_modes;
+THREAD_LOCAL int task__context_rounding = FE_TONEAREST;
 
 /* Never inlined: a ucontext_t is large, and has to be gone when this returns. The
  * signal mask goes along, which is the thread's. */

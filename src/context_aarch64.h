@@ -37,7 +37,7 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                      "ldr x16, [%[to], #16]\n\t"
                      "ldr w12, [%[to], #24]\n\t"
                      "mov sp, x10\n\t"
-                     "cmp x9, x12\n\t"
+                     "cmp w9, w12\n\t"
                      "b.eq 2f\n\t"
                      "msr fpcr, x12\n"
                      "2:\n\t"
@@ -65,7 +65,7 @@ static ALWAYS_INLINE void context_reset_modes(struct context *self,
     (void)self;
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     if (unlikely(fpcr != model->fpcr))
-        __asm__ volatile("msr fpcr, %0" : : "r"(model->fpcr));
+        __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)model->fpcr));
 }
 
 static inline void task__context_note_modes(void)

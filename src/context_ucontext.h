@@ -37,12 +37,16 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
     task__context_jump(from, to);
 }
 
-/* What is not in the C library: without it nobody has changed the modes. */
+/* What is not in the C library: without it nobody has changed the modes. Who is linked
+ * statically has of it what it calls itself, which may be the rounding mode's alone. */
 #pragma weak fegetenv
 #pragma weak fesetenv
+#pragma weak fegetround
+#pragma weak fesetround
 
 /* The modes of the loop that this thread runs. */
 extern THREAD_LOCAL fenv_t task__context_modes;
+extern THREAD_LOCAL int task__context_rounding;
 
 /* Give this thread of control the modes of the loop. */
 static ALWAYS_INLINE void context_reset_modes(struct context *self,
@@ -52,12 +56,16 @@ static ALWAYS_INLINE void context_reset_modes(struct context *self,
     (void)model;
     if (fegetenv && fesetenv)
         fesetenv(&task__context_modes);
+    else if (fesetround)
+        fesetround(task__context_rounding);
 }
 
 static inline void task__context_note_modes(void)
 {
     if (fegetenv)
         fegetenv(&task__context_modes);
+    if (fegetround)
+        task__context_rounding = fegetround();
 }
 
 /* Nothing below this is needed by a context that waits: the frame that has its

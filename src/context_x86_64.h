@@ -23,7 +23,7 @@ struct context {
     void *fp;
     void *resume;
     uint16_t x87;
-    uint16_t mxcsr; /* when x87 is not X87_PLAIN: all that is not reserved */
+    uint16_t mxcsr; /* when x87 is not X87_PLAIN: what C can set of it */
     int saved_errno;
     CONTEXT_ASAN CONTEXT_TSAN
 };

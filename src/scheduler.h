@@ -314,6 +314,15 @@ static ALWAYS_INLINE struct scheduler *scheduler_current(void)
     return task__scheduler_current;
 }
 
+/* The same after a switch: a loop may go on in another thread, whose current scheduler
+ * is elsewhere. */
+struct scheduler *task__scheduler_current_anew(void);
+static ALWAYS_INLINE struct scheduler *scheduler_current_anew(void)
+{
+    return ASKS_ITS_THREAD ? scheduler_current()
+                           : task__scheduler_current_anew();
+}
+
 /* The current task, or NULL. */
 static ALWAYS_INLINE struct task *scheduler_self(void)
 {

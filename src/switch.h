@@ -107,11 +107,11 @@ static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
     return task;
 }
 
-/* And its frames, but for what prefetch() sends for: by one that suspends some calls
- * deep. */
+/* And its frames, beyond the first line, which prefetch() sends for: by one that suspends
+ * some calls deep. */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {
-    enum { FIRST = 2, LAST = 7 };
+    enum { FIRST = 1, LAST = 7 };
     const struct task *task = prefetch_rest(next);
 
     for (uintptr_t line = FIRST; task && line <= LAST; line++)
@@ -119,11 +119,12 @@ static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
             (void *)((uintptr_t)task->context.sp + line * CACHE_LINE), 1);
 }
 
-/* Make the first of the batch current, which is a task. */
-static ALWAYS_INLINE struct task *run_first_task(struct scheduler *scheduler)
+/* Take the first off the batch, which is a task, and make it current. */
+static ALWAYS_INLINE struct task *take_first_task(struct scheduler *scheduler)
 {
     struct task *task = task_of(scheduler->batch);
 
+    assert(!scheduler->batch->run);
     batch_pop(scheduler);
     scheduler->switches++;
     scheduler->current = task;
@@ -144,7 +145,7 @@ static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
         PROBE1(task_runs, (struct task *)NULL);
         return NULL;
     }
-    return run_first_task(scheduler);
+    return take_first_task(scheduler);
 }
 
 /* Where to switch to, so that this task runs. */
@@ -163,6 +164,14 @@ static ALWAYS_INLINE void save_errno(const struct scheduler *scheduler,
     from->saved_errno = *scheduler->errno_location;
 }
 
+/* To whoever is next; returns when `from` is resumed, and errno is another one's. */
+static ALWAYS_INLINE void switch_from(struct scheduler *scheduler,
+                                      struct context *from)
+{
+    save_errno(scheduler, from);
+    context_switch(from, context_of(scheduler, choose_next(scheduler)));
+}
+
 static ALWAYS_INLINE void restore_errno(const struct scheduler *scheduler,
                                         const struct context *from)
 {
@@ -173,8 +182,7 @@ static ALWAYS_INLINE void restore_errno(const struct scheduler *scheduler,
 static ALWAYS_INLINE void leave(struct scheduler *scheduler,
                                 struct context *from)
 {
-    save_errno(scheduler, from);
-    context_switch(from, context_of(scheduler, choose_next(scheduler)));
+    switch_from(scheduler, from);
     restore_errno(scheduler, from);
 }
 
@@ -186,9 +194,7 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
 static ALWAYS_INLINE struct task *leave_task(struct scheduler *scheduler,
                                              struct task *self)
 {
-    save_errno(scheduler, &self->context);
-    context_switch(&self->context,
-                   context_of(scheduler, choose_next(scheduler)));
+    switch_from(scheduler, &self->context);
     self = scheduler->current;
     restore_errno(scheduler, &self->context);
     return self;

@@ -13,7 +13,7 @@ memory symbols context
 clock stack timer store
 scheduler.h
 switch
-scheduler.c
+scheduler
 descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h text record json
 endpoint chrome launch child
 poller

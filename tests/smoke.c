@@ -4,6 +4,7 @@
  * break first. Prints nothing and exits with 0 if all is well.
  */
 #include <errno.h>
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,34 @@ static int have_errno_each(void *arg)
     return 0;
 }
 
+/* The first that comes rounds up; whoever comes then finds the usual mode. */
+static int keep_rounding(void *arg)
+{
+    int mode = *(const int *)arg;
+
+    EXPECT(fegetround() == FE_TONEAREST);
+    EXPECT(fesetround(mode) == 0);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(task_yield() == 0);
+        EXPECT(fegetround() == mode);
+    }
+    return 0;
+}
+
+static int have_rounding_each(void *arg)
+{
+    int modes[] = {FE_UPWARD, FE_TONEAREST, FE_TOWARDZERO};
+    struct task *tasks[3];
+
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        tasks[i] = task_create(keep_rounding, &modes[i]);
+    EXPECT(task_gather(tasks, 3, NULL) == 0);
+    EXPECT(fegetround() == FE_TONEAREST);
+    EXPECT(task_await(task_create(keep_rounding, &modes[1])) == 0);
+    return 0;
+}
+
 static int sleep_long(void *arg)
 {
     task_time start = loop_time();
@@ -254,9 +283,10 @@ static void ignore_report(const struct loop_error *error, void *arg)
 
 int main(void)
 {
-    task_fn *const tests[] = {create_and_await, take_turns,      yield_alone,
-                              cancel,           keep_registers,  be_many,
-                              keep_stacks,      have_errno_each, sleep_long};
+    task_fn *const tests[] = {
+        create_and_await,   take_turns, yield_alone, cancel,
+        keep_registers,     be_many,    keep_stacks, have_errno_each,
+        have_rounding_each, sleep_long};
     struct loop_options options = {.clock = LOOP_CLOCK_VIRTUAL,
                                    .on_error = ignore_report};
     struct loop *loop = loop_new(&options);

@@ -1134,6 +1134,71 @@ static int leave_tasks_parked(void *arg)
     return task_sleep(TASK_SECOND);
 }
 
+static atomic_bool is_elsewhere;
+static int n_arrived;
+
+/* Of the thread that calls it, which the compiler cannot know to be another one. */
+static NEVER_INLINE int errno_here(void)
+{
+    __asm__ volatile("");
+    return errno;
+}
+
+static int yield_here_and_there(void *arg)
+{
+    int number = *(const int *)arg;
+
+    errno = number;
+    while (!is_elsewhere)
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(errno_here(), number);
+    CHECK_STATUS(task_yield(), 0);
+    n_arrived++;
+    return 0;
+}
+
+static int leave_tasks_ready(void *arg)
+{
+    static int numbers[] = {7, 8, 9};
+
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        task_detach(task_create(yield_here_and_there, &numbers[i]));
+    return task_yield();
+}
+
+static int yield_thrice(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(task_yield(), 0);
+    return 2;
+}
+
+static void *run_elsewhere(void *loop)
+{
+    is_elsewhere = true;
+    return (void *)(intptr_t)loop_run_main(loop, yield_thrice, NULL);
+}
+
+static void who_yields_may_go_on_in_another_thread(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    pthread_t thread;
+    void *status;
+
+    (void)state;
+    is_elsewhere = false;
+    n_arrived = 0;
+    assert_int_equal(loop_run_main(loop, leave_tasks_ready, NULL), 0);
+    assert_int_equal(n_arrived, 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_elsewhere, loop), 0);
+    pthread_join(thread, &status);
+    assert_int_equal((intptr_t)status, 2);
+    assert_int_equal(n_arrived, 3);
+    test_loop_free(loop, NULL);
+}
+
 static void a_loop_may_go_on_in_another_thread(void **state)
 {
     struct loop *loop = test_loop_new(NULL);
@@ -2350,6 +2415,7 @@ int main(void)
         behaviour(threads_run_a_loop_each),
         behaviour(a_thread_with_a_small_stack_runs_a_loop),
         behaviour(a_loop_may_go_on_in_another_thread),
+        behaviour(who_yields_may_go_on_in_another_thread),
         behaviour(figures_may_be_read_from_another_thread),
         behaviour(a_deadlock_is_reported_with_all_who_wait),
         behaviour(loop_run_cancels_a_deadlocked_main),

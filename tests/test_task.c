@@ -954,6 +954,47 @@ static int sets_errno(void *arg)
     return 0;
 }
 
+static int says_nothing(struct task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return 0;
+}
+
+static int yields_once(void *arg)
+{
+    (void)arg;
+    return task_yield();
+}
+
+/* They have yielded in their first step, before the rest of the batch and in a step
+ * of its own: errno is theirs, and so is a request that comes meanwhile. */
+static int eager_tasks_yield_like_others(void *arg)
+{
+    struct task_options eager = {.eager = true};
+    struct loop_hooks hooks = {.step_begins = says_nothing};
+
+    (void)arg;
+    for (int is_watched = 0; is_watched < 2; is_watched++) {
+        int values[] = {10, 20};
+        struct task *tasks[3];
+
+        if (is_watched)
+            CHECK_STATUS(loop_add_hooks(loop_current(), &hooks), 0);
+        errno = 5;
+        tasks[0] = task_create_with(sets_errno, &values[0], &eager);
+        tasks[1] = task_create_with(yields_once, NULL, &eager);
+        tasks[2] = task_create_with(sets_errno, &values[1], &eager);
+        CHECK(errno == 5);
+        CHECK(task_cancel(tasks[1]));
+        CHECK_STATUS(task_await(tasks[1]), -ECANCELED);
+        CHECK_STATUS(task_await(tasks[0]), 0);
+        CHECK_STATUS(task_await(tasks[2]), 0);
+        CHECK(errno == 5);
+    }
+    return loop_remove_hooks(loop_current(), &hooks);
+}
+
 static int errno_belongs_to_each_task(void *arg)
 {
     int values[] = {10, 20};
@@ -1634,6 +1675,7 @@ int main(void)
         in_main(no_task_is_current_in_a_callback),
         behaviour(no_task_is_current_outside_a_run),
         in_main(errno_belongs_to_each_task),
+        in_main(eager_tasks_yield_like_others),
         in_main(ids_count_from_one_and_are_never_used_twice),
         in_main(a_name_is_task_and_the_id_by_default),
         in_main(a_given_name_is_copied),

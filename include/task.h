@@ -68,15 +68,20 @@
 #ifndef TASK_H
 #define TASK_H
 
+#include <task/barrier.h>
 #include <task/base.h>
+#include <task/callback.h>
 #include <task/core.h>
 #include <task/debug.h>
 #include <task/io.h>
 #include <task/local.h>
+#include <task/lock.h>
 #include <task/loop.h>
 #include <task/net.h>
+#include <task/once.h>
 #include <task/process.h>
 #include <task/queue.h>
+#include <task/rwlock.h>
 #include <task/scope.h>
 #include <task/select.h>
 #include <task/server.h>
@@ -86,5 +91,6 @@
 #include <task/sync.h>
 #include <task/thread.h>
 #include <task/time.h>
+#include <task/trace.h>
 
 #endif

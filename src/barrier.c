@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <task/sync.h>
+#include <task/barrier.h>
 
 /* A task that is dropped leaves its place. */
 static struct waiter *leave(struct waiter *waiter)

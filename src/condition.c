@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include <errno.h>
+#include <task/sync.h>
 
 static void describe(const struct waiter *waiter, struct text *text)
 {

@@ -6,7 +6,7 @@
 
 #include "waiters.h"
 
-#include <task/sync.h>
+#include <task/lock.h>
 
 /* What the next to have a lock is told: 0 or -EOWNERDEAD, which is told once. */
 static ALWAYS_INLINE int lock_tell(struct task_lock *lock)

@@ -5,7 +5,7 @@
 #include "waiters.h"
 
 #include <errno.h>
-#include <task/sync.h>
+#include <task/once.h>
 
 static const struct task_once *once_of(const struct waiter *waiter)
 {

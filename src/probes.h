@@ -1,7 +1,7 @@
 /*
  * Static probes (USDT): each is a nop, and a note in the program by which perf,
  * bpftrace, SystemTap and gdb know where it is, and in which registers its
- * arguments are. <task/debug.h> lists them. None loads or computes anything for
+ * arguments are. <task/trace.h> lists them. None loads or computes anything for
  * its arguments but what is at hand.
  */
 #ifndef TASK_SRC_PROBES_H

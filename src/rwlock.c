@@ -8,6 +8,7 @@
 #include "text.h"
 
 #include <errno.h>
+#include <task/rwlock.h>
 
 static void give_up(struct waiter *waiter, struct task_chain *requests);
 

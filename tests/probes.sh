@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A program has the probes that <task/debug.h> lists, each of which is a nop; and
+# A program has the probes that <task/trace.h> lists, each of which is a nop; and
 # gdb, which stops at them, finds their arguments.
 . "$(dirname "$0")/support/common.sh"
 
@@ -39,7 +39,7 @@ readelf -n --wide "$tmp/program" 2>/dev/null | awk '
     $1 == "Arguments:" && is_ours { print name, address, gsub(/@/, "") }
 ' | sort >"$tmp/notes"
 sed -nE 's/^ \*     ([a-z_]+)\(([a-z, ]+)\)( .*)?$/\1,\2/p' \
-    "$root/include/task/debug.h" | awk -F, '{ print $1, NF - 1 }' |
+    "$root/include/task/trace.h" | awk -F, '{ print $1, NF - 1 }' |
     sort >"$tmp/wanted"
 [[ $(wc -l <"$tmp/wanted") == 10 ]] || fail 'debug.h lists other probes'
 awk '{ print $1, $3 }' "$tmp/notes" | uniq >"$tmp/found"

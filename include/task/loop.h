@@ -1,5 +1,5 @@
 /*
- * loop.h: event loops: make one, run it, drive it by hand; callbacks.
+ * loop.h: event loops: make one, run it, drive it by hand.
  *
  * A loop runs in turns. One turn is the batch, which is what stood in the ready
  * queue when it began, tasks and callbacks, first in, first out; then one look
@@ -27,6 +27,7 @@
 #define TASK_LOOP_H
 
 #include <task/base.h>
+#include <task/callback.h>
 #include <task/core.h>
 #include <task/debug.h>
 #include <task/time.h>
@@ -346,122 +347,6 @@ int loop_fd(struct loop *loop);
  * Source: libuv's uv_backend_timeout
  */
 task_time loop_next_timeout(const struct loop *loop);
-
-/* Callbacks. */
-
-/**
- * Call a function in the next turn.
- *
- * Callbacks and ready tasks stand in one queue, and run first in, first out.
- * What was not run when the loop is freed is dropped.
- *
- * @param fn   called on the loop's stack: it may not suspend
- * @param arg  passed to @p fn
- *
- * @return an id > 0 for loop_call_cancel(), never used twice in a loop, or
- *         -EINVAL  @p fn is NULL,
- *         -ENOMEM  out of memory,
- *         -EPERM   no loop runs in this thread.
- *
- * Source: asyncio's loop.call_soon
- */
-int64_t loop_call_soon(loop_fn *fn, void *arg);
-
-/**
- * Call a function after a time.
- *
- * Never earlier, and among timers in the order of deadlines, equal ones in the
- * order in which they were set.
- *
- * @param delay  nanoseconds from now. 0 is due at once, a negative one is a
- *               deadline in the past, and comes before it; both run in a later
- *               turn than the caller's. TASK_FOREVER: never, and no timer is
- *               set.
- * @param fn     called on the loop's stack: it may not suspend
- * @param arg    passed to @p fn
- *
- * @return as loop_call_soon().
- *
- * Source: asyncio's loop.call_later
- */
-int64_t loop_call_later(task_time delay, loop_fn *fn, void *arg);
-
-/**
- * Call a function at a point in time.
- *
- * As loop_call_later(), but absolute.
- *
- * @param when  on the clock of loop_time(); TASK_FOREVER: never
- *
- * @return as loop_call_soon().
- *
- * Source: asyncio's loop.call_at
- */
-int64_t loop_call_at(task_time when, loop_fn *fn, void *arg);
-
-/**
- * Cancel a call that was set in the loop that runs in this thread.
- *
- * Its timer is freed at once, and its function never called. Any number is
- * harmless, also an id whose call ran long ago.
- *
- * @param id  what loop_call_soon(), loop_call_later() or loop_call_at()
- *            returned
- *
- * @return 0, or
- *         -ENOENT  it ran, is running, or was cancelled; or there is no such
- *                  call, or no loop runs in this thread.
- *
- * Source: asyncio's Handle.cancel
- */
-int loop_call_cancel(int64_t id);
-
-/**
- * Call a function whenever a descriptor can be read from.
- *
- * It is called once a turn as long as that is so (level-triggered), also when
- * the other end is closed or there is an error, so that a read tells; in the
- * turn after it was found out. A former callback of the descriptor's for reading
- * is replaced. task_close() removes it; a number that is closed in another way
- * should be removed before.
- *
- * @param fd   an open descriptor; the caller's
- * @param fn   called with @p arg until it is removed
- *
- * @return 0, or
- *         -EBADF   @p fd is not open,
- *         -EBUSY   a task waits to read from it,
- *         -EINVAL  @p fn is NULL,
- *         -ENOMEM  out of memory,
- *         -ENOSPC  the user has too many descriptors watched by epoll,
- *         -EPERM   no loop runs here; or it is always ready, as files are.
- *
- * Source: asyncio's loop.add_reader
- */
-int loop_add_reader(int fd, loop_fn *fn, void *arg);
-
-/**
- * The same when it can be written to.
- *
- * Source: asyncio's loop.add_writer
- */
-int loop_add_writer(int fd, loop_fn *fn, void *arg);
-
-/**
- * Call it no more, also if it was found ready this turn.
- *
- * @return 0, or -ENOENT: there was none.
- *
- * Source: asyncio's loop.remove_reader
- */
-int loop_remove_reader(int fd);
-
-/**
- * The same for writing.
- *
- * Source: asyncio's loop.remove_writer
- */
-int loop_remove_writer(int fd);
 
 TASK_END_DECLS
 

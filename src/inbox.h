@@ -159,6 +159,17 @@ static inline bool inbox_is_quiet(const struct inbox *inbox)
  * something already. */
 bool task__inbox_sleep(struct inbox *inbox);
 
+/* Both for a loop that may have none. */
+static inline bool inbox_has_any(const struct inbox *inbox)
+{
+    return inbox && inbox_is_stirred(inbox);
+}
+
+static inline bool inbox_lets_sleep(struct inbox *inbox)
+{
+    return !inbox || task__inbox_sleep(inbox);
+}
+
 /* Be awake, and run all that is there. */
 void task__inbox_run(struct inbox *inbox);
 

@@ -262,18 +262,11 @@ void task__loop_leave(struct loop *loop);
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
-/* Have the poller wait, known to whoever asks for a dump. */
-static ALWAYS_INLINE void loop_wait(struct loop *loop, task_time now,
-                                    task_time until)
-{
-    PROBE2(poll_begins, loop, until - now);
-    ask_set_waiting(loop->ask, true);
-    loop->poller->backend->wait(loop->poller, now, until);
-    ask_set_waiting(loop->ask, false);
-    PROBE1(poll_ends, loop);
-    if (unlikely(loop->watchdog))
-        task__watchdog_rouse(loop->watchdog);
-}
+/* Wait until a descriptor is ready, or there are posts; nothing is fired. */
+void task__loop_wait(struct loop *loop);
+
+/* embed.c: have loop_fd tell when the next turn is due. */
+void task__loop_set_alarm(struct loop *loop);
 
 /* remote.c: calls have come. */
 void task__remote_receive(struct inbox_row *row);

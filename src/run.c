@@ -1,5 +1,5 @@
 /*
- * Running a loop: its turns, and how one is driven from outside.
+ * Running a loop: its turns.
  */
 #include "loop.h"
 #include "switch.h"
@@ -62,18 +62,6 @@ int task__loop_enter(struct loop *loop, const char *call)
     return 0;
 }
 
-/* From now on posts wake the loop. False: there is one already. */
-static bool may_sleep(struct loop *loop)
-{
-    return !loop->inbox || task__inbox_sleep(loop->inbox);
-}
-
-/* Whether there are posts. */
-static bool is_stirred(const struct loop *loop)
-{
-    return loop->inbox && inbox_is_stirred(loop->inbox);
-}
-
 /*
  * What the steps since the last look took: no single one took longer. Debug mode
  * measures each by itself; a virtual clock tells nothing.
@@ -83,17 +71,6 @@ static void note_steps(struct loop *loop, task_time now)
     if (likely(!loop->clock.is_virtual && !loop->debug) &&
         unlikely(now - loop->resumed_at > loop->longest_step))
         loop->longest_step = now - loop->resumed_at;
-}
-
-/* Have loop_fd tell when the next turn is due. */
-static void set_alarm(struct loop *loop)
-{
-    task_time next = timers_next(&loop->timers);
-
-    if (loop->scheduler.ready.first ||
-        (loop->clock.is_virtual && next != TASK_FOREVER) || !may_sleep(loop))
-        next = 0;
-    loop->poller->backend->alarm(loop->poller, next);
 }
 
 static void leave_watchdog(struct watchdog *watchdog)
@@ -126,7 +103,7 @@ void task__loop_leave(struct loop *loop)
     }
     task__stats_publish(loop);
     if (loop->wants_alarm)
-        set_alarm(loop);
+        task__loop_set_alarm(loop);
 }
 
 /*
@@ -164,6 +141,24 @@ static void set_patience(struct loop *loop, task_time now)
             (uint64_t)((double)elapsed * loop->tick_rate);
 }
 
+/* Have the poller wait, known to whoever asks for a dump. */
+static ALWAYS_INLINE void loop_wait(struct loop *loop, task_time now,
+                                    task_time until)
+{
+    PROBE2(poll_begins, loop, until - now);
+    ask_set_waiting(loop->ask, true);
+    loop->poller->backend->wait(loop->poller, now, until);
+    ask_set_waiting(loop->ask, false);
+    PROBE1(poll_ends, loop);
+    if (unlikely(loop->watchdog))
+        task__watchdog_rouse(loop->watchdog);
+}
+
+void task__loop_wait(struct loop *loop)
+{
+    loop_wait(loop, 0, TASK_FOREVER);
+}
+
 /*
  * Time stands still while there is a job or a descriptor is ready; else it
  * jumps. With no time to jump to, only what is outside can go on.
@@ -173,7 +168,7 @@ static task_time wait_virtually(struct loop *loop, task_time until)
     if (loop->n_sources)
         loop_wait(loop, 0, 0);
     if (loop->scheduler.ready.first || until <= loop->clock.now ||
-        is_stirred(loop))
+        inbox_has_any(loop->inbox))
         return loop->clock.now;
     if (loop->n_jobs || (until == TASK_FOREVER && loop->n_sources))
         loop_wait(loop, 0, TASK_FOREVER);
@@ -186,7 +181,7 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
                                           task_time until)
 {
-    if (until > now && unlikely(!may_sleep(loop)))
+    if (until > now && unlikely(!inbox_lets_sleep(loop->inbox)))
         until = now;
     loop->polls++;
     if (unlikely(loop->clock.is_virtual))
@@ -282,7 +277,7 @@ static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
 static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
-    bool was_stirred = is_stirred(loop);
+    bool was_stirred = inbox_has_any(loop->inbox);
     task_time until;
 
     note_steps(loop, now);
@@ -415,72 +410,6 @@ void loop_stop(struct loop *loop)
         return;
     loop->stopping = true;
     scheduler_hurry(&loop->scheduler);
-}
-
-static bool is_alive(const struct loop *loop)
-{
-    return loop->n_tasks > loop->n_daemons || loop->n_callbacks ||
-           loop->n_calls || loop->n_sources;
-}
-
-int loop_run_turn(struct loop *loop, task_time timeout)
-{
-    int status = task__loop_enter(loop, __func__);
-
-    if (status)
-        return status;
-    scheduler_run_batch(&loop->scheduler);
-    if (!loop_is_inherited(loop) && !loop->stopping) {
-        bool waits = timeout > 0 && is_alive(loop);
-        task_time now = task__clock_now(&loop->clock);
-
-        status = task__loop_look(loop, waits ? clock_after(now, timeout) : now);
-    }
-    if (loop_is_inherited(loop))
-        status = -EPERM;
-    else if (!is_alive(loop))
-        status = 0;
-    else if (status)
-        task__report_deadlock(loop);
-    else
-        status = 1;
-    task__loop_leave(loop);
-    return status;
-}
-
-int loop_fd(struct loop *loop)
-{
-    int fd;
-
-    if (!loop)
-        return MISUSE(-EINVAL, "the loop is NULL");
-    if (LOOP_REFUSES(loop))
-        return -EPERM;
-    fd = loop->poller->backend->fd(loop->poller);
-    if (fd >= 0 && !loop->wants_alarm) {
-        loop->wants_alarm = true;
-        set_alarm(loop);
-    }
-    return fd;
-}
-
-task_time loop_next_timeout(const struct loop *loop)
-{
-    struct timers *timers = loop ? loop->scheduler.timers : NULL;
-    task_time next;
-
-    if (!loop || loop_is_inherited(loop))
-        return TASK_FOREVER;
-    if (loop->scheduler.ready.first ||
-        task__scheduler_has_batch(&loop->scheduler) || is_stirred(loop))
-        return 0;
-    next = timers_next(timers);
-    if (next == TASK_FOREVER)
-        return TASK_FOREVER;
-
-    task_time now = task__clock_now(&loop->clock);
-
-    return next > now ? next - now : 0;
 }
 
 struct loop *loop_current(void)

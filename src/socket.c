@@ -393,10 +393,9 @@ static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
 static NEVER_INLINE int error_of(int fd)
 {
     int error = 0;
-    socklen_t size = sizeof error;
+    socklen_t n = sizeof error;
 
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) ? -errno
-                                                               : -error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) ? -errno : -error;
 }
 
 /* A local socket whose peer's backlog is full gives no event when it is not. */

@@ -260,7 +260,7 @@ void task__workers_finish(struct loop *loop)
 {
     while (loop->n_jobs) {
         if (task__inbox_sleep(loop->inbox))
-            loop_wait(loop, 0, TASK_FOREVER);
+            task__loop_wait(loop);
         task__inbox_run(loop->inbox);
     }
     if (!loop->has_workers)

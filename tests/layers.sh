@@ -21,7 +21,7 @@ inbox
 catch
 loop.h
 debugger tree
-report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog.c stats run shutdown lost loop.c callback task inspect local future sleep version
+report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog.c stats run embed shutdown lost loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once

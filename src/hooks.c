@@ -28,6 +28,12 @@ static bool is_told_of_tasks(const struct loop_hooks *hooks)
            hooks->step_ends || hooks->task_ended;
 }
 
+static void note_looked(struct loop *loop)
+{
+    loop->hooks.looked = loop->scheduler.ready.end;
+    loop->hooks.turn = loop->scheduler.turns;
+}
+
 /* After some have come or gone: whether steps are watched for them. */
 static void look_who_is_told(struct loop *loop)
 {
@@ -36,7 +42,7 @@ static void look_who_is_told(struct loop *loop)
     while (hooks && !is_told_of_tasks(hooks))
         hooks = hooks->next;
     if (hooks && !loop->hooks.steps_wanted) {
-        loop->hooks.looked = loop->scheduler.ready.end;
+        note_looked(loop);
         loop->hooks.created = loop->last_id;
     }
     loop->hooks.steps_wanted = hooks != NULL;
@@ -121,13 +127,18 @@ static void tell_ready(struct loop *loop, struct task *task)
     TELL(loop, task_ready, task);
 }
 
-/* What hooks add themselves comes at the end, and is told of as well. */
+/* What hooks add themselves comes at the end, and is told of as well. If a batch has
+ * begun since, what was looked at is in that, in whatever order. */
 void task__hooks_look(struct loop *loop)
 {
-    for (struct ready *ready = *loop->hooks.looked; ready; ready = ready->next)
+    struct ready *ready = loop->hooks.turn == loop->scheduler.turns
+                              ? *loop->hooks.looked
+                              : loop->scheduler.ready.first;
+
+    for (; ready; ready = ready->next)
         if (!ready->run)
             tell_ready(loop, task_of(ready));
-    loop->hooks.looked = loop->scheduler.ready.end;
+    note_looked(loop);
 }
 
 /* A task that is new here was made when nobody looked, or is eager. */

@@ -261,13 +261,16 @@ static void dump_if_asked(struct loop *loop)
         task__dump_asked(loop);
 }
 
-/* Hooks take time, wake tasks, and stop the loop: the limit anew, and what time it is. */
+/* Hooks take time, wake tasks, stop the loop, and end what was to be waited for: the
+ * limit anew, and what time it is. */
 static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
                                                 task_time *now, task_time limit)
 {
     task__hooks_poll_begins(loop);
     *now = task__clock_now(&loop->clock);
-    return loop->stopping ? *now : wait_limit(loop, *now, limit);
+    return loop->stopping || is_deadlocked(loop)
+               ? *now
+               : wait_limit(loop, *now, limit);
 }
 
 /*

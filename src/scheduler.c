@@ -191,6 +191,17 @@ void task__scheduler_watch(struct scheduler *scheduler, bool watches)
     scheduler->batch = &scheduler->stop;
 }
 
+/* Steps may be watched since: whoever was to go on before home is reached does so. */
+static void come_home(struct scheduler *scheduler, struct ready *home)
+{
+    while (scheduler->batch == &scheduler->stop) {
+        scheduler->stop.run = NULL;
+        scheduler->batch = scheduler->stop.next;
+        if (scheduler->batch != home)
+            leave(scheduler, &scheduler->home);
+    }
+}
+
 /* Run the task before the rest of the batch; then `self`, or the caller at
  * home, goes on. */
 static void run_first(struct scheduler *scheduler, struct task *self,
@@ -205,12 +216,11 @@ static void run_first(struct scheduler *scheduler, struct task *self,
     scheduler->batch = &task->ready;
     scheduler->ahead = NULL; /* as none of the rest runs meanwhile */
     leave(scheduler, self ? &self->context : &scheduler->home);
+    if (!self) {
+        come_home(scheduler, &home);
+        scheduler->batch = home.next;
+    }
     scheduler->ahead = ahead;
-    if (self)
-        return;
-    if (scheduler->batch == &scheduler->stop)
-        scheduler->stop.run = NULL;
-    scheduler->batch = home.next;
 }
 
 void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)

@@ -262,6 +262,146 @@ static int stop_the_loop(struct loop *loop, void *arg)
     return 0;
 }
 
+static int ignore(struct task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return 0;
+}
+
+static void ignore_report(const struct loop_error *error, void *arg)
+{
+    (void)error;
+    (void)arg;
+}
+
+static int64_t last_timer;
+
+static int cancel_the_timer(struct loop *loop, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    if (last_timer > 0)
+        CHECK_STATUS(loop_call_cancel(last_timer), 0);
+    last_timer = 0;
+    return 0;
+}
+
+static int sets_a_timer(void *arg)
+{
+    last_timer = loop_call_later(TASK_HOUR, quiet, arg);
+    return last_timer > 0 ? task_sleep(TASK_FOREVER) : -ENOMEM;
+}
+
+/* What is left can never end: it is not waited for. */
+static void a_timer_that_is_cancelled_before_a_poll_was_the_last(void **state)
+{
+    struct loop_options options = {.on_error = ignore_report};
+    struct loop *loop = loop_new(&options);
+    struct loop_hooks hooks = {.poll_begins = cancel_the_timer};
+
+    (void)state;
+    assert_non_null(loop);
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_run_main(loop, sets_a_timer, NULL), -EDEADLK);
+    assert_int_equal(loop_free(loop), 0);
+}
+
+static int n_told[8][2]; /* of each task: ready, steps */
+
+static int count_ready(struct task *task, void *arg)
+{
+    (void)arg;
+    n_told[task_id(task)][0]++;
+    return 0;
+}
+
+static int count_steps(struct task *task, void *arg)
+{
+    (void)arg;
+    n_told[task_id(task)][1]++;
+    return 0;
+}
+
+static int yields_and_sleeps(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++)
+        CHECK_STATUS(i % 2 ? task_sleep(1000) : task_yield(), 0);
+    return 0;
+}
+
+static int starts_six(void *arg)
+{
+    struct task *tasks[6];
+
+    for (int i = 0; i < 6; i++)
+        tasks[i] = task_create(yields_and_sleeps, arg);
+    return task_gather(tasks, 6, NULL);
+}
+
+/* Each is told of as ready once a step, in whatever order a batch is. */
+static void shuffled_tasks_are_ready_once_a_step(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct loop_options options = {.clock = LOOP_CLOCK_VIRTUAL,
+                                       .seed = seed};
+        struct loop_hooks hooks = {.task_ready = count_ready,
+                                   .step_begins = count_steps};
+        struct loop *loop = loop_new(&options);
+
+        assert_non_null(loop);
+        memset(n_told, 0, sizeof n_told);
+        assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+        assert_int_equal(loop_run_main(loop, starts_six, NULL), 0);
+        for (int id = 1; id <= 7; id++)
+            assert_int_equal(n_told[id][0], n_told[id][1]);
+        assert_int_equal(n_told[2][1], 5);
+        assert_int_equal(loop_free(loop), 0);
+    }
+}
+
+static struct loop_hooks steps_begin;
+static bool went_on;
+
+static int watches_steps(void *arg)
+{
+    (void)arg;
+    return loop_add_hooks(loop_current(), &steps_begin);
+}
+
+static int has_an_eager_child(void *arg)
+{
+    struct task_options eager = {.eager = true};
+
+    (void)arg;
+    task_detach(task_create_with(watches_steps, NULL, &eager));
+    went_on = true;
+    return 0;
+}
+
+static void starts_an_eager_task(void *arg)
+{
+    struct task_options eager = {.eager = true};
+
+    (void)arg;
+    task_detach(task_create_with(has_an_eager_child, NULL, &eager));
+    CHECK(went_on);
+}
+
+/* Of two eager tasks, one in the other, the first goes on. */
+static int watches_in_an_eager_task(void *arg)
+{
+    (void)arg;
+    steps_begin = (struct loop_hooks){.step_begins = ignore};
+    went_on = false;
+    CHECK(loop_call_soon(starts_an_eager_task, NULL) > 0);
+    CHECK_STATUS(task_sleep(1), 0);
+    CHECK(went_on);
+    return loop_remove_hooks(loop_current(), &steps_begin);
+}
+
 static int sleeps_for_an_hour(void *arg)
 {
     *(struct task **)arg = task_current();
@@ -410,13 +550,6 @@ static int runs_three(void *arg)
     return task_gather(tasks, 3, NULL);
 }
 
-static int ignore(struct task *task, void *arg)
-{
-    (void)task;
-    (void)arg;
-    return 0;
-}
-
 static void nothing_happens_in_another_order(void **state)
 {
     (void)state;
@@ -448,6 +581,9 @@ int main(void)
         behaviour(one_that_fails_is_called_no_more_and_the_others_go_on),
         behaviour(those_of_polls_alone_leave_steps_unwatched),
         behaviour(what_is_woken_before_a_poll_is_not_waited_for),
+        behaviour(a_timer_that_is_cancelled_before_a_poll_was_the_last),
+        behaviour(shuffled_tasks_are_ready_once_a_step),
+        in_main(watches_in_an_eager_task),
         behaviour(one_may_remove_itself_and_others_and_add_some),
         in_main(adds_and_removes),
         in_main(has_one_that_cancels),

@@ -390,16 +390,27 @@ static void starts_an_eager_task(void *arg)
     CHECK(went_on);
 }
 
-/* Of two eager tasks, one in the other, the first goes on. */
-static int watches_in_an_eager_task(void *arg)
+static int calls_what_starts_one(void *arg)
 {
-    (void)arg;
+    CHECK(!loop_current()->scheduler.watches);
     steps_begin = (struct loop_hooks){.step_begins = ignore};
     went_on = false;
-    CHECK(loop_call_soon(starts_an_eager_task, NULL) > 0);
+    CHECK(loop_call_soon(starts_an_eager_task, arg) > 0);
     CHECK_STATUS(task_sleep(1), 0);
     CHECK(went_on);
     return loop_remove_hooks(loop_current(), &steps_begin);
+}
+
+/* The outer one, which a callback started, goes on. */
+static void an_eager_task_in_another_may_have_steps_watched(void **state)
+{
+    struct loop *loop =
+        loop_new(&(struct loop_options){.clock = LOOP_CLOCK_VIRTUAL});
+
+    (void)state;
+    assert_non_null(loop);
+    assert_int_equal(loop_run_main(loop, calls_what_starts_one, NULL), 0);
+    assert_int_equal(loop_free(loop), 0);
 }
 
 static int sleeps_for_an_hour(void *arg)
@@ -583,7 +594,7 @@ int main(void)
         behaviour(what_is_woken_before_a_poll_is_not_waited_for),
         behaviour(a_timer_that_is_cancelled_before_a_poll_was_the_last),
         behaviour(shuffled_tasks_are_ready_once_a_step),
-        in_main(watches_in_an_eager_task),
+        behaviour(an_eager_task_in_another_may_have_steps_watched),
         behaviour(one_may_remove_itself_and_others_and_add_some),
         in_main(adds_and_removes),
         in_main(has_one_that_cancels),

@@ -12,7 +12,7 @@ void task__loop_set_alarm(struct loop *loop)
 
     if (loop->scheduler.ready.first ||
         (loop->clock.is_virtual && next != TASK_FOREVER) ||
-        !inbox_lets_sleep(loop->inbox))
+        !inbox_try_sleep(loop->inbox))
         next = 0;
     loop->poller->backend->alarm(loop->poller, next);
 }

@@ -28,12 +28,6 @@ static bool is_told_of_tasks(const struct loop_hooks *hooks)
            hooks->step_ends || hooks->task_ended;
 }
 
-static void note_looked(struct loop *loop)
-{
-    loop->hooks.looked = loop->scheduler.ready.end;
-    loop->hooks.turn = loop->scheduler.turns;
-}
-
 /* After some have come or gone: whether steps are watched for them. */
 static void look_who_is_told(struct loop *loop)
 {
@@ -42,7 +36,7 @@ static void look_who_is_told(struct loop *loop)
     while (hooks && !is_told_of_tasks(hooks))
         hooks = hooks->next;
     if (hooks && !loop->hooks.steps_wanted) {
-        note_looked(loop);
+        loop->hooks.looked = ready_mark(&loop->scheduler);
         loop->hooks.created = loop->last_id;
     }
     loop->hooks.steps_wanted = hooks != NULL;
@@ -127,18 +121,15 @@ static void tell_ready(struct loop *loop, struct task *task)
     TELL(loop, task_ready, task);
 }
 
-/* What hooks add themselves comes at the end, and is told of as well. If a batch has
- * begun since, what was looked at is in that, in whatever order. */
+/* What hooks add themselves comes at the end, and is told of as well. */
 void task__hooks_look(struct loop *loop)
 {
-    struct ready *ready = loop->hooks.turn == loop->scheduler.turns
-                              ? *loop->hooks.looked
-                              : loop->scheduler.ready.first;
+    struct ready *ready = ready_since(&loop->scheduler, &loop->hooks.looked);
 
     for (; ready; ready = ready->next)
         if (!ready->run)
             tell_ready(loop, task_of(ready));
-    note_looked(loop);
+    loop->hooks.looked = ready_mark(&loop->scheduler);
 }
 
 /* A task that is new here was made when nobody looked, or is eager. */

@@ -165,7 +165,7 @@ static inline bool inbox_has_any(const struct inbox *inbox)
     return inbox && inbox_is_stirred(inbox);
 }
 
-static inline bool inbox_lets_sleep(struct inbox *inbox)
+static inline bool inbox_try_sleep(struct inbox *inbox)
 {
     return !inbox || task__inbox_sleep(inbox);
 }

@@ -66,9 +66,8 @@ struct hooks {
     struct loop_hooks *first;
     struct loop_hooks *next; /* to be told, while some are */
     bool steps_wanted;       /* some are told of tasks; if so: */
-    struct ready **looked;   /* at the ready queue, up to here */
-    uint64_t turn;           /* in which that was */
-    uint64_t created;        /* the highest id of a task that was told of */
+    struct ready_mark looked;
+    uint64_t created; /* the highest id of a task that was told of */
 };
 
 struct loop {

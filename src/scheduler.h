@@ -50,6 +50,12 @@ struct ready_queue {
     struct ready **end; /* where the next one goes */
 };
 
+/* How far the ready queue was looked at: see ready_since(). */
+struct ready_mark {
+    struct ready **end;
+    uint64_t turn;
+};
+
 /*
  * A task, or a future, which nobody runs and which is completed from outside.
  *

@@ -28,6 +28,20 @@ static ALWAYS_INLINE bool is_new(const struct task *task)
     return context_is_new(&task->context);
 }
 
+/* The end of the ready queue now. */
+static inline struct ready_mark ready_mark(const struct scheduler *scheduler)
+{
+    return (struct ready_mark){scheduler->ready.end, scheduler->turns};
+}
+
+/* The first that was added since. What was there then may be in a batch by now, in
+ * whatever order. */
+static inline struct ready *ready_since(const struct scheduler *scheduler,
+                                        const struct ready_mark *mark)
+{
+    return mark->turn == scheduler->turns ? *mark->end : scheduler->ready.first;
+}
+
 /* What is needed is sent for while so many other tasks run. */
 enum { TASKS_AHEAD = 4 };
 

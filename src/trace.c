@@ -125,7 +125,10 @@ static void note_waits(const struct trace *trace, const struct task *task)
 /* What was added to the ready queue is somebody's work. */
 static void look(struct trace *trace, uint64_t by)
 {
-    for (struct ready *ready = *trace->looked; ready; ready = ready->next) {
+    const struct scheduler *scheduler = &trace->loop->scheduler;
+    struct ready *ready = ready_since(scheduler, &trace->looked);
+
+    for (; ready; ready = ready->next) {
         struct task *task = ready->run ? NULL : task_of(ready);
 
         if (task && is_new(task))
@@ -133,7 +136,7 @@ static void look(struct trace *trace, uint64_t by)
         else if (task && task->stack->waits)
             note_woken(trace, task, by);
     }
-    trace->looked = trace->loop->scheduler.ready.end;
+    trace->looked = ready_mark(scheduler);
 }
 
 static void let_go(struct trace *trace)
@@ -179,7 +182,7 @@ static void take_up(struct trace *trace, const struct timed_step *step)
     trace->is_pinned = !step && trace->task;
     if (trace->is_pinned)
         trace->task->references += TASK_PIN;
-    trace->looked = trace->loop->scheduler.ready.end;
+    trace->looked = ready_mark(&trace->loop->scheduler);
 }
 
 void task__trace_step_begins(struct trace *trace, const struct timed_step *step)
@@ -219,7 +222,7 @@ void task__trace_polled(struct trace *trace)
 
 void task__trace_timers_fired(struct trace *trace)
 {
-    if (!*trace->looked)
+    if (!ready_since(&trace->loop->scheduler, &trace->looked))
         return;
     add_span(trace, TRACK_TIMERS, go_on(trace), "timers");
     look(trace, TRACK_TIMERS);

@@ -38,8 +38,8 @@ struct trace {
     struct task *task;
     bool is_pinned;
 
-    struct ready **looked; /* at the ready queue, up to here */
-    uint64_t created;      /* the highest id of a task that was told of */
+    struct ready_mark looked;
+    uint64_t created; /* the highest id of a task that was told of */
 
     struct trace_clock clock;
 

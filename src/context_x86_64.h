@@ -72,7 +72,7 @@ static ALWAYS_INLINE void context_reset_modes(struct context *self,
                                               const struct context *model)
 {
     __asm__ volatile("fnstcw %0" : "=m"(self->x87));
-    if (unlikely(self->x87 != model->x87))
+    if (unlikely((self->x87 ^ X87_PLAIN) | (model->x87 ^ X87_PLAIN)))
         task__context_set_modes(model);
 }
 

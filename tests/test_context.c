@@ -622,6 +622,44 @@ static void a_new_task_has_the_rounding_mode_of_the_loop(void **state)
     assert_int_equal(mode, FE_DOWNWARD);
 }
 
+#if defined(__SSE__)
+
+enum { FLUSH_TO_ZERO = 0x8000 };
+
+static int leave_it_flushing_to_zero(void *arg)
+{
+    (void)arg;
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | FLUSH_TO_ZERO);
+    return 0;
+}
+
+static int check_that_nothing_is_flushed(void *arg)
+{
+    (void)arg;
+    CHECK(!(__builtin_ia32_stmxcsr() & FLUSH_TO_ZERO));
+    return 0;
+}
+
+static int flush_then_another(void *arg)
+{
+    CHECK_STATUS(task_await(task_create(leave_it_flushing_to_zero, arg)), 0);
+    return task_await(task_create(check_that_nothing_is_flushed, arg));
+}
+
+/* x87's modes are the loop's all the time. */
+static void what_sse_has_of_its_own_ends_with_its_task(void **state)
+{
+    int status;
+
+    (void)state;
+    fesetround(FE_DOWNWARD);
+    status = run_virtual(flush_then_another, NULL);
+    fesetround(FE_TONEAREST);
+    assert_int_equal(status, 0);
+}
+
+#endif
+
 static int keep_errno(void *arg)
 {
     static int last;
@@ -842,6 +880,9 @@ int main(void)
         behaviour(a_rounding_mode_ends_with_its_task),
         behaviour(a_callback_has_the_loops_rounding_mode),
         behaviour(a_new_task_has_the_rounding_mode_of_the_loop),
+#if defined(__SSE__)
+        behaviour(what_sse_has_of_its_own_ends_with_its_task),
+#endif
         behaviour(errno_is_the_tasks_own),
         behaviour(another_tasks_errno_is_not_seen_after_an_await),
         behaviour(the_signal_mask_is_the_threads),

@@ -2,7 +2,6 @@
  * Driving a loop by hand: turn by turn, beside a poll() of others.
  */
 #include "loop.h"
-#include "switch.h"
 
 #include <errno.h>
 
@@ -29,7 +28,7 @@ int loop_run_turn(struct loop *loop, task_time timeout)
 
     if (status)
         return status;
-    scheduler_run_batch(&loop->scheduler);
+    task__loop_run_batch(loop);
     if (!loop_is_inherited(loop) && !loop->stopping) {
         bool waits = timeout > 0 && is_alive(loop);
         task_time now = task__clock_now(&loop->clock);

@@ -35,10 +35,8 @@ static void look_who_is_told(struct loop *loop)
 
     while (hooks && !is_told_of_tasks(hooks))
         hooks = hooks->next;
-    if (hooks && !loop->hooks.steps_wanted) {
+    if (hooks && !loop->hooks.steps_wanted)
         loop->hooks.looked = ready_mark(&loop->scheduler);
-        loop->hooks.created = loop->last_id;
-    }
     loop->hooks.steps_wanted = hooks != NULL;
     task__steps_watch(loop);
 }
@@ -77,20 +75,25 @@ static COLD void give_up(struct loop *loop, struct loop_hooks *hooks,
     task__report(loop, &error);
 }
 
-/* Call one hook of each struct. */
-#define TELL(loop, hook, subject)                                              \
+/* Call one hook of each struct that was there when this step began. */
+#define TELL_OF_STEP(loop, step, hook, subject)                                \
     do {                                                                       \
         struct aside before = aside_begin(loop);                               \
                                                                                \
         loop->hooks.next = loop->hooks.first;                                  \
         for (struct loop_hooks * at; (at = take_next(loop));) {                \
-            int status = at->hook ? at->hook(subject, at->arg) : 0;            \
+            int status = at->hook && at->since < (step)                        \
+                             ? at->hook(subject, at->arg)                      \
+                             : 0;                                              \
                                                                                \
             if (unlikely(status < 0))                                          \
                 give_up(loop, at, #hook, status);                              \
         }                                                                      \
         aside_end(loop, before);                                               \
     } while (0)
+
+/* Call one hook of each struct. */
+#define TELL(loop, hook, subject) TELL_OF_STEP(loop, UINT64_MAX, hook, subject)
 
 void task__hooks_run_begins(struct loop *loop)
 {
@@ -112,12 +115,9 @@ void task__hooks_poll_ends(struct loop *loop)
     TELL(loop, poll_ends, loop);
 }
 
-static void tell_ready(struct loop *loop, struct task *task)
+static void tell_made(struct loop *loop, struct task *task)
 {
-    if (is_new(task) && task->id > loop->hooks.created) {
-        loop->hooks.created = task->id;
-        TELL(loop, task_created, task);
-    }
+    TELL(loop, task_created, task);
     TELL(loop, task_ready, task);
 }
 
@@ -127,26 +127,37 @@ void task__hooks_look(struct loop *loop)
     struct ready *ready = ready_since(&loop->scheduler, &loop->hooks.looked);
 
     for (; ready; ready = ready->next)
-        if (!ready->run)
-            tell_ready(loop, task_of(ready));
+        if (ready->run)
+            continue;
+        else if (is_new(task_of(ready)))
+            tell_made(loop, task_of(ready));
+        else
+            TELL(loop, task_ready, task_of(ready));
     loop->hooks.looked = ready_mark(&loop->scheduler);
 }
 
-/* A task that is new here was made when nobody looked, or is eager. */
-void task__hooks_step_begins(struct loop *loop, struct task *task)
+/* Whether a step is of a task that never was in the ready queue. */
+static bool is_eager(const struct loop *loop, const struct task *task)
 {
-    task__hooks_look(loop);
-    if (task && is_new(task) && task->id > loop->hooks.created)
-        tell_ready(loop, task);
-    TELL(loop, step_begins, task);
+    return is_new(task) && loop->scheduler.batch != &task->ready;
 }
 
-void task__hooks_step_ends(struct loop *loop, struct task *task)
+void task__hooks_step_begins(struct loop *loop, struct timed_step *step)
 {
-    TELL(loop, step_ends, task);
-    if (task && task->done)
-        TELL(loop, task_ended, task);
+    struct task *task = step->task;
+
     task__hooks_look(loop);
+    if (task && is_eager(loop, task))
+        tell_made(loop, task);
+    step->number = ++loop->hooks.n_steps;
+    TELL_OF_STEP(loop, step->number, step_begins, task);
+}
+
+void task__hooks_step_ends(struct loop *loop, const struct timed_step *step)
+{
+    TELL_OF_STEP(loop, step->number, step_ends, step->task);
+    if (step->task && step->task->done)
+        TELL_OF_STEP(loop, step->number, task_ended, step->task);
 }
 
 int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
@@ -161,6 +172,7 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
         return 0;
     hooks->loop = loop;
     hooks->next = NULL;
+    hooks->since = loop->hooks.n_steps;
     *find(loop, NULL) = hooks;
     look_who_is_told(loop);
     return 0;

@@ -65,9 +65,9 @@ struct lane_share {
 struct hooks {
     struct loop_hooks *first;
     struct loop_hooks *next; /* to be told, while some are */
+    uint64_t n_steps;        /* that were told of */
     bool steps_wanted;       /* some are told of tasks; if so: */
     struct ready_mark looked;
-    uint64_t created; /* the highest id of a task that was told of */
 };
 
 struct loop {
@@ -262,6 +262,9 @@ void task__loop_leave(struct loop *loop);
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
+/* Begin a turn, and run its batch. */
+void task__loop_run_batch(struct loop *loop);
+
 /* Wait until a descriptor is ready, or there are posts; nothing is fired. */
 void task__loop_wait(struct loop *loop);
 
@@ -314,8 +317,8 @@ void task__hooks_run_ends(struct loop *loop);
 void task__hooks_poll_begins(struct loop *loop);
 void task__hooks_poll_ends(struct loop *loop);
 void task__hooks_look(struct loop *loop); /* at what was made and woken */
-void task__hooks_step_begins(struct loop *loop, struct task *task);
-void task__hooks_step_ends(struct loop *loop, struct task *task);
+void task__hooks_step_begins(struct loop *loop, struct timed_step *step);
+void task__hooks_step_ends(struct loop *loop, const struct timed_step *step);
 
 /* All are taken off: the loop ends. */
 void task__hooks_destroy(struct loop *loop);

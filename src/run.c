@@ -326,12 +326,26 @@ int task__loop_look(struct loop *loop, task_time limit)
     return look(loop, limit);
 }
 
+/* task__loop_run_batch, inline. What was made and woken while no loop ran, or by what
+ * begins a run, is told of first. */
+static ALWAYS_INLINE void run_batch(struct loop *loop)
+{
+    if (unlikely(loop->hooks.steps_wanted))
+        task__hooks_look(loop);
+    scheduler_run_batch(&loop->scheduler);
+}
+
+void task__loop_run_batch(struct loop *loop)
+{
+    run_batch(loop);
+}
+
 /* Run batches until this task is done (NULL: for ever), or the loop is
  * stopped; 0, -EAGAIN, -EDEADLK or -EPERM. */
 static int run_until(struct loop *loop, const struct task *task)
 {
     for (;;) {
-        scheduler_run_batch(&loop->scheduler);
+        run_batch(loop);
         if (loop_is_inherited(loop))
             return -EPERM;
         if (task && task->done)

@@ -226,6 +226,7 @@ struct timed_step {
     struct timed_step *outer;
     struct task *task;  /* pinned; NULL: a callback */
     uintptr_t function; /* that the callback calls; 0: not known */
+    uint64_t number;    /* among those that hooks are told of; 0: it is not */
     bool is_timed;      /* what follows is kept */
     task_time resumed;  /* when it went on the last time */
     task_time resumed_cpu;

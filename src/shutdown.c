@@ -2,7 +2,6 @@
  * The end of a loop: what is left is cancelled, and run to its end.
  */
 #include "loop.h"
-#include "switch.h"
 
 /* Ask all tasks that are left to end; false: none is new. */
 static bool ask_to_end(struct loop *loop, bool daemons)
@@ -36,7 +35,7 @@ static void end_tasks(struct loop *loop, task_time limit)
         if (!loop->n_ending)
             ask_to_end(loop, loop->n_tasks == loop->n_daemons);
         loop->stopping = false;
-        scheduler_run_batch(&loop->scheduler);
+        task__loop_run_batch(loop);
         if (loop_is_inherited(loop))
             return;
         if (loop->n_tasks)
@@ -60,7 +59,7 @@ static void run_last_calls(struct loop *loop)
     loop->n_sources -= loop->n_remotes;
     loop->n_remotes = 0;
     while (loop->n_calls && !loop_is_inherited(loop))
-        scheduler_run_batch(&loop->scheduler);
+        task__loop_run_batch(loop);
 }
 
 void task__loop_shut_down(struct loop *loop)

@@ -47,6 +47,7 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
     step->outer = loop->step;
     step->task = task;
     step->function = 0;
+    step->number = 0;
     step->is_timed = loop->debug;
     step->time = step->cpu = 0;
     loop->step = step;
@@ -55,7 +56,7 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
     if (loop->is_tracing)
         task__trace_step_begins(loop->trace, step);
     if (unlikely(loop->hooks.steps_wanted))
-        task__hooks_step_begins(loop, task);
+        task__hooks_step_begins(loop, step);
     if (step->is_timed && task && is_new(task))
         task__scheduler_clean_next(task->stacks);
     go_on(step);
@@ -105,11 +106,13 @@ static void end(struct scheduler *scheduler, struct timed_step *step)
         task__trace_step_ends(loop->trace, step);
     loop->step = NULL; /* what is called now is in no step */
     if (unlikely(loop->hooks.steps_wanted))
-        task__hooks_step_ends(loop, step->task);
+        task__hooks_step_ends(loop, step);
     if (step->is_timed)
         tell(loop, step);
     if (step->task)
         task__unpin(step->task);
+    if (unlikely(loop->hooks.steps_wanted))
+        task__hooks_look(loop);
     loop->step = step->outer;
     go_on(loop->step);
 }

@@ -479,7 +479,149 @@ static void one_may_remove_itself_and_others_and_add_some(void **state)
     assert_int_equal(loop_add_hooks(loop, &first), 0);
     assert_int_equal(loop_add_hooks(loop, &second), 0);
     assert_int_equal(loop_run_main(loop, returns, &(int){0}), 0);
-    assert_record("a:created task-1, b:created task-1, a:task-1(, c:)task-1");
+    assert_record("a:created task-1, b:created task-1, a:task-1(");
+    assert_int_equal(loop_run_main(loop, returns, &(int){0}), 0);
+    assert_record("c:created task-2, c:task-2(, "
+                  "c:)task-2");
+    test_loop_free(loop, NULL);
+}
+
+/* Steps are watched anyway: what is told begins with the next one all the same. */
+static int adds_and_starts_one_at_once(void *arg)
+{
+    struct task_options eager = {.name = "eager", .eager = true};
+    struct loop_hooks *hooks = arg;
+    struct task *task;
+
+    task_set_name(task_current(), "main");
+    CHECK(loop_current()->scheduler.watches);
+    CHECK_STATUS(loop_add_hooks(loop_current(), hooks), 0);
+    task = task_create_with(yields, NULL, &eager);
+    CHECK_STATUS(task_yield(), 0);
+    return task_await(task);
+}
+
+static void those_added_in_a_step_are_not_told_of_its_end(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks others = {.step_begins = ignore};
+    struct loop_hooks hooks = steps_only("");
+
+    (void)state;
+    hooks.task_ended = say_ended;
+    assert_int_equal(loop_add_hooks(loop, &others), 0);
+    assert_int_equal(loop_run_main(loop, adds_and_starts_one_at_once, &hooks),
+                     0);
+    assert_record("created eager, eager(, )eager, eager(, )eager, "
+                  "ended eager 0, main(, )main, ended main 0");
+    assert_int_equal(loop_free(loop), 0);
+}
+
+/* What a loop is told of while it does not run. */
+
+static struct loop_hooks ready_only(const char *prefix)
+{
+    struct loop_hooks all = hooks_that_say(prefix);
+
+    return (struct loop_hooks){.run_begins = say_run_begins,
+                               .task_created = say_created,
+                               .task_ready = say_ready,
+                               .step_begins = say_begins,
+                               .arg = all.arg};
+}
+
+static int cancel_the_sleeper(struct loop *loop, void *arg)
+{
+    (void)loop;
+    task_cancel(*(struct task **)arg);
+    return 0;
+}
+
+static struct task *begin_to_sleep(struct loop *loop)
+{
+    static struct task *current;
+    struct task *task = loop_create_task(loop, sleeps_for_an_hour, &current);
+
+    task_set_name(task, "sleeper");
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    assert_record("run, created sleeper, ready sleeper, sleeper(");
+    task_detach(task);
+    return task;
+}
+
+static void what_is_woken_between_turns_is_told_of(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks hooks = ready_only("");
+    struct task *task;
+    struct loop_hooks cancels = {.run_begins = cancel_the_sleeper,
+                                 .arg = &task};
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    task = begin_to_sleep(loop);
+    task_cancel(task);
+    assert_record("");
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    assert_record("run, ready sleeper, sleeper(");
+
+    task = begin_to_sleep(loop);
+    assert_int_equal(loop_add_hooks(loop, &cancels), 0);
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    assert_record("run, ready sleeper, sleeper(");
+    assert_int_equal(loop_remove_hooks(loop, &cancels), 0);
+
+    begin_to_sleep(loop);
+    test_loop_free(loop, NULL); /* which cancels it */
+    assert_record("run, ready sleeper, sleeper(");
+}
+
+/* A hook makes a task when it hears of one that was made before an eager one. */
+
+static bool made_another;
+
+static int quick(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int make_another(struct task *task, void *arg)
+{
+    say_created(task, arg);
+    if (!made_another && (made_another = true))
+        task_detach(make(quick, NULL, "another"));
+    return 0;
+}
+
+static int has_one_and_an_eager_one(void *arg)
+{
+    struct task_options options = {.name = "eager", .eager = true};
+
+    (void)arg;
+    task_set_name(task_current(), "main");
+    CHECK_STATUS(task_yield(), 0);
+    made_another = false;
+    task_detach(make(quick, NULL, "one"));
+    task_detach(task_create_with(yields, NULL, &options));
+    return task_sleep(1);
+}
+
+static void an_eager_task_is_told_of_whatever_hooks_make(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks hooks = ready_only("");
+
+    (void)state;
+    hooks.run_begins = NULL;
+    hooks.task_created = make_another;
+    made_another = true;
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_run_main(loop, has_one_and_an_eager_one, NULL), 0);
+    assert_record("created task-1, ready task-1, task-1(, ready main, main(, "
+                  "created one, ready one, created another, ready another, "
+                  "created eager, ready eager, eager(, ready eager, "
+                  "one(, another(, eager(, ready main, main(");
     test_loop_free(loop, NULL);
 }
 
@@ -596,6 +738,9 @@ int main(void)
         behaviour(shuffled_tasks_are_ready_once_a_step),
         behaviour(an_eager_task_in_another_may_have_steps_watched),
         behaviour(one_may_remove_itself_and_others_and_add_some),
+        behaviour(those_added_in_a_step_are_not_told_of_its_end),
+        behaviour(what_is_woken_between_turns_is_told_of),
+        behaviour(an_eager_task_is_told_of_whatever_hooks_make),
         in_main(adds_and_removes),
         in_main(has_one_that_cancels),
         in_main(wrong_calls_are_refused),

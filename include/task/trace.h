@@ -112,6 +112,7 @@ struct loop_hooks {
     /* private */
     struct loop *loop;
     struct loop_hooks *next;
+    uint64_t since;
 };
 
 /**

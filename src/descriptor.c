@@ -3,6 +3,8 @@
  */
 #include "descriptor.h"
 
+#include "park.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -9,6 +9,7 @@
 #include "inbox.h"
 #include "memory.h"
 #include "poller.h"
+#include "request.h"
 #include "say.h"
 #include "scheduler.h"
 #include "stack.h"

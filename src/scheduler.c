@@ -1,5 +1,5 @@
 /*
- * Tasks that yield, park and are woken; steps that are watched.
+ * Tasks that yield, or run at once; steps that are watched.
  */
 #include "scheduler.h"
 
@@ -236,25 +236,4 @@ void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
     run_first(scheduler, self, task);
     if (scheduler_current() == scheduler)
         scheduler->step_ends(scheduler, &step);
-}
-
-int task__park(struct waiter *waiter)
-{
-    return waiter_park(waiter);
-}
-
-static void time_out(struct timer *timer)
-{
-    waiter_wake(waiter_of(timer), -ETIMEDOUT);
-}
-
-int task__park_until(struct waiter *waiter, task_time when)
-{
-    waiter_arm(waiter, when, time_out);
-    return waiter_park(waiter);
-}
-
-void task__wake(struct waiter *waiter, int result)
-{
-    waiter_wake_any(waiter, result);
 }

@@ -1,15 +1,5 @@
 /*
- * struct task, the ready queue, who is current: park and wake.
- *
- * A task is
- *
- *     running   current; on no list
- *     ready     in the ready queue, once
- *     parked    `waiter` is set: that waiter is on at most one queue of what
- *               it waits for, and has at most one timer
- *     done      on no list; its stack has been given back
- *
- * and all are in the loop's pool.
+ * The ready queue, and who is current.
  *
  * A batch is what stood in the ready queue when a turn began; what becomes
  * ready meanwhile belongs to the next one. A task that parks switches straight
@@ -17,203 +7,15 @@
  * callback is next, or when the batch is over and the loop wants to look at
  * descriptors and timers.
  *
- * Everything that blocks is made of this: a struct waiter on the stack of the
- * task, put on the list of what it waits for; then park. Whoever has something
- * for it calls wake, which takes the waiter off its list and moves the task to
- * the ready queue, and never switches. What cancels acts only on what is still
- * parked: so whatever was granted is delivered.
- *
  * Knows no queues, locks or descriptors, and no loop.
  */
 #ifndef TASK_SRC_SCHEDULER_H
 #define TASK_SRC_SCHEDULER_H
 
 #include "clock.h"
-#include "context.h"
-#include "list.h"
 #include "misuse.h"
 #include "probes.h"
-#include "stack.h"
-#include "timer.h"
-
-#include <errno.h>
-#include <task/core.h>
-
-/* What stands in the ready queue: a task, or something to be run by the loop. */
-struct ready {
-    struct ready *next;
-    void (*run)(struct ready *ready); /* NULL: a task */
-};
-
-struct ready_queue {
-    struct ready *first;
-    struct ready **end; /* where the next one goes */
-};
-
-/* How far the ready queue was looked at: see ready_since(). */
-struct ready_mark {
-    struct ready **end;
-    uint64_t turn;
-};
-
-/*
- * A task, or a future, which nobody runs and which is completed from outside.
- *
- * Requests are counted twice: `cancelling` until somebody takes them back,
- * `undelivered` until the task has heard of them. What is undelivered is
- * delivered as one.
- */
-struct task {
-    /* What a switch touches. */
-    struct ready ready;
-    struct context context; /* marked new until it starts */
-    struct waiter *waiter;  /* NULL: not parked */
-    union {
-        uint32_t flags;
-        struct {
-            bool refused : 1; /* a request woke it, and it has not run since */
-            bool done : 1;
-            bool future : 1;
-            bool was_read : 1; /* somebody has seen the status */
-            bool daemon : 1;
-            bool ending : 1;          /* asked to end since its loop does */
-            bool chained : 1;         /* in a chain of tasks */
-            bool owns : 1;            /* it has had a scope or a local */
-            bool is_awaited : 1;      /* of tree.c: somebody waits for it ... */
-            bool is_shared : 1;       /* ... and somebody else */
-            bool is_shown : 1;        /* likewise: there is a line about it */
-            uint32_t deliveries : 21; /* of requests, so far */
-        };
-    };
-    union {
-        unsigned undelivered; /* requests, while not done */
-        int status;           /* when done */
-    };
-
-    struct scheduler *scheduler;
-    union {
-        struct stacks *stacks; /* while new: where its stack will come from */
-        struct stack *stack;   /* then, until done */
-    };
-    task_fn *fn;
-    void *arg;
-    uint64_t references;  /* handles of the user's, and pins of ours: it runs,
-                           * or is looked at */
-    struct list watchers; /* whoever wants to know of its end, in order */
-    struct task_lock *locks; /* that it holds, the last taken first */
-
-    /* What hardly anybody looks at. */
-    struct task_scope *scope; /* the innermost open one */
-    struct local_value *locals;
-    uint64_t id;
-    char *name;       /* NULL: made when asked for */
-    const char *file; /* where it was created; NULL: not known */
-    union {
-        unsigned place; /* for the debugger: the line, in 24 bits */
-        struct {
-            unsigned line : 24;
-            unsigned parks : 8; /* in debug mode: since one was delivered */
-        };
-    };
-    unsigned cancelling;
-    struct task *next; /* in a chain */
-};
-
-/* Both kinds of reference in one number. */
-#define TASK_HANDLE UINT64_C(1)
-#define TASK_PIN (UINT64_C(1) << 32)
-
-static inline bool task_has_handle(const struct task *task)
-{
-    return (uint32_t)task->references;
-}
-
-/* Tasks in a row, each at most once, and in one chain at a time. */
-struct task_chain {
-    struct task *first;
-    struct task **end;
-};
-
-/* What *failed* means: cancelled is not. */
-static inline bool is_failure(int status)
-{
-    return status < 0 && status != -ECANCELED;
-}
-
-typedef void visit_fn(struct task *task, void *arg);
-
-struct text;
-struct debugger_number;
-
-/*
- * A way of waiting: one constant for each call that parks.
- */
-struct wait_kind {
-    const char *verb; /* "sleeping", "awaiting" */
-
-    /* Add to a text what it waits for: `event 0x55d0`. NULL: the tasks whose
-     * end it waits for; or, if there can be none, time alone. */
-    void (*describe)(const struct waiter *waiter, struct text *text);
-
-    /*
-     * What a request does to a task that is parked in this way. NULL: it is
-     * delivered by waking the task with -ECANCELED. Else this may pass it on,
-     * by task__chain_request, to those that the task waits for; keep it for the
-     * next suspending call, by waiter_defer; or deliver it, by waiter_refuse.
-     */
-    void (*cancel)(struct waiter *waiter, struct task_chain *requests);
-
-    /* Visit every task whose end, or doing, it waits for; NULL: none. */
-    void (*each_awaited)(const struct waiter *waiter, visit_fn *visit,
-                         void *arg);
-    bool needs_all; /* it goes on only when all of these have ended */
-
-    /* The task has several waiters, of which this is chosen, or the one that it
-     * is parked with (also when the task is dropped): take all off their lists,
-     * and return the latter. */
-    struct waiter *(*choose)(struct waiter *waiter);
-
-    /* What a debugger needs to describe it; the last is nameless. NULL: it needs
-     * nothing besides what it knows of all. */
-    const struct debugger_number *numbers;
-};
-
-/* What is said of its node and its timer is so while a task is parked with it. */
-struct waiter {
-    const struct wait_kind *kind;
-    struct task *task;     /* who is parked here */
-    struct list_node node; /* in the queue of what it waits for, or in none */
-    struct timer *timer;   /* NULL: no deadline, or it has come */
-    task_time since;       /* the last look at the clock before it parked */
-    int result;            /* what it was woken with */
-};
-
-/* The one timer that a task has for its waits: beside its stack. On it, each of a
- * crowd's would be in a page of its own. */
-struct wait_timer {
-    struct timer timer;
-    struct task *task;
-};
-
-_Static_assert(sizeof(struct wait_timer) <= STACK_BESIDE, "it fits");
-
-/* Whose timer has fired. */
-static inline struct task *sleeper_of(struct timer *timer)
-{
-    return container_of(timer, struct wait_timer, timer)->task;
-}
-
-/* With which that is parked. */
-static inline struct waiter *waiter_of(struct timer *timer)
-{
-    return sleeper_of(timer)->waiter;
-}
-
-/* Something that is told when a task has ended; on the task's `watchers`. */
-struct watcher {
-    struct list_node node;
-    void (*ended)(struct watcher *watcher, struct task *task);
-};
+#include "scheduler_task.h"
 
 /* What a coroutine between two tasks needs of its stack. */
 enum { COROUTINE_KEPT = CONTEXT_ROOM + 1536 };
@@ -232,6 +34,17 @@ struct timed_step {
     task_time resumed_cpu;
     task_time time; /* how long it has run until then */
     task_time cpu;
+};
+
+struct ready_queue {
+    struct ready *first;
+    struct ready **end; /* where the next one goes */
+};
+
+/* How far the ready queue was looked at: see ready_since(). */
+struct ready_mark {
+    struct ready **end;
+    uint64_t turn;
 };
 
 struct scheduler {
@@ -382,186 +195,6 @@ static ALWAYS_INLINE int task_enter_in(struct task **self, const char *call)
         return -ECANCELED;
     }
     return 0;
-}
-
-/* Prepare a waiter; then put `node` where it belongs, and park. */
-static inline void waiter_init(struct waiter *waiter, struct task *self,
-                               const struct wait_kind *kind)
-{
-    waiter->kind = kind;
-    waiter->task = self;
-    waiter->node.list = NULL;
-    waiter->timer = NULL;
-}
-
-/* When a time-out that begins now is over. */
-static inline task_time scheduler_deadline(const struct scheduler *scheduler,
-                                           task_time timeout)
-{
-    return timeout == TASK_FOREVER
-               ? TASK_FOREVER
-               : clock_after(task__clock_now(scheduler->clock), timeout);
-}
-
-/* Have a function called then, unless it is TASK_FOREVER, or the task was woken
- * before: park with this waiter next. */
-static inline void waiter_arm(struct waiter *waiter, task_time when,
-                              void (*fire)(struct timer *timer))
-{
-    struct task *task = waiter->task;
-    struct wait_timer *timer;
-
-    if (when == TASK_FOREVER)
-        return;
-    assert(!waiter->timer && !task->waiter);
-    timer = stack_beside(task->stack);
-    timer_init(&timer->timer, fire);
-    timer->task = task;
-    waiter->timer = &timer->timer;
-    task__timer_arm(task->scheduler->timers, &timer->timer, when);
-}
-
-/* Suspend until woken; what it was woken with. */
-int task__park(struct waiter *waiter);
-
-/* The same, and wake with -ETIMEDOUT then, unless it is TASK_FOREVER. */
-int task__park_until(struct waiter *waiter, task_time when);
-
-/* Whether the task still waits in this way: it was neither woken nor refused. */
-static inline bool waiter_is_parked(const struct waiter *waiter)
-{
-    return waiter->task->waiter == waiter;
-}
-
-/* Make a parked task ready; its park returns `result`. The waiter may be one of
- * several of its task's. */
-void task__wake(struct waiter *waiter, int result);
-
-/* A task is parked no more, and ready. The result, which is the waiter's already, is
- * for the probe. */
-static ALWAYS_INLINE void task_unpark(struct scheduler *scheduler,
-                                      struct task *task, int result)
-{
-    (void)result;
-    PROBE2(task_woken, task, result);
-    task->waiter = NULL;
-    scheduler->n_parked--;
-    ready_push(scheduler, &task->ready);
-}
-
-/* The same for the one that the task is parked with. */
-static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
-{
-    struct task *task = waiter->task;
-    struct scheduler *scheduler = task->scheduler;
-
-    assert(task->waiter == waiter);
-    waiter->result = result;
-    list_remove(&waiter->node);
-    if (unlikely(waiter->timer)) {
-        task__timer_cancel(scheduler->timers, waiter->timer);
-        waiter->timer = NULL;
-    }
-    task_unpark(scheduler, task, result);
-}
-
-/* task__wake, inline. */
-static ALWAYS_INLINE void waiter_wake_any(struct waiter *waiter, int result)
-{
-    if (unlikely(waiter->task->waiter != waiter))
-        waiter = waiter->kind->choose(waiter);
-    waiter_wake(waiter, result);
-}
-
-/* Wake the first waiter of a queue, if there is one. */
-static inline bool wake_first(struct list *queue, int result)
-{
-    if (list_empty(queue))
-        return false;
-    task__wake(container_of(queue->first, struct waiter, node), result);
-    return true;
-}
-
-/*
- * Requests to end go from task to task, since each that is asked may pass it on:
- * a chain of those that are asked, and no recursion. Each stays in it until all
- * have been asked: so a request comes to each once, by whatever ways, and goes
- * round no cycle.
- */
-
-/* Put a task at the end of a chain. False: it is in one. */
-static inline bool task_chain_append(struct task_chain *chain,
-                                     struct task *task)
-{
-    if (task->chained)
-        return false;
-    task->chained = true;
-    task->next = NULL;
-    *(chain->first ? chain->end : &chain->first) = task;
-    chain->end = &task->next;
-    return true;
-}
-
-/* The first task, in no chain now, or NULL. */
-static inline struct task *task_chain_pop(struct task_chain *chain)
-{
-    struct task *task = chain->first;
-
-    if (task) {
-        chain->first = task->next;
-        task->chained = false;
-    }
-    return task;
-}
-
-/* Have one more asked; nothing happens if it is done, or in the chain. */
-void task__chain_request(struct task_chain *requests, struct task *task);
-
-/* Ask all in a chain, and whoever they pass the request on to. */
-void task__chain_run(struct task_chain *requests);
-
-/* Ask a task, and whoever it passes the request on to. False: it was done. */
-bool task__request(struct task *task);
-
-/* Deliver a request to a task that is parked. */
-static inline void waiter_refuse(struct waiter *waiter)
-{
-    waiter->task->refused = true;
-    waiter->task->deliveries++;
-    task__wake(waiter, -ECANCELED);
-}
-
-/* Before a waiter parks: a request that was there already does what one does that
- * comes later. What is waited for may have come by that. */
-void task__waiter_take_requests(struct waiter *waiter);
-
-/* A request that was not, or cannot be, delivered now comes next. */
-static inline void task_keep_request(struct task *task)
-{
-    task->undelivered++;
-}
-
-/* What a request does to a task whose wait nothing may end. */
-static inline void waiter_defer(struct waiter *waiter,
-                                struct task_chain *requests)
-{
-    (void)requests;
-    task_keep_request(waiter->task);
-}
-
-bool task__needs_parked(struct task *task, const struct task *self);
-
-/*
- * Whether the task cannot go on before `self` has ended, at some remove. If it
- * is not parked it can; and if nobody watches `self`, nobody needs it: so a row
- * of tasks is not walked again by each that is put before it.
- */
-static ALWAYS_INLINE bool task_needs(struct task *task, const struct task *self)
-{
-    if (unlikely(task == self))
-        return true;
-    return task->waiter && !list_empty(&self->watchers) &&
-           task__needs_parked(task, self);
 }
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef TASK_SRC_WAITERS_H
 #define TASK_SRC_WAITERS_H
 
-#include "scheduler.h"
+#include "request.h"
 
 /* The queue that a waiter is in. */
 static inline struct task_list *waiters_of(const struct waiter *waiter)

@@ -12,8 +12,9 @@ list heap say misuse.h probes pages
 memory symbols context
 clock stack timer store
 scheduler.h
-switch
-scheduler
+park.h
+request switch
+scheduler park
 descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h text record json
 endpoint chrome launch child
 poller

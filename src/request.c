@@ -1,7 +1,7 @@
 /*
  * Requests to end, by chains of tasks; and who waits for whom, by one, too.
  */
-#include "scheduler.h"
+#include "request.h"
 
 void task__chain_request(struct task_chain *requests, struct task *task)
 {

@@ -1,0 +1,27 @@
+/*
+ * Park and wake, out of line.
+ */
+#include "park.h"
+
+#include "switch.h"
+
+int task__park(struct waiter *waiter)
+{
+    return waiter_park(waiter);
+}
+
+static void time_out(struct timer *timer)
+{
+    waiter_wake(waiter_of(timer), -ETIMEDOUT);
+}
+
+int task__park_until(struct waiter *waiter, task_time when)
+{
+    waiter_arm(waiter, when, time_out);
+    return waiter_park(waiter);
+}
+
+void task__wake(struct waiter *waiter, int result)
+{
+    waiter_wake_any(waiter, result);
+}

@@ -1,0 +1,88 @@
+/*
+ * Requests to end.
+ *
+ * They go from task to task, since each that is asked may pass it on: a chain of those
+ * that are asked, and no recursion. Each stays in it until all have been asked: so a
+ * request comes to each once, by whatever ways, and goes round no cycle.
+ */
+#ifndef TASK_SRC_REQUEST_H
+#define TASK_SRC_REQUEST_H
+
+#include "park.h"
+
+/* Put a task at the end of a chain. False: it is in one. */
+static inline bool task_chain_append(struct task_chain *chain,
+                                     struct task *task)
+{
+    if (task->chained)
+        return false;
+    task->chained = true;
+    task->next = NULL;
+    *(chain->first ? chain->end : &chain->first) = task;
+    chain->end = &task->next;
+    return true;
+}
+
+/* The first task, in no chain now, or NULL. */
+static inline struct task *task_chain_pop(struct task_chain *chain)
+{
+    struct task *task = chain->first;
+
+    if (task) {
+        chain->first = task->next;
+        task->chained = false;
+    }
+    return task;
+}
+
+/* Have one more asked; nothing happens if it is done, or in the chain. */
+void task__chain_request(struct task_chain *requests, struct task *task);
+
+/* Ask all in a chain, and whoever they pass the request on to. */
+void task__chain_run(struct task_chain *requests);
+
+/* Ask a task, and whoever it passes the request on to. False: it was done. */
+bool task__request(struct task *task);
+
+/* Deliver a request to a task that is parked. */
+static inline void waiter_refuse(struct waiter *waiter)
+{
+    waiter->task->refused = true;
+    waiter->task->deliveries++;
+    task__wake(waiter, -ECANCELED);
+}
+
+/* Before a waiter parks: a request that was there already does what one does that
+ * comes later. What is waited for may have come by that. */
+void task__waiter_take_requests(struct waiter *waiter);
+
+/* A request that was not, or cannot be, delivered now comes next. */
+static inline void task_keep_request(struct task *task)
+{
+    task->undelivered++;
+}
+
+/* What a request does to a task whose wait nothing may end. */
+static inline void waiter_defer(struct waiter *waiter,
+                                struct task_chain *requests)
+{
+    (void)requests;
+    task_keep_request(waiter->task);
+}
+
+bool task__needs_parked(struct task *task, const struct task *self);
+
+/*
+ * Whether the task cannot go on before `self` has ended, at some remove. If it
+ * is not parked it can; and if nobody watches `self`, nobody needs it: so a row
+ * of tasks is not walked again by each that is put before it.
+ */
+static ALWAYS_INLINE bool task_needs(struct task *task, const struct task *self)
+{
+    if (unlikely(task == self))
+        return true;
+    return task->waiter && !list_empty(&self->watchers) &&
+           task__needs_parked(task, self);
+}
+
+#endif

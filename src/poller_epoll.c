@@ -1,22 +1,10 @@
 /*
- * Waiting by epoll: for descriptors. How a wait ends in time is poller_timer.h's.
+ * Waiting by epoll: for descriptors. How a wait ends in time is poller_timer.h's, and
+ * what is not believed for ever poller_doubts.h's.
  *
  * A descriptor is registered once, when it is first waited for, for both
  * directions and edge-triggered; close takes it out. Those with callbacks are
  * registered level-triggered, for what these want.
- *
- * What is registered may be so no more: its number was closed, and opened again.
- * To ask the kernel at each wait would take a system call, so the poller looks
- * after those that have waited in vain for a while: when all was silent for a
- * tick, or when a second has gone by. A descriptor is then
- *
- *     young     somebody began to wait for it since the last look
- *     old       it was young at the last look
- *
- * A look takes off both lists what nobody waits for; what was heard of since the
- * last one is young again. Besides, whoever was woken in vain has it looked at when
- * it waits again; and where the poller is wary, all that are waited for become young
- * now and then.
  *
  * A file that lives on elsewhere, by dup() or fork(), stays registered when its
  * number is closed, and without the number nothing can be done about it. Its
@@ -24,21 +12,12 @@
  * is needed is registered with a new epoll instance, and the old one closed.
  */
 #include "poller.h"
+#include "poller_doubts.h"
 #include "poller_timer.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-/* How long those that wait are left alone: for a tick, while all is silent. */
-#define SILENT_TICK (5 * TASK_MILLISECOND)
-#define BUSY_TICK (20 * TASK_MILLISECOND)
-#define WARY_TICK (100 * TASK_MILLISECOND)
-enum { BUSY_TICKS = 50 };
-
-/* How many are asked about at once, and looked at, so that nobody else waits for
- * long. */
-enum { DOUBTS = 256, LOOKS = 4096 };
 
 /* Events of what nobody knows, before a new instance is worth its while: so many,
  * and one for so many descriptors. */
@@ -64,15 +43,7 @@ struct epoll_poller {
     int waker;    /* another's; -1: none */
     bool listens; /* there was ever anything to hear of, but time */
 
-    struct list lists[2];
-    struct list *young;
-    struct list *old;
-    uint8_t look;        /* their number, modulo 256 */
-    task_time wary_at;   /* when all become young that are waited for */
-    task_time doubt_at;  /* the next tick; TASK_FOREVER: there is no doubt */
-    unsigned busy_ticks; /* in a row */
-    bool has_heard;      /* of anything, since the last one */
-
+    struct doubts doubts;
     size_t n_strays; /* events of what nobody knows */
     unsigned n_suspects;
 };
@@ -90,11 +61,9 @@ static void init(struct poller *poller)
     task__poller_timer_init(&self->timer);
     self->outer = -1;
     self->waker = -1;
-    self->doubt_at = TASK_FOREVER;
+    doubts_init(&self->doubts);
     /* On a virtual clock there is no tick in time: each wait asks the kernel. */
     poller->trusted = poller->is_virtual ? POLLER_TRUSTS_NOTHING : EDGES;
-    self->young = &self->lists[0];
-    self->old = &self->lists[1];
 }
 
 static void close_one(int *fd)
@@ -185,12 +154,6 @@ static uint32_t registration_of(const struct descriptor *descriptor)
                : EDGES;
 }
 
-static void doubt(struct epoll_poller *self, struct descriptor *descriptor)
-{
-    if (!descriptor->is_listed)
-        descriptor_list(descriptor, self->young);
-}
-
 /*
  * Register it, whether it is or not; what is ready is told anew. That one which is
  * registered is not there, or is a regular file, tells that it was closed. One that
@@ -218,7 +181,7 @@ static int settle(struct epoll_poller *self, struct descriptor *descriptor)
     }
     descriptor->registered = 0;
     if (!descriptor_is_idle(descriptor))
-        doubt(self, descriptor);
+        doubts_add(&self->doubts, descriptor);
     return error;
 }
 
@@ -233,7 +196,7 @@ static int watch(struct poller *poller, struct descriptor *descriptor)
     if (descriptor->registered != poller->trusted || descriptor->is_doubtful ||
         descriptor_is_level(descriptor))
         return settle(self, descriptor);
-    doubt(self, descriptor);
+    doubts_add(&self->doubts, descriptor);
     return 0;
 }
 
@@ -249,9 +212,9 @@ static void unwatch(struct poller *poller, struct descriptor *descriptor)
 
 /* Find out whether it is registered still. Whoever waits for one that cannot be
  * has to find out why; who cannot is looked after again. */
-static void verify(struct epoll_poller *self, struct descriptor *descriptor)
+static void verify(struct descriptor *descriptor, void *poller)
 {
-    int error = settle(self, descriptor);
+    int error = settle(poller, descriptor);
 
     if (!error)
         return;
@@ -263,82 +226,6 @@ static void verify(struct epoll_poller *self, struct descriptor *descriptor)
     task__descriptor_ready(descriptor, POLLIN | POLLOUT);
 }
 
-/* Ask the kernel about those that have waited in vain since the last look. False:
- * there are more of them. */
-static bool look_after_old(struct epoll_poller *self)
-{
-    struct list *old = self->old;
-    int n_looks = 0;
-    int n_asked = 0;
-
-    while (!list_empty(old) && n_looks++ < LOOKS && n_asked < DOUBTS) {
-        struct descriptor *descriptor =
-            container_of(old->first, struct descriptor, node);
-
-        descriptor_unlist(descriptor);
-        if (descriptor_is_idle(descriptor))
-            continue;
-        if (descriptor->heard_in == self->look) {
-            descriptor_list(descriptor, self->young);
-        } else {
-            verify(self, descriptor);
-            n_asked++;
-        }
-    }
-    if (!list_empty(old))
-        return false;
-    self->old = self->young;
-    self->young = old;
-    self->look++;
-    return true;
-}
-
-static bool has_doubts(const struct epoll_poller *self)
-{
-    return !list_empty(self->young) || !list_empty(self->old);
-}
-
-static void doubt_waits(struct descriptor *descriptor, void *self)
-{
-    if (!descriptor_is_idle(descriptor))
-        doubt(self, descriptor);
-}
-
-/* Once a tick, while there is any doubt, or to have some. */
-static NEVER_INLINE void tick(struct epoll_poller *self, task_time now)
-{
-    bool is_busy = self->has_heard && self->busy_ticks < BUSY_TICKS;
-    bool was_sure = !has_doubts(self);
-
-    self->busy_ticks = is_busy ? self->busy_ticks + 1 : 0;
-    self->has_heard = false;
-    if (!is_busy && !look_after_old(self))
-        self->busy_ticks = BUSY_TICKS;
-    if (self->poller.is_wary && (was_sure || now >= self->wary_at)) {
-        task__descriptors_each(&self->poller.descriptors, doubt_waits, self);
-        self->wary_at = now + WARY_TICK;
-    }
-    self->doubt_at = !has_doubts(self) ? TASK_FOREVER
-                     : is_busy         ? now + BUSY_TICK
-                                       : now + SILENT_TICK;
-}
-
-/* When there is a tick next. */
-static void set_tick(struct epoll_poller *self, task_time now)
-{
-    bool is_wary = self->poller.is_wary && !self->poller.is_virtual &&
-                   self->poller.descriptors.n_watched > 0;
-
-    if (likely(has_doubts(self))) {
-        if (unlikely(self->doubt_at - now > BUSY_TICK))
-            self->doubt_at = now + SILENT_TICK;
-    } else if (!is_wary) {
-        self->doubt_at = TASK_FOREVER;
-    } else if (self->doubt_at == TASK_FOREVER) {
-        self->doubt_at = now + WARY_TICK;
-    }
-}
-
 /* Tell those who wait for it. */
 static void hear_of(struct epoll_poller *self, struct descriptor *descriptor,
                     short events)
@@ -346,15 +233,13 @@ static void hear_of(struct epoll_poller *self, struct descriptor *descriptor,
     bool is_suspect =
         descriptor->registered != EDGES || descriptor_is_idle(descriptor);
 
-    if (!descriptor_is_idle(descriptor))
-        self->has_heard = true;
-    descriptor->heard_in = self->look;
+    doubts_hear(&self->doubts, descriptor);
     task__descriptor_ready(descriptor, events);
     if (likely(!is_suspect))
         return;
     if (descriptor->registered != registration_of(descriptor) ||
         ++self->n_suspects % SUSPECTS == 0)
-        verify(self, descriptor);
+        verify(descriptor, self);
 }
 
 static ALWAYS_INLINE struct descriptor *
@@ -402,7 +287,7 @@ static void register_anew(struct descriptor *descriptor, void *poller)
         return;
     descriptor->registered = 0;
     if (!descriptor_is_idle(descriptor))
-        verify(poller, descriptor);
+        verify(descriptor, poller);
 }
 
 /* Get rid of what is registered and known to nobody. */
@@ -428,6 +313,7 @@ static bool has_too_many_strays(const struct epoll_poller *self)
 static void wait_until(struct poller *poller, task_time now, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
+    struct doubts *doubts = &self->doubts;
     struct epoll_event events[POLLER_EVENTS];
     int n;
 
@@ -438,16 +324,20 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
         task__poller_timer_pause(now, until);
         return;
     }
-    if (unlikely(self->doubt_at <= now ||
-                 (poller->is_virtual && has_doubts(self)))) {
-        tick(self, now);
+    if (unlikely(doubts->tick_at <= now ||
+                 (poller->is_virtual && doubts_any(doubts)))) {
+        task__doubts_tick(doubts, &poller->descriptors, poller->is_wary, now,
+                          verify, self);
         until = now; /* it may have told somebody */
     }
-    set_tick(self, now);
-    if (until > self->doubt_at)
-        until = self->doubt_at;
+    doubts_set_tick(doubts,
+                    poller->is_wary && !poller->is_virtual &&
+                        poller->descriptors.n_watched > 0,
+                    now);
+    if (until > doubts->tick_at)
+        until = doubts->tick_at;
     n = poller_timer_wait(&self->timer, self->epoll, events, now, until,
-                          until == self->doubt_at);
+                          until == doubts->tick_at);
     hear_all(self, events, n);
     if (unlikely(has_too_many_strays(self)))
         replace_epoll(self);
@@ -495,8 +385,9 @@ static void alarm_at(struct poller *poller, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
 
-    task__poller_timer_set(&self->timer,
-                           until < self->doubt_at ? until : self->doubt_at);
+    task__poller_timer_set(&self->timer, until < self->doubts.tick_at
+                                             ? until
+                                             : self->doubts.tick_at);
 }
 
 const struct poller_backend task__poller_epoll = {

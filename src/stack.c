@@ -1,9 +1,10 @@
 /*
- * Slabs and their guards; which stacks are warm, cold, or given back.
+ * Which stacks are warm, cold, or given back.
  */
 #include "stack.h"
 
 #include "pages.h"
+#include "stack_slab.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,73 +12,8 @@
 #include <task/core.h>
 #include <unistd.h>
 
-#ifndef MADV_NOHUGEPAGE
-#define MADV_NOHUGEPAGE MADV_NORMAL
-#endif
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
-
 /* Slabs double from the first of these to STACKS_SLAB_MAX, or to so many bytes. */
 enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
-
-/*
- * Tops that all begin a page fall into the same few sets of the cache; so they
- * are spread over COLORS lines, in a page of their own that is not counted.
- */
-enum {
-    COLORS = 16,
-    COLOR_STEP = CACHE_LINE,
-    COLORS_SIZE = COLORS * COLOR_STEP
-};
-
-_Static_assert(HAVE_ASAN || HAVE_TSAN || sizeof(struct stack) <= CACHE_LINE,
-               "a stack's struct is a line");
-
-static size_t stride(const struct stacks *stacks)
-{
-    return stacks->page + stacks->size + stacks->page;
-}
-
-size_t task__stack_size(const struct stack *stack)
-{
-    return stack->slab->stacks->size;
-}
-
-char *task__stack_low(const struct stack *stack)
-{
-    const struct stacks *stacks = stack->slab->stacks;
-
-    return stack->slab->base + stack_index(stack) * stride(stacks) +
-           stacks->page;
-}
-
-static char *end_of(const struct stack *stack)
-{
-    const struct stacks *stacks = stack->slab->stacks;
-
-    return task__stack_low(stack) + stacks->size + stacks->page;
-}
-
-bool task__stack_guards(const struct stack *stack, uintptr_t address)
-{
-    size_t page = stack->slab->stacks->page;
-
-    return address - ((uintptr_t)task__stack_low(stack) - page) < page;
-}
-
-struct stack *task__stacks_find(const struct stacks *stacks, uintptr_t address)
-{
-    for (struct list_node *node = stacks->slabs.first; node;
-         node = node->next) {
-        struct stack_slab *slab = container_of(node, struct stack_slab, node);
-        uintptr_t place = address - (uintptr_t)slab->base;
-
-        if (place < slab->length * stride(stacks))
-            return &slab->stack[place / stride(stacks)];
-    }
-    return NULL;
-}
 
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
                       size_t size, size_t kept)
@@ -95,118 +31,18 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     stacks->n_whole = STACKS_HOT_BYTES / stacks->size;
     stacks->n_most[0] = STACKS_WARM;
     stacks->slab_length =
-        stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
+        task__stacks_stride(stacks) < SLAB_BYTES / SLAB_FIRST ? SLAB_FIRST : 1;
     return 0;
-}
-
-/* What a slab of so many takes: whole pages for what is beside the stacks, and then
- * these. */
-static size_t size_beside(const struct stacks *stacks, size_t length)
-{
-    return (length * STACK_BESIDE + stacks->page - 1) / stacks->page *
-           stacks->page;
-}
-
-static size_t size_of_slab(const struct stacks *stacks, size_t length)
-{
-    return size_beside(stacks, length) + length * stride(stacks);
-}
-
-/* Map `length` guarded stacks; the first guard; NULL when there is no room. */
-static char *map(const struct stacks *stacks, size_t length)
-{
-    size_t size = size_of_slab(stacks, length);
-    void *start = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char *base;
-
-    if (start == MAP_FAILED)
-        return NULL;
-    base = (char *)start + size_beside(stacks, length);
-    madvise(start, size, MADV_NOHUGEPAGE); /* refused: no huge pages anyhow */
-    if (task__pages_guard(base, stacks->page, stride(stacks), length)) {
-        munmap(start, size);
-        return NULL;
-    }
-    return base;
-}
-
-static int add_slab(struct stacks *stacks, size_t length)
-{
-    size_t size = sizeof(struct stack_slab) + length * sizeof(struct stack);
-    struct stack_slab *slab = task__memory_get_lines(stacks->allocator, size);
-
-    if (!slab)
-        return -ENOMEM;
-    memset(slab, 0, size);
-    slab->base = map(stacks, length);
-    if (!slab->base) {
-        task__memory_free_lines(stacks->allocator, slab);
-        return -ENOMEM;
-    }
-    slab->beside = slab->base - size_beside(stacks, length);
-    slab->stacks = stacks;
-    slab->length = length;
-    slab->n_listed = length;
-    for (size_t i = 0; i * STACKS_ROW < length; i++)
-        slab->row[i].stack = slab->stack + i * STACKS_ROW;
-    for (size_t i = 0; i < length; i++) {
-        slab->stack[i].slab = slab;
-        slab->stack[i].top = end_of(&slab->stack[i]) - i % COLORS * COLOR_STEP;
-        list_append(&stacks->cold, &slab->stack[i].node);
-    }
-    list_append(&stacks->slabs, &slab->node);
-    stacks->n_all += length;
-    stacks->n_free += length;
-    return 0;
-}
-
-/* The kernel may have to split a mapping for it, and refuse. */
-static bool unmap(const struct stacks *stacks, const struct stack_slab *slab)
-{
-    size_t size = size_of_slab(stacks, slab->length);
-
-    ASAN_UNPOISON(slab->beside, size);
-    return !munmap(slab->beside, size);
-}
-
-static void free_slab(struct stacks *stacks, struct stack_slab *slab)
-{
-    list_remove(&slab->node);
-    task__memory_free_lines(stacks->allocator, slab);
-}
-
-void task__stacks_destroy(struct stacks *stacks)
-{
-    while (stacks->slabs.first) {
-        struct stack_slab *slab =
-            container_of(stacks->slabs.first, struct stack_slab, node);
-
-        unmap(stacks, slab);
-        free_slab(stacks, slab);
-    }
-}
-
-void task__stacks_visit(const struct stacks *stacks,
-                        void (*visit)(struct stack *stack))
-{
-    for (struct list_node *node = stacks->slabs.first; node;
-         node = node->next) {
-        struct stack_slab *slab = container_of(node, struct stack_slab, node);
-
-        for (size_t i = 0; i < slab->length; i++)
-            if (!stack_is_cold(&slab->stack[i]))
-                visit(&slab->stack[i]);
-    }
 }
 
 int task__stacks_grow(struct stacks *stacks)
 {
     size_t length = stacks->slab_length;
 
-    if (add_slab(stacks, length))
-        return length > 1 ? add_slab(stacks, 1) : -ENOMEM;
-    if (length < STACKS_SLAB_MAX && length * stride(stacks) < SLAB_BYTES)
+    if (task__slab_add(stacks, length))
+        return length > 1 ? task__slab_add(stacks, 1) : -ENOMEM;
+    if (length < STACKS_SLAB_MAX &&
+        length * task__stacks_stride(stacks) < SLAB_BYTES)
         stacks->slab_length = 2 * length;
     return 0;
 }
@@ -228,8 +64,8 @@ static NEVER_INLINE void populate(const struct stacks *stacks,
     for (; n < most && n <= stacks->n_reserved && next == &stack[n].node; n++)
         next = next->next;
     if (n >= A_FEW)
-        task__pages_populate(end_of(stack) - stacks->page, stacks->page,
-                             stride(stacks), n);
+        task__pages_populate(task__stack_end(stack) - stacks->page,
+                             stacks->page, task__stacks_stride(stacks), n);
 }
 
 struct stack *task__stacks_take_cold(struct stacks *stacks)
@@ -403,13 +239,9 @@ static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
     for (size_t i = 0; i < slab->length; i++)
         cool(stacks, &slab->stack[i], end);
     if (stacks->n_free - slab->length >= stacks->n_reserved + slab->length &&
-        unmap(stacks, slab)) {
-        stacks->n_all -= slab->length;
-        stacks->n_free -= slab->length;
-        free_slab(stacks, slab);
+        task__slab_remove(stacks, slab))
         return;
-    }
-    madvise(slab->beside, size_of_slab(stacks, slab->length), MADV_DONTNEED);
+    task__slab_empty(stacks, slab);
     for (size_t i = slab->length; i--;)
         list_prepend(&stacks->cold, &slab->stack[i].node);
 }
@@ -451,7 +283,7 @@ size_t task__stack_used(const struct stack *stack)
 {
     const struct stacks *stacks = stack->slab->stacks;
     char *low = task__stack_low(stack);
-    char *page = end_of(stack) - stacks->page;
+    char *page = task__stack_end(stack) - stacks->page;
     unsigned char resident = 1;
 
     while (page > low &&

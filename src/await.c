@@ -48,8 +48,11 @@ static void wake_awaiter(struct watcher *watcher, struct task *task)
     struct awaiting *awaiting = container_of(watcher, struct awaiting, watcher);
 
     list_remove(&watcher->node);
-    if (waiter_is_parked(&awaiting->waiter))
-        waiter_wake(&awaiting->waiter, task->status);
+    if (!waiter_is_parked(&awaiting->waiter))
+        return;
+    if (unlikely(task->status == -ECANCELED) && awaiting->is_asked)
+        waiter_hears(&awaiting->waiter);
+    waiter_wake(&awaiting->waiter, task->status);
 }
 
 /* Why the caller cannot wait for the task; 0 and the caller: it can. */

@@ -23,10 +23,13 @@ static void park(struct several *several, struct task *self,
     task__park(&several->waiter);
 }
 
-static void wake(struct several *several)
+static void wake(struct several *several, bool is_asked)
 {
-    if (waiter_is_parked(&several->waiter))
-        task__wake(&several->waiter, 0);
+    if (!waiter_is_parked(&several->waiter))
+        return;
+    if (is_asked)
+        waiter_hears(&several->waiter);
+    task__wake(&several->waiter, 0);
 }
 
 /* All. */
@@ -55,7 +58,7 @@ static void one_of_all_ended(struct several *several, struct watch *watch)
 {
     note(gathering_of(several), watch->task->status);
     if (!several->n_left)
-        wake(several);
+        wake(several, gathering_of(several)->is_asked);
 }
 
 static void pass_on_to_all(struct waiter *waiter, struct task_chain *requests)
@@ -121,7 +124,7 @@ static void one_of_a_race_ended(struct several *several, struct watch *watch)
     if (wins)
         race->winner = (size_t)(watch - several->watches);
     if (wins || !several->n_left)
-        wake(several);
+        wake(several, race->is_asked);
 }
 
 static void pass_on_to_racers(struct waiter *waiter,

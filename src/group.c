@@ -42,9 +42,10 @@ static void abort_group(struct task_group *group)
         return;
     group->is_aborting = true;
     ask_children(group, &requests);
-    task__chain_run(&requests);
-    if (!group->is_ending)
-        task__scope_ask(&group->scope);
+    if (group->is_ending)
+        task__chain_run(&requests);
+    else
+        task__scope_ask(&group->scope, &requests);
 }
 
 static void note_failure(struct task_group *group, const struct task *task,
@@ -77,6 +78,8 @@ static void wake_owner(struct task_group *group)
     struct waiter *waiter = group->waiter;
 
     group->waiter = NULL;
+    if (group->is_asked)
+        waiter_hears(waiter);
     task__wake(waiter, 0);
 }
 

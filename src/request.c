@@ -9,16 +9,11 @@ void task__chain_request(struct task_chain *requests, struct task *task)
         task->cancelling++;
 }
 
-/*
- * A future ends by being asked to; a task when it has heard of it.
- */
 static void deliver(struct task *task, struct task_chain *requests)
 {
     struct waiter *waiter = task->waiter;
 
-    if (task->future)
-        task->scheduler->ended(task, -ECANCELED);
-    else if (!waiter)
+    if (!waiter)
         task->undelivered += !task->refused;
     else if (waiter->kind->cancel)
         waiter->kind->cancel(waiter, requests);
@@ -26,11 +21,16 @@ static void deliver(struct task *task, struct task_chain *requests)
         waiter_refuse(waiter);
 }
 
+/* A task ends when it has heard of it, a future by being asked to: so futures come last,
+ * as whoever awaits one hears of its own request by that. */
 void task__chain_run(struct task_chain *requests)
 {
     for (struct task *task = requests->first; task; task = task->next)
-        if (!task->done)
+        if (!task->done && !task->future)
             deliver(task, requests);
+    for (struct task *task = requests->first; task; task = task->next)
+        if (!task->done && task->future)
+            task->scheduler->ended(task, -ECANCELED);
     while (task_chain_pop(requests))
         continue;
 }

@@ -44,10 +44,17 @@ void task__chain_run(struct task_chain *requests);
 /* Ask a task, and whoever it passes the request on to. False: it was done. */
 bool task__request(struct task *task);
 
+/* It is woken with what tells it of a request: those that come before it runs are
+ * delivered with that one. */
+static inline void waiter_hears(struct waiter *waiter)
+{
+    waiter->task->refused = true;
+}
+
 /* Deliver a request to a task that is parked. */
 static inline void waiter_refuse(struct waiter *waiter)
 {
-    waiter->task->refused = true;
+    waiter_hears(waiter);
     waiter->task->deliveries++;
     task__wake(waiter, -ECANCELED);
 }

@@ -59,7 +59,7 @@ int task__scope_check_failed(struct task_scope *scope, struct task *self)
     return -EALREADY;
 }
 
-void task__scope_ask(struct task_scope *scope)
+void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
 {
     struct task *task = scope->task;
     unsigned undelivered = task->undelivered;
@@ -67,7 +67,8 @@ void task__scope_ask(struct task_scope *scope)
     if (scope->asks)
         return;
     scope->asks = true;
-    task__request(task);
+    task__chain_request(requests, task);
+    task__chain_run(requests);
     scope->is_waiting = task->undelivered > undelivered;
     scope->asked_at = task->deliveries;
 }

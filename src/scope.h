@@ -67,8 +67,8 @@ static ALWAYS_INLINE int scope_check(struct task_scope *scope)
     return task__scope_check_failed(scope, self);
 }
 
-/* Ask the task to end, on the scope's account; once. */
-void task__scope_ask(struct task_scope *scope);
+/* Ask the task to end, on the scope's account, and with it those in a chain; once. */
+void task__scope_ask(struct task_scope *scope, struct task_chain *requests);
 
 /* Take that back. */
 static ALWAYS_INLINE void scope_take_back(struct task_scope *scope)

@@ -9,9 +9,10 @@ static void expire(struct timer *timer)
 {
     struct task_timeout *timeout =
         container_of(timer, struct task_timeout, timer);
+    struct task_chain requests = {NULL, NULL};
 
     timeout->is_expired = true;
-    task__scope_ask(&timeout->scope);
+    task__scope_ask(&timeout->scope, &requests);
 }
 
 static ALWAYS_INLINE void begin(struct task_timeout *timeout,

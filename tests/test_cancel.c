@@ -927,6 +927,23 @@ static int a_cancelled_future_is_no_request_to_its_awaiter(void *arg)
     return 0;
 }
 
+/* Both cancel what the task awaits, the second one in vain. */
+static int
+two_requests_in_a_turn_to_one_that_awaits_are_delivered_as_one(void *arg)
+{
+    struct task *future = task_future_create();
+    struct task *outer = start(awaits_and_yields, task_retain(future));
+
+    (void)arg;
+    CHECK(task_cancel(outer));
+    CHECK(task_cancel(outer));
+    CHECK(task_cancelling(outer) == 2);
+    CHECK_STATUS(task_await(outer), -ECANCELED);
+    CHECK_RECORD("await -125, then 0");
+    task_detach(future);
+    return 0;
+}
+
 static int an_ecanceled_by_coincidence_is_told_by_the_count(void *arg)
 {
     int status = -ECANCELED;
@@ -1550,12 +1567,6 @@ static int works(void *arg)
 
 enum { N_WORKERS = 8 };
 
-/* A request that has cancelled what the worker awaits, and nothing else yet. */
-static bool is_passed_on(const struct worker *worker)
-{
-    return worker->future && task_cancelled(worker->future);
-}
-
 /* Ask one, or complete its future, or both in either order. */
 static void strike(struct worker *worker, struct random *random)
 {
@@ -1563,7 +1574,7 @@ static void strike(struct worker *worker, struct random *random)
 
     for (int i = 0; i < 2; i++) {
         if ((i == 0) == first && random_below(random, 3) == 0 &&
-            !is_passed_on(worker) && task_cancel(worker->task))
+            task_cancel(worker->task))
             worker->asked = true;
         if ((i == 0) != first && worker->future && random_below(random, 2))
             task_future_complete(worker->future, 1);
@@ -1720,6 +1731,7 @@ int main(void)
         in_main(an_inner_task_that_cancels_its_awaiter_cancels_itself),
         in_main(a_done_callback_that_cancels_the_awaiter_comes_too_late),
         in_main(a_cancelled_future_is_no_request_to_its_awaiter),
+        in_main(two_requests_in_a_turn_to_one_that_awaits_are_delivered_as_one),
         in_main(an_ecanceled_by_coincidence_is_told_by_the_count),
         in_main(cancel_await_waits_for_the_clean_up),
         in_main(cancel_await_gives_whatever_the_task_made_of_it),

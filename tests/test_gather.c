@@ -43,6 +43,64 @@ static int races(void *arg)
     return 0;
 }
 
+/* Awaits the argument, a future, and then yields. */
+static int awaits_and_yields(void *arg)
+{
+    int status = task_await(task_retain(arg));
+
+    record("await %d then %d", status, task_yield());
+    return status;
+}
+
+static void
+cancel_one_that_waits_for_a_future_and_its_awaiter(task_fn *waits,
+                                                   struct several *several)
+{
+    struct task *task = start(waits, several);
+
+    CHECK(task_cancel(task));
+    CHECK(task_cancel(task)); /* is delivered with the first */
+    CHECK_STATUS(task_await(task), 0);
+}
+
+/* Whoever comes first: the future, or the one that hears of its own request by it. */
+static int a_request_comes_once_to_whoever_awaits_another_of_them(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        struct task *future = task_future_create();
+        struct task *awaiter = start(awaits_and_yields, future);
+        struct task *tasks[] = {i % 2 ? future : awaiter,
+                                i % 2 ? awaiter : future};
+        struct several several = {tasks, 2, NULL};
+
+        task_retain(future);
+        cancel_one_that_waits_for_a_future_and_its_awaiter(
+            i < 2 ? gathers : races, &several);
+        CHECK_RECORD(i < 2 ? "await -125 then 0, gather -125 then 0"
+                           : "await -125 then 0, race -125 then 0");
+        task_detach(future);
+    }
+    return 0;
+}
+
+static int the_losers_of_a_race_are_asked_once(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task *future = task_future_create();
+        struct task *awaiter = start(awaits_and_yields, future);
+        struct task *tasks[] = {done(1), i ? future : awaiter,
+                                i ? awaiter : future};
+
+        task_retain(future);
+        CHECK_STATUS(task_race(tasks, 3, NULL), 0);
+        CHECK_RECORD("await -125 then 0");
+        task_detach(future);
+    }
+    return 0;
+}
+
 /* Gather. */
 
 static int statuses_stand_in_the_order_of_the_array(void *arg)
@@ -885,6 +943,8 @@ int main(void)
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
         behaviour(only_more_than_eight_need_memory),
         in_main(many_are_gathered_and_raced),
+        in_main(a_request_comes_once_to_whoever_awaits_another_of_them),
+        in_main(the_losers_of_a_race_are_asked_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,37 @@ static int a_failure_is_noticed_while_the_end_waits(void *arg)
     return 0;
 }
 
+static int awaits_a_future_and_cleans_up(void *arg)
+{
+    int status = task_await(task_retain(arg));
+
+    record("told %u, clean up %d", requests(), task_sleep(1));
+    return status;
+}
+
+/* By the abort, and by the body's await, there is one request. */
+static int a_child_that_the_body_waits_for_is_asked_once(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task_group group;
+        struct task *future = task_future_create();
+        struct task *child;
+
+        task_group_begin(&group);
+        add(&group, &failing);
+        child =
+            task_group_create(&group, awaits_a_future_and_cleans_up, future);
+        CHECK_STATUS(task_group_end(&group, i ? task_gather(&child, 1, NULL)
+                                              : task_await(child)),
+                     -EIO);
+        CHECK_RECORD("failing ends, told 1, clean up 0");
+        task_detach(future);
+        check_no_trace();
+    }
+    return 0;
+}
+
 static int the_body_may_go_on_after_a_failure(void *arg)
 {
     struct task_group group;
@@ -1701,6 +1732,7 @@ int main(void)
         in_main(a_child_that_returns_ecanceled_by_itself_is_no_failure),
         in_main(a_failure_interrupts_the_body_and_the_siblings),
         in_main(a_failure_is_noticed_while_the_end_waits),
+        in_main(a_child_that_the_body_waits_for_is_asked_once),
         in_main(the_body_may_go_on_after_a_failure),
         in_main(a_body_that_has_not_heard_of_a_failure_is_not_told_later),
         in_main(the_first_failure_in_time_is_the_groups),

@@ -449,7 +449,7 @@ static int an_outside_request_wins_in_either_order(void *arg)
     (void)arg;
     hit("c", "", "-125 -125 count 1, then 0");
     hit("", "c", "-125 -125 count 1, then 0");
-    hit("cc", "", "-125 -125 count 2, then -125"); /* the first was granted */
+    hit("cc", "", "-125 -125 count 2, then 0");
     hit("", "cc", "-125 -125 count 2, then 0");
     return 0;
 }

@@ -36,17 +36,19 @@ int task_condition_wait(struct task_condition *condition,
 {
     struct task *self;
     int status = may_wait(lock, &self, __func__);
+    unsigned heard;
     int error;
 
     if (unlikely(status))
         return status;
+    heard = self->cancelling;
     task_lock_release(lock);
     status = waiters_park(&condition->waiters, self, &WAITING);
     error = task__lock_take_back(lock, self);
     if (likely(!error))
         return status;
     if (status)
-        task_keep_request(self);
+        task_undeliver(self, heard);
     return error;
 }
 

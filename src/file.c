@@ -101,6 +101,7 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
                          move_fn *attempt)
 {
     struct iovec rest[PARTS];
+    unsigned heard = self->cancelling;
     ssize_t more;
 
     job->n = rest_of(job->parts, job->n, (size_t)moved, rest);
@@ -110,7 +111,7 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
     if (more == -EAGAIN && !self->undelivered)
         more = delegate(self, job);
     if (more == -ECANCELED)
-        task_keep_request(self);
+        task_undeliver(self, heard);
     return more > 0 ? moved + more : moved;
 }
 

@@ -315,7 +315,7 @@ int task_group_end(struct task_group *group, int status)
     if (from_outside && status == -ECANCELED)
         scope_deliver(scope);
     else if (from_outside)
-        scope_rearm(scope);
+        task__scope_rearm(scope);
     return status;
 }
 

@@ -91,6 +91,7 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
                                const struct way *way, struct transfer *transfer,
                                const struct wait_kind *kind)
 {
+    unsigned heard = self->cancelling - self->undelivered;
     ssize_t result;
 
     do {
@@ -109,7 +110,7 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
     result =
         way->move_file(self, descriptor->fd, transfer->parts, transfer->n, -1);
     if (result == -ECANCELED && kind->cancel)
-        task_keep_request(self);
+        task_undeliver(self, heard);
     return result;
 }
 

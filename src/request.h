@@ -63,10 +63,18 @@ static inline void waiter_refuse(struct waiter *waiter)
  * comes later. What is waited for may have come by that. */
 void task__waiter_take_requests(struct waiter *waiter);
 
-/* A request that was not, or cannot be, delivered now comes next. */
+/* A request that cannot be delivered now comes next. */
 static inline void task_keep_request(struct task *task)
 {
     task->undelivered++;
+}
+
+/* What was delivered to a call is not told by it, and comes next: all since there were
+ * so many, which the task had heard of. */
+static inline void task_undeliver(struct task *task, unsigned heard)
+{
+    task->undelivered = task->cancelling > heard ? task->cancelling - heard : 1;
+    task->deliveries--;
 }
 
 /* What a request does to a task whose wait nothing may end. */

@@ -28,6 +28,9 @@ struct ready {
     void (*run)(struct ready *ready); /* NULL: a task */
 };
 
+/* How many deliveries are counted before the count begins anew. */
+enum { DELIVERIES_BITS = 21 };
+
 /*
  * A task, or a future, which nobody runs and which is completed from outside.
  *
@@ -48,13 +51,13 @@ struct task {
             bool future : 1;
             bool was_read : 1; /* somebody has seen the status */
             bool daemon : 1;
-            bool ending : 1;          /* asked to end since its loop does */
-            bool chained : 1;         /* in a chain of tasks */
-            bool owns : 1;            /* it has had a scope or a local */
-            bool is_awaited : 1;      /* of tree.c: somebody waits for it ... */
-            bool is_shared : 1;       /* ... and somebody else */
-            bool is_shown : 1;        /* likewise: there is a line about it */
-            uint32_t deliveries : 21; /* of requests, so far */
+            bool ending : 1;     /* asked to end since its loop does */
+            bool chained : 1;    /* in a chain of tasks */
+            bool owns : 1;       /* it has had a scope or a local */
+            bool is_awaited : 1; /* of tree.c: somebody waits for it ... */
+            bool is_shared : 1;  /* ... and somebody else */
+            bool is_shown : 1;   /* likewise: there is a line about it */
+            uint32_t deliveries : DELIVERIES_BITS; /* of requests, so far */
         };
     };
     union {
@@ -94,6 +97,12 @@ struct task {
 /* Both kinds of reference in one number. */
 #define TASK_HANDLE UINT64_C(1)
 #define TASK_PIN (UINT64_C(1) << 32)
+
+/* How many deliveries there were before the last one. */
+static inline uint32_t task_deliveries_before(const struct task *task)
+{
+    return (task->deliveries - 1) & ((1 << DELIVERIES_BITS) - 1);
+}
 
 static inline bool task_has_handle(const struct task *task)
 {

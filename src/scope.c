@@ -59,38 +59,64 @@ int task__scope_check_failed(struct task_scope *scope, struct task *self)
     return -EALREADY;
 }
 
+uintptr_t task__scope_asks;
+
+/*
+ * The request is undelivered as long as there were so many deliveries as before it. If
+ * nothing has changed by it, it was passed on, or is delivered with the last one; should
+ * that be undone, it is undelivered.
+ */
 void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
 {
     struct task *task = scope->task;
     unsigned undelivered = task->undelivered;
+    uint32_t deliveries = task->deliveries;
 
     if (scope->asks)
         return;
     scope->asks = true;
+    scope->asked = __atomic_add_fetch(&task__scope_asks, 1, __ATOMIC_RELAXED);
     task__chain_request(requests, task);
     task__chain_run(requests);
-    scope->is_waiting = task->undelivered > undelivered;
-    scope->asked_at = task->deliveries;
+    scope->before = deliveries;
+    if (task->undelivered == undelivered && task->deliveries == deliveries)
+        scope->before = task_deliveries_before(task);
 }
 
-/*
- * What is undelivered afterwards are requests from outside: those that came
- * since the beginning, and what was undelivered then, if nothing was delivered
- * since. (More there may be: an inner scope has armed ours anew.)
- */
 void task__scope_take_back(struct task_scope *scope)
 {
     struct task *task = scope->task;
-    unsigned delivered;
 
     if (task->cancelling)
         task->cancelling--;
-    if (scope->is_waiting && task->deliveries == scope->asked_at &&
-        task->undelivered)
+    if (task->undelivered && scope->before == task->deliveries)
         task->undelivered--;
-    delivered = task->deliveries == scope->deliveries ? scope->heard
-                                                      : scope->cancelling;
-    if (task->undelivered + delivered > task->cancelling)
-        task->undelivered =
-            task->cancelling > delivered ? task->cancelling - delivered : 0;
+}
+
+/* Whether the request of an outer scope was delivered in this one: it came in it, or
+ * was undelivered when it began. */
+static bool was_delivered_in(const struct task_scope *scope,
+                             const struct task_scope *outer)
+{
+    return outer->asks &&
+           (outer->asked > scope->began || outer->before == scope->deliveries);
+}
+
+/*
+ * For the outer scopes in which there had been no delivery before, that is as if
+ * there had been none yet.
+ */
+void task__scope_rearm(const struct task_scope *scope)
+{
+    struct task *task = scope->task;
+    unsigned n = scope_requests(scope);
+
+    for (struct task_scope *outer = scope->outer; outer; outer = outer->outer) {
+        if (was_delivered_in(scope, outer))
+            outer->before = task->deliveries;
+        if (outer->deliveries == scope->deliveries)
+            outer->deliveries = task->deliveries;
+    }
+    if (task->undelivered < n)
+        task->undelivered = n;
 }

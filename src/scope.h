@@ -13,6 +13,9 @@
 
 enum { SCOPE_OPEN = 0x5c, SCOPE_ENDED, SCOPE_REFUSED };
 
+/* How many have ever asked their tasks to end. */
+extern uintptr_t task__scope_asks;
+
 /* Whether it is open in this task: known without a look at what is in it. */
 bool task__scope_is_among(const struct task *self,
                           const struct task_scope *scope);
@@ -47,6 +50,7 @@ static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
                        ? self->cancelling - self->undelivered
                        : 0;
     scope->deliveries = self->deliveries;
+    scope->began = __atomic_load_n(&task__scope_asks, __ATOMIC_RELAXED);
     scope->outer = self->scope;
     self->scope = scope;
     self->owns = true;
@@ -102,21 +106,10 @@ static inline unsigned scope_requests(const struct task_scope *scope)
 }
 
 /*
- * A -ECANCELED was replaced: the requests from outside will be delivered anew.
- * For the outer scopes in which there had been no delivery before, that is as if
- * there had been none yet.
+ * A -ECANCELED was replaced: the requests from outside will be delivered anew, those
+ * of outer scopes among them.
  */
-static inline void scope_rearm(const struct task_scope *scope)
-{
-    struct task *task = scope->task;
-    struct task_scope *outer = scope->outer;
-
-    if (task->undelivered < scope_requests(scope))
-        task->undelivered = scope_requests(scope);
-    for (; outer && outer->deliveries == scope->deliveries;
-         outer = outer->outer)
-        outer->deliveries = task->deliveries;
-}
+void task__scope_rearm(const struct task_scope *scope);
 
 /* The -ECANCELED that the scope itself has caused goes on as that of requests
  * from outside: if none of them was delivered yet, they are by this. */

@@ -73,6 +73,7 @@ static ssize_t write_part(struct task_stream *s, struct task *self,
 {
     struct iovec part = {(char *)(uintptr_t)data, n};
     unsigned aside = has_begun ? self->undelivered : 0;
+    unsigned heard = self->cancelling - aside;
     ssize_t result;
 
     self->undelivered -= aside;
@@ -83,7 +84,7 @@ static ssize_t write_part(struct task_stream *s, struct task *self,
         self->undelivered += aside;
     if (!has_begun || result != -ECANCELED)
         return result;
-    task_keep_request(self);
+    task_undeliver(self, heard);
     return 0;
 }
 

@@ -347,8 +347,9 @@ unsigned task_uncancel(struct task *task)
 {
     if (!task || !task->cancelling || LOOP_REFUSES(loop_of_task(task)))
         return 0;
-    if (!--task->cancelling && !task->done)
-        task->undelivered = 0;
+    task->cancelling--;
+    if (!task->done && task->undelivered > task->cancelling)
+        task->undelivered = task->cancelling;
     return task->cancelling;
 }
 

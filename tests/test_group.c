@@ -409,6 +409,79 @@ static int a_child_that_the_body_waits_for_is_asked_once(void *arg)
     return 0;
 }
 
+static int fails_soon(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    return -ENXIO;
+}
+
+/* Whose end is asked for by an outer scope, and who fails instead. */
+static void end_a_group_that_fails_in_its_clean_up(void)
+{
+    struct task_group group;
+
+    task_group_begin(&group);
+    add(&group, &clumsy);
+    CHECK_STATUS(task_group_end(&group, 0), -EPIPE);
+    CHECK_RECORD("clumsy cancelled");
+}
+
+/* The inner group has the outer scope's request delivered anew, which that takes back:
+ * what was delivered before is not meant. */
+static int a_request_delivered_long_ago_is_not_delivered_for_a_scope(void *arg)
+{
+    struct task_timeout timeout;
+    struct task_group group;
+
+    (void)arg;
+    task_timeout_begin(&timeout, TASK_SECOND);
+    CHECK(task_cancel(task_current()));
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    end_a_group_that_fails_in_its_clean_up();
+    CHECK_STATUS(task_timeout_end(&timeout, -EPIPE), -EPIPE);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_uncancel(task_current()) == 0);
+    check_no_trace();
+
+    task_group_begin(&group);
+    CHECK(task_cancel(task_current()));
+    CHECK_STATUS(task_await(task_create(swallows, NULL)), 7);
+    CHECK_STATUS(task_group_start(&group, fails_soon, NULL), 0);
+    end_a_group_that_fails_in_its_clean_up();
+    CHECK_STATUS(task_group_end(&group, -EPIPE), -EPIPE);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_uncancel(task_current()) == 0);
+    check_no_trace();
+    return 0;
+}
+
+/* What was swallowed before a scope is taken back in it: that is no other one. */
+static int a_request_that_comes_after_one_was_taken_back_is_delivered(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task_timeout timeout;
+        struct task_group group;
+
+        CHECK(task_cancel(task_current()));
+        CHECK_STATUS(task_yield(), -ECANCELED);
+        task_timeout_begin(&timeout, i ? TASK_HOUR : TASK_SECOND);
+        task_group_begin(&group);
+        CHECK(task_uncancel(task_current()) == 0);
+        if (i)
+            CHECK_STATUS(task_group_start(&group, fails_soon, NULL), 0);
+        CHECK_STATUS(task_sleep(TASK_MINUTE), -ECANCELED);
+        CHECK(task_cancel(task_current()));
+        CHECK_STATUS(task_group_end(&group, -EIO), -EIO);
+        CHECK_STATUS(task_timeout_end(&timeout, -EIO), -EIO);
+        CHECK_STATUS(task_yield(), -ECANCELED);
+        CHECK(task_uncancel(task_current()) == 0);
+        check_no_trace();
+    }
+    return 0;
+}
+
 static int the_body_may_go_on_after_a_failure(void *arg)
 {
     struct task_group group;
@@ -1733,6 +1806,8 @@ int main(void)
         in_main(a_failure_interrupts_the_body_and_the_siblings),
         in_main(a_failure_is_noticed_while_the_end_waits),
         in_main(a_child_that_the_body_waits_for_is_asked_once),
+        in_main(a_request_delivered_long_ago_is_not_delivered_for_a_scope),
+        in_main(a_request_that_comes_after_one_was_taken_back_is_delivered),
         in_main(the_body_may_go_on_after_a_failure),
         in_main(a_body_that_has_not_heard_of_a_failure_is_not_told_later),
         in_main(the_first_failure_in_time_is_the_groups),

@@ -37,12 +37,13 @@ struct task_scope {
     unsigned cancelling; /* of the task, at the beginning */
     unsigned heard;      /* of these, what had been delivered then */
     uint32_t deliveries; /* likewise */
-    uint32_t asked_at; /* the deliveries when the scope asked its task to end */
-    int error;         /* of its beginning */
+    uint32_t before; /* while there are so many its request is undelivered */
+    uintptr_t began; /* how many scopes had ever asked then */
+    uintptr_t asked; /* likewise: when it did */
+    int error;       /* of its beginning */
     unsigned char state;
-    bool asks;       /* it has asked its task to end */
-    bool is_waiting; /* ... and that was not delivered at once */
-    unsigned again;  /* how often it was begun while it was open */
+    bool asks;      /* it has asked its task to end */
+    unsigned again; /* how often it was begun while it was open */
 };
 
 /* Time-outs. */

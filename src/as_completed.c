@@ -63,7 +63,9 @@ int task_as_completed_begin(struct task_as_completed *it,
     int error;
 
     if (!scope_begin(&it->scope, TASK_FOREVER, __func__))
-        return it->scope.again ? -EALREADY : it->scope.error;
+        return !scope_is_open(&it->scope) ? it->scope.error
+               : scheduler_self()         ? -EALREADY
+                                          : -EPERM;
     it->completed = (struct task_list){NULL, NULL};
     it->n_left = 0;
     it->is_cancelled = false;

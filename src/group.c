@@ -124,10 +124,12 @@ static bool take_early(struct task_group *group)
 void task_group_begin(struct task_group *group)
 {
     bool began = scope_begin(&group->scope, TASK_FOREVER, "task_group_begin");
-    bool is_early = !group->scope.again && take_early(group);
+    bool is_early;
 
-    if (!group->scope.again)
-        group->n_failures = 0;
+    if (!began && scope_is_open(&group->scope))
+        return;
+    is_early = take_early(group);
+    group->n_failures = 0;
     if (!began)
         return;
     group->children = (struct task_list){NULL, NULL};

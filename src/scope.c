@@ -15,20 +15,47 @@ bool task__scope_is_among(const struct task *self,
     return open;
 }
 
-bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self,
-                               const char *call)
+/* In whichever task of this loop. */
+static const struct task *owner_of(const struct task_scope *scope,
+                                   const struct task *self)
 {
-    if (self) {
-        task__misuse(call, -EALREADY, "the scope is open");
-        scope->again++;
-        return false;
-    }
+    const struct loop *loop = loop_current();
+    const struct task *task = self;
+
+    if (task && task__scope_is_among(task, scope))
+        return task;
+    for (task = NULL; loop && (task = task__next_live(loop, task));)
+        if (task__scope_is_among(task, scope))
+            return task;
+    return NULL;
+}
+
+static void refuse_outside(struct task_scope *scope, const char *call)
+{
     scope->task = NULL;
     scope->deadline = TASK_FOREVER;
     scope->again = 0;
+    scope->elsewhere = 0;
     scope->asks = false;
     scope->error = misuse(call, -EPERM, OUTSIDE_A_TASK);
     scope->state = SCOPE_REFUSED;
+}
+
+/* It seems to be open, or there is no task. */
+bool task__scope_may_begin(struct task_scope *scope, struct task *self,
+                           const char *call)
+{
+    const struct task *owner = owner_of(scope, self);
+
+    if (!owner && self)
+        return true;
+    if (!owner) {
+        refuse_outside(scope, call);
+        return false;
+    }
+    task__misuse(call, self ? -EALREADY : -EPERM, "the scope is open");
+    scope->again += owner == self;
+    scope->elsewhere += owner != self;
     return false;
 }
 
@@ -44,6 +71,10 @@ int task__scope_check_failed(struct task_scope *scope, struct task *self)
     if (scope->state == SCOPE_REFUSED) {
         scope->state = SCOPE_ENDED;
         return scope->error;
+    }
+    if (scope->task != self && scope->elsewhere) {
+        scope->elsewhere--;
+        return self ? -EALREADY : -EPERM;
     }
     if (scope->state != SCOPE_OPEN)
         task__abort(self, "ended a scope that is not open");

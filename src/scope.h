@@ -20,8 +20,8 @@ extern uintptr_t task__scope_asks;
 bool task__scope_is_among(const struct task *self,
                           const struct task_scope *scope);
 
-bool task__scope_begin_wrongly(struct task_scope *scope, struct task *self,
-                               const char *call);
+bool task__scope_may_begin(struct task_scope *scope, struct task *self,
+                           const char *call);
 int task__scope_check_failed(struct task_scope *scope, struct task *self);
 void task__scope_take_back(struct task_scope *scope);
 
@@ -30,18 +30,30 @@ static inline bool scope_is_open(const struct task_scope *scope)
     return scope->state == SCOPE_OPEN;
 }
 
-/* Open a scope of the current task's. False: it is not open, or not anew; its
- * end will tell why. */
+/* The same of memory that may never have been written. */
+static ALWAYS_INLINE bool scope_seems_open(const struct task_scope *scope)
+{
+    unsigned char state = scope->state;
+
+    if (on_memcheck())
+        (void)VALGRIND_MAKE_MEM_DEFINED(&state, sizeof state);
+    return state == SCOPE_OPEN;
+}
+
+/* Open a scope of the current task's. False: it is not open, or was so before and is
+ * left alone; its end will tell why. */
 static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
                                       task_time deadline, const char *call)
 {
     struct task *self = scheduler_self();
 
-    if (unlikely(!self || (self->scope && task__scope_is_among(self, scope))))
-        return task__scope_begin_wrongly(scope, self, call);
+    if (unlikely(!self || scope_seems_open(scope)) &&
+        !task__scope_may_begin(scope, self, call))
+        return false;
     scope->task = self;
     scope->deadline = deadline;
     scope->again = 0;
+    scope->elsewhere = 0;
     scope->asks = false;
     scope->error = 0;
     scope->state = SCOPE_OPEN;

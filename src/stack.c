@@ -15,6 +15,8 @@
 /* Slabs double from the first of these to STACKS_SLAB_MAX, or to so many bytes. */
 enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
 
+bool task__on_memcheck;
+
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
                       size_t size, size_t kept)
 {
@@ -25,7 +27,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;
-    stacks->on_memcheck = RUNNING_ON_MEMCHECK;
+    __atomic_store_n(&task__on_memcheck, RUNNING_ON_MEMCHECK, __ATOMIC_RELAXED);
     stacks->kept = (kept + COLORS_SIZE + page - 1) / page * page;
     stacks->size = (size + page - 1) / page * page;
     stacks->n_whole = STACKS_HOT_BYTES / stacks->size;
@@ -124,8 +126,7 @@ static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 {
     const uintptr_t *line = watched_line(stacks, stack);
 
-    return unlikely(stacks->on_memcheck) ? !is_zero_quietly(line)
-                                         : !is_zero(line);
+    return on_memcheck() ? !is_zero_quietly(line) : !is_zero(line);
 }
 
 /*

@@ -116,8 +116,16 @@ struct stacks {
     struct list warm;  /* rows */
     struct list cold;  /* stacks */
     struct list slabs;
-    bool on_memcheck; /* which reports reads of what is in no frame any more */
 };
+
+/* Memcheck runs this: it reports reads of what was never written, or is in no frame any
+ * more. Known once there are stacks. */
+extern bool task__on_memcheck;
+
+static ALWAYS_INLINE bool on_memcheck(void)
+{
+    return unlikely(__atomic_load_n(&task__on_memcheck, __ATOMIC_RELAXED));
+}
 
 /* -EINVAL when the size is below TASK_STACK_MIN, or beyond all reason. */
 int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,

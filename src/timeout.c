@@ -20,8 +20,9 @@ static ALWAYS_INLINE void begin(struct task_timeout *timeout,
 {
     bool began = scope_begin(&timeout->scope, when, "task_timeout_begin");
 
-    if (!timeout->scope.again)
-        timeout->is_expired = false;
+    if (unlikely(!began) && scope_is_open(&timeout->scope))
+        return;
+    timeout->is_expired = false;
     if (unlikely(!began))
         return;
     timer_init(timer_of(&timeout->timer), expire);

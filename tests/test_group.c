@@ -1626,6 +1626,35 @@ static int a_group_begun_in_a_callback_says_so_at_its_end(void *arg)
     return 0;
 }
 
+static int begins_and_ends(void *arg)
+{
+    task_group_begin(arg);
+    return task_group_end(arg, 7);
+}
+
+static void begin_and_end_in_callback(void *arg)
+{
+    task_group_begin(arg);
+    CHECK_STATUS(task_group_end(arg, 7), -EPERM);
+}
+
+static int a_group_begun_while_it_is_anothers_is_left_alone(void *arg)
+{
+    struct task_group group;
+
+    (void)arg;
+    task_group_begin(&group);
+    add(&group, &failing);
+    CHECK_STATUS(task_await(task_create(begins_and_ends, &group)), -EALREADY);
+    CHECK(loop_call_soon(begin_and_end_in_callback, &group) > 0);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_group_end(&group, -ECANCELED), -EIO);
+    CHECK(task_group_failures(&group, NULL, 0) == 1);
+    CHECK_RECORD("failing ends");
+    check_no_trace();
+    return 0;
+}
+
 static int a_group_begun_again_while_it_is_open_says_so(void *arg)
 {
     struct task_group group;
@@ -1853,6 +1882,7 @@ int main(void)
         behaviour(a_failure_is_listed_when_memory_is_short),
         behaviour(a_group_begun_outside_a_loop_says_so_at_its_end),
         in_main(a_group_begun_in_a_callback_says_so_at_its_end),
+        in_main(a_group_begun_while_it_is_anothers_is_left_alone),
         in_main(a_group_begun_again_while_it_is_open_says_so),
         behaviour(what_cannot_go_on_aborts_and_says_why),
         in_main(a_child_cannot_await_an_owner_that_waits_for_it),

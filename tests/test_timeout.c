@@ -1110,6 +1110,39 @@ static int a_scope_begun_in_a_callback_says_so_at_its_end(void *arg)
     return 0;
 }
 
+static int begins_and_ends(void *arg)
+{
+    task_timeout_begin(arg, TASK_SECOND);
+    CHECK_STATUS(task_sleep(1), 0);
+    return task_timeout_end(arg, 7);
+}
+
+static void begin_and_end_in_callback(void *arg)
+{
+    task_timeout_begin(arg, TASK_SECOND);
+    CHECK_STATUS(task_timeout_end(arg, 7), -EPERM);
+}
+
+/* Also where the owner has another one open in it; the deadline is what it was. */
+static int a_scope_begun_while_it_is_anothers_is_left_alone(void *arg)
+{
+    struct task_timeout timeout;
+    struct task_timeout inner;
+    task_time began = loop_time();
+
+    (void)arg;
+    task_timeout_begin(&timeout, TASK_MINUTE);
+    task_timeout_begin(&inner, TASK_HOUR);
+    CHECK_STATUS(task_await(task_create(begins_and_ends, &timeout)), -EALREADY);
+    CHECK(loop_call_soon(begin_and_end_in_callback, &timeout) > 0);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK(loop_time() == began + TASK_MINUTE);
+    CHECK_STATUS(task_timeout_end(&inner, -ECANCELED), -ECANCELED);
+    CHECK_STATUS(task_timeout_end(&timeout, -ECANCELED), -ETIMEDOUT);
+    check_no_trace();
+    return 0;
+}
+
 static int a_scope_begun_again_while_it_is_open_says_so(void *arg)
 {
     struct task_timeout timeout;
@@ -1356,6 +1389,7 @@ int main(void)
         behaviour(there_is_no_deadline_outside_a_loop),
         behaviour(a_scope_begun_outside_a_loop_says_so_at_its_end),
         in_main(a_scope_begun_in_a_callback_says_so_at_its_end),
+        in_main(a_scope_begun_while_it_is_anothers_is_left_alone),
         in_main(a_scope_begun_again_while_it_is_open_says_so),
         behaviour(what_cannot_go_on_aborts_and_says_why),
         behaviour(a_task_that_is_dropped_takes_its_scopes_along),

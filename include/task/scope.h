@@ -42,8 +42,9 @@ struct task_scope {
     uintptr_t asked; /* likewise: when it did */
     int error;       /* of its beginning */
     unsigned char state;
-    bool asks;      /* it has asked its task to end */
-    unsigned again; /* how often it was begun while it was open */
+    bool asks;          /* it has asked its task to end */
+    unsigned again;     /* how often it was begun while it was open */
+    unsigned elsewhere; /* likewise: by others than its task */
 };
 
 /* Time-outs. */

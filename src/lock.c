@@ -90,11 +90,22 @@ int task__lock_take_back(struct task_lock *lock, struct task *self)
     return waiters_park(&lock->waiters, self, &TAKING_BACK);
 }
 
+/* Whether it has one that it should have released. */
+static bool owns_any(const struct task *task)
+{
+    const struct task_lock *lock = task->locks;
+
+    while (lock && lock->is_run)
+        lock = lock->next;
+    return lock;
+}
+
 void task__locks_abandon(struct task *task)
 {
     struct task_lock *lock;
 
-    task__report_held(task);
+    if (owns_any(task))
+        task__report_held(task);
     while ((lock = task->locks)) {
         lock_drop(lock);
         lock->abandoned = true;

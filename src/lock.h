@@ -1,5 +1,6 @@
 /*
- * Who owns a lock, for what is made of locks: conditions and rwlocks.
+ * Who owns a lock, for what is made of locks: conditions, rwlocks and
+ * once.
  */
 #ifndef TASK_SRC_LOCK_H
 #define TASK_SRC_LOCK_H

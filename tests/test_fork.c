@@ -645,6 +645,91 @@ static void scopes_of_an_inherited_task_cannot_be_used(void **state)
     test_loop_free(loop, NULL);
 }
 
+/* What is run once, while the process forks. */
+
+static struct task_once once;
+static int three = 3;
+static int four = 4;
+static int five = 5;
+
+static int run_it(void *status)
+{
+    return task_once_run(&once, return_number, status);
+}
+
+static int fork_in_once(void *arg)
+{
+    struct forked *forked = arg;
+
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_once_waiting(&once) == 1);
+    CHECK_STATUS(task_once_destroy(&once), -EBUSY);
+    forked->pid = fork_child();
+    if (!forked->pid) {
+        forked->in_child(forked);
+        return four;
+    }
+    CHECK(went_well(forked->pid));
+    return three;
+}
+
+static int run_what_forks(void *arg)
+{
+    struct forked *forked = arg;
+    struct task *waiter = task_create(run_it, &five);
+    int status = task_once_run(&once, fork_in_once, forked);
+
+    if (!forked->pid)
+        return status;
+    CHECK_STATUS(task_await(waiter), three);
+    return status;
+}
+
+static void check_fork_in_once(void (*in_child)(struct forked *),
+                               int status_in_child)
+{
+    struct forked forked = {.pid = -1, .in_child = in_child};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    int status;
+
+    once = (struct task_once){0};
+    status = loop_run_main(loop, run_what_forks, &forked);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        EXPECT(loop_run(run_it, &three) == status_in_child);
+        end_child();
+    }
+    assert_int_equal(status, three);
+    test_loop_free(loop, NULL);
+}
+
+static void run_it_in_a_new_loop(struct forked *forked)
+{
+    (void)forked;
+    EXPECT(task_once_waiting(&once) == 0);
+    EXPECT(loop_run(run_it, &five) == 5);
+    EXPECT(task_once_done(&once));
+}
+
+static void make_it_ready(struct forked *forked)
+{
+    (void)forked;
+    EXPECT(task_once_destroy(&once) == 0);
+}
+
+static void in_the_child_of_a_fork_nobody_runs_it(void **state)
+{
+    (void)state;
+    check_fork_in_once(run_it_in_a_new_loop, 5);
+    check_fork_in_once(make_it_ready, 3);
+}
+
+static void unless_the_runner_goes_on_there(void **state)
+{
+    (void)state;
+    check_fork_in_once(do_nothing, 4);
+}
+
 static void descriptors_of_a_loop_do_not_survive_exec(void **state)
 {
     struct forked forked = {.pid = -1};
@@ -675,6 +760,8 @@ int main(void)
         behaviour(the_childs_doings_do_not_move_the_parents_alarm),
         behaviour(a_child_may_fork_again),
         behaviour(scopes_of_an_inherited_task_cannot_be_used),
+        behaviour(in_the_child_of_a_fork_nobody_runs_it),
+        behaviour(unless_the_runner_goes_on_there),
         behaviour(descriptors_of_a_loop_do_not_survive_exec),
     };
 

@@ -373,6 +373,90 @@ static int it_is_done_once_whatever_fails_or_is_cancelled(void *arg)
     return 0;
 }
 
+/* At the end of a loop. */
+
+static int ignores_all(void *arg)
+{
+    (void)arg;
+    for (;;)
+        task_sleep(TASK_HOUR);
+    return 0;
+}
+
+/* What it leaves is to be done in a turn that does not come. */
+static int gives_up_at_the_last_moment(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_yield(), 0);
+    loop_advance(loop_current(), TASK_HOUR);
+    record("%s gives up", name());
+    return -ECANCELED;
+}
+
+static int runs_this(void *fn)
+{
+    return task_once_run(&once, *(task_fn **)fn, NULL);
+}
+
+static int waits_whatever_comes(void *arg)
+{
+    int status;
+
+    do
+        status = task_once_run(&once, does_not_suspend, arg);
+    while (status == -ECANCELED);
+    return status;
+}
+
+static int leaves_one_that_runs_this(void *fn)
+{
+    begin();
+    task_detach(test_start(runs_this, fn, "runner"));
+    task_detach(task_create(waits_whatever_comes, &seven));
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_once_waiting(&once) == 1);
+    return 0;
+}
+
+static int runs_what_was_left(void *arg)
+{
+    CHECK(!task_once_waiting(&once));
+    CHECK_STATUS(task_once_run(&once, does_not_suspend, arg), 7);
+    return 0;
+}
+
+static void check_that_it_is_run_anew_after(task_fn *fn, const char *reports)
+{
+    struct loop_options options = test_options(NULL);
+
+    options.debug = true; /* no lock is said to be owned */
+    options.shutdown_timeout = TASK_MINUTE;
+    assert_int_equal(run_with(options, leaves_one_that_runs_this, &fn), 0);
+    assert_record(reports);
+    assert_int_equal(run_virtual(runs_what_was_left, &seven), 0);
+    assert_record("task-1 does");
+
+    assert_int_equal(run_with(options, leaves_one_that_runs_this, &fn), 0);
+    record_clear();
+    assert_false(task_once_done(&once));
+    assert_int_equal(task_once_destroy(&once), 0);
+}
+
+static void one_whose_runner_is_dropped_is_left_to_the_next_loop(void **state)
+{
+    (void)state;
+    check_that_it_is_run_anew_after(
+        ignores_all, "shutdown(runner, -110), shutdown(task-3, -110)");
+}
+
+static void so_is_one_whose_next_runner_is_dropped(void **state)
+{
+    (void)state;
+    check_that_it_is_run_anew_after(gives_up_at_the_last_moment,
+                                    "runner gives up, shutdown(task-3, -110)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +475,8 @@ int main(void)
         in_main(it_begins_anew_once_destroyed),
         behaviour(a_cancel_at_any_point_leaves_nobody_waiting),
         in_main_seeded(it_is_done_once_whatever_fails_or_is_cancelled),
+        behaviour(one_whose_runner_is_dropped_is_left_to_the_next_loop),
+        behaviour(so_is_one_whose_next_runner_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

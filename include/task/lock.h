@@ -24,10 +24,11 @@ struct task_lock {
     struct task *owner; /* NULL: free */
     struct task_list waiters;
     struct task_lock *next; /* that the owner took before this one */
-    /* NULL: it goes to the first waiter; else (part of a task_rwlock) what lets
-     * the next ones in. */
+    /* NULL: it goes to the first waiter; else (part of a task_rwlock or a
+     * task_once) what lets the next ones in. */
     void (*admit)(struct task_lock *lock);
     bool abandoned; /* its owner ended, and nobody has had it since */
+    bool is_run;    /* part of a task_once: nobody releases it by a call */
 };
 
 /**

@@ -5,6 +5,7 @@
 #define TASK_ONCE_H
 
 #include <task/base.h>
+#include <task/lock.h>
 
 TASK_BEGIN_DECLS
 
@@ -14,9 +15,8 @@ TASK_BEGIN_DECLS
  */
 struct task_once {
     /* private */
-    struct task *runner; /* who does it, or is the next to */
-    struct task_list waiters;
-    int status; /* when done */
+    struct task_lock run; /* of who does it, or is the next to */
+    int status;           /* when done */
     bool done;
 };
 
@@ -28,6 +28,9 @@ struct task_once {
  * status at once. After one that failed or was cancelled the first of those who
  * wait runs it again, with the function and the argument of its own call, before
  * anyone who comes now; the others wait on.
+ *
+ * A run whose task is dropped with its loop has failed, too. In the child of a
+ * fork the parent's runs that are under way have never begun.
  *
  * @param fn   what to do; may suspend
  * @param arg  passed to @p fn

@@ -364,6 +364,9 @@ const struct task *task__locals_lend(const struct task *task);
 /* lock.c */
 void task__locks_abandon(struct task *task);
 
+/* scope.c: a task is dropped in the midst of its scopes. */
+void task__scopes_abandon(struct task *task);
+
 /* future.c */
 void task__forget_callbacks(struct task *task);
 

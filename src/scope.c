@@ -15,6 +15,13 @@ bool task__scope_is_among(const struct task *self,
     return open;
 }
 
+/* Their timers and children end with the loop. */
+void task__scopes_abandon(struct task *task)
+{
+    while (task->scope)
+        scope_end(task->scope);
+}
+
 /* In whichever task of this loop. */
 static const struct task *owner_of(const struct task_scope *scope,
                                    const struct task *self)

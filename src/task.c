@@ -414,7 +414,8 @@ static void report_end(struct task *task)
 /*
  * Nobody waits any more before locks are left to whoever comes next; and that
  * before any task takes along what its locals hold. No task is freed before the
- * last call of the user's: that may have handles of others.
+ * last call of the user's: that may have handles of others. Scopes are closed
+ * before the first, as some are on no stack of the loop's, and known to others.
  */
 void task__free_all(struct loop *loop)
 {
@@ -422,9 +423,11 @@ void task__free_all(struct loop *loop)
     struct task *task = NULL;
 
     pool->sweep_at = SIZE_MAX; /* what was freed still tells what is next */
-    while ((task = task__pool_next(pool, task)))
+    while ((task = task__pool_next(pool, task))) {
         if (task->waiter)
             drop_waiter(task);
+        task__scopes_abandon(task);
+    }
     while ((task = task__pool_next(pool, task)))
         if (task->locks)
             task__locks_abandon(task);

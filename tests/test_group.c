@@ -1819,6 +1819,63 @@ static void an_owner_that_waits_for_its_awaiter_is_a_deadlock(void **state)
                   "shutdown(task-3, -110)");
 }
 
+/* A group whose owner was dropped with its loop. */
+
+static struct task_group lasting;
+
+static int ignores_all(void *arg)
+{
+    (void)arg;
+    for (;;)
+        task_sleep(TASK_HOUR);
+    return 0;
+}
+
+static int stays_in_a_group(void *ends)
+{
+    task_group_begin(&lasting);
+    CHECK_STATUS(task_group_start(&lasting, ignores_all, NULL), 0);
+    return ends ? task_group_end(&lasting, 0) : ignores_all(NULL);
+}
+
+static int leaves_a_group(void *ends)
+{
+    task_detach(task_create(stays_in_a_group, ends));
+    return task_yield();
+}
+
+static int returns_five(void *arg)
+{
+    (void)arg;
+    return 5;
+}
+
+static int begins_it_anew(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_group_start(&lasting, returns_five, NULL), -EINVAL);
+    CHECK(!task_group_create(&lasting, returns_five, NULL));
+    task_group_cancel(&lasting);
+    task_group_begin(&lasting);
+    CHECK_STATUS(task_await(task_group_create(&lasting, returns_five, NULL)),
+                 5);
+    return task_group_end(&lasting, 6);
+}
+
+static void a_group_whose_owner_is_dropped_is_over(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.shutdown_timeout = TASK_MINUTE;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run_with(options, leaves_a_group, i ? &options : NULL),
+                         0);
+        assert_record("shutdown(task-2, -110), shutdown(task-3, -110)");
+        assert_int_equal(run_virtual(begins_it_anew, NULL), 6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1887,6 +1944,7 @@ int main(void)
         behaviour(what_cannot_go_on_aborts_and_says_why),
         in_main(a_child_cannot_await_an_owner_that_waits_for_it),
         behaviour(an_owner_that_waits_for_its_awaiter_is_a_deadlock),
+        behaviour(a_group_whose_owner_is_dropped_is_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

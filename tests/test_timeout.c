@@ -1295,6 +1295,59 @@ static void a_task_that_is_dropped_takes_its_scopes_along(void **state)
     assert_record("shutdown(task-2, -110)");
 }
 
+static struct task_timeout lasting;
+
+static int stays_in_a_scope_that_lasts(void *arg)
+{
+    struct task_timeout inner;
+
+    (void)arg;
+    task_timeout_begin(&lasting, 100 * TASK_HOUR);
+    task_timeout_begin(&inner, TASK_FOREVER);
+    for (;;)
+        CHECK(task_sleep(TASK_HOUR) <= 0);
+    return 0;
+}
+
+static int leaves_one_that_lasts(void *arg)
+{
+    (void)arg;
+    task_detach(start(stays_in_a_scope_that_lasts, NULL));
+    return 0;
+}
+
+static void find_it_closed(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("%s", error->task_name);
+    CHECK_STATUS(task_timeout_reschedule(&lasting, 1), -EINVAL);
+}
+
+static int begins_it_anew(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_timeout_reschedule(&lasting, 1), -EINVAL);
+    CHECK(!task_timeout_expired(&lasting));
+    task_timeout_begin(&lasting, TASK_SECOND);
+    CHECK_STATUS(task_timeout_reschedule(&lasting, 2 * TASK_SECOND), 0);
+    CHECK_STATUS(task_timeout_end(&lasting, task_sleep(TASK_HOUR)), -ETIMEDOUT);
+    CHECK(loop_time() == 2 * TASK_SECOND);
+    check_no_trace();
+    return 0;
+}
+
+static void what_a_dropped_task_has_left_open_is_over(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.shutdown_timeout = TASK_MINUTE;
+    options.on_error = find_it_closed;
+    assert_int_equal(run_with(options, leaves_one_that_lasts, NULL), 0);
+    assert_record("task-2");
+    assert_int_equal(run_virtual(begins_it_anew, NULL), 0);
+}
+
 /* Memory and timers. */
 
 static int a_million_scopes_with_far_deadlines_leave_nothing(void *arg)
@@ -1393,6 +1446,7 @@ int main(void)
         in_main(a_scope_begun_again_while_it_is_open_says_so),
         behaviour(what_cannot_go_on_aborts_and_says_why),
         behaviour(a_task_that_is_dropped_takes_its_scopes_along),
+        behaviour(what_a_dropped_task_has_left_open_is_over),
         in_main(a_million_scopes_with_far_deadlines_leave_nothing),
         in_main(many_tasks_have_scopes_at_once),
     };

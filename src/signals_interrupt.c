@@ -28,19 +28,28 @@ void task__signals_interrupt(struct signals *signals)
     task__request(signals->main);
 }
 
-/* A signal that main has ended before it could be told of is a request too;
- * how many there are of these. */
-static unsigned end_interrupts(struct signals *signals)
+/* Whether a signal has come that main has not been told of. */
+static bool take_untold(struct signals *signals)
 {
     siginfo_t info;
+
+    return !signals->handlers[SIGINT] && !signals->n_waits[SIGINT] &&
+           task__catch_take(signals->receiver, SIGINT, &info);
+}
+
+/* A signal that main has ended before it could be told of is a request too;
+ * how many there are of these. A main that goes on hears of it then. */
+static unsigned end_interrupts(struct signals *signals)
+{
+    struct task *main = signals->main;
 
     signals->main = NULL;
     if (signals->is_interrupted)
         return 0;
     task__catch_end(signals->receiver, SIGINT, true);
-    signals->is_interrupted =
-        !signals->handlers[SIGINT] && !signals->n_waits[SIGINT] &&
-        task__catch_take(signals->receiver, SIGINT, &info);
+    signals->is_interrupted = take_untold(signals);
+    if (signals->is_interrupted)
+        task__request(main);
     return signals->is_interrupted;
 }
 

@@ -229,6 +229,18 @@ static int wait_for(struct signals *signals, struct task *self,
     return result;
 }
 
+/* A SIGINT that main would be told of is told by the next look: it has main's
+ * wish for the first one renewed. */
+static int take_kept(struct signals *signals, const sigset_t *wanted,
+                     siginfo_t *info)
+{
+    sigset_t set = *wanted;
+
+    if (signals->main && !signals->is_interrupted)
+        sigdelset(&set, SIGINT);
+    return take_caught(signals, &set, info);
+}
+
 static int wait_for_any(struct task *self, const sigset_t *set, siginfo_t *info)
 {
     struct signals *signals;
@@ -240,7 +252,7 @@ static int wait_for_any(struct task *self, const sigset_t *set, siginfo_t *info)
         return -EINVAL;
     result = task__signals_get(loop_of_task(self), &signals);
     if (!result)
-        result = take_caught(signals, &wanted, info);
+        result = take_kept(signals, &wanted, info);
     if (!result)
         result = take_pending(&blocked, info);
     if (result)

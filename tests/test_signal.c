@@ -1188,6 +1188,68 @@ static void a_sigint_that_main_does_not_hear_of_counts(void **state)
     assert_true(is_default(SIGINT));
 }
 
+/* A run that ends before main has. */
+
+static int stops_then_raises(void *arg)
+{
+    (void)arg;
+    loop_stop(loop_current());
+    raise(SIGINT);
+    record("woken with %d", task_sleep(TASK_HOUR));
+    return 0;
+}
+
+static int raises_then_stops(void *arg)
+{
+    (void)arg;
+    raise(SIGINT);
+    loop_stop(loop_current());
+    record("woken with %d", task_sleep(TASK_HOUR));
+    return 0;
+}
+
+static int sleeps_until_cancelled(void *arg)
+{
+    record("woken with %d", sleeps_for_ever(arg));
+    return 0;
+}
+
+static void raise_at_deadlock(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    if (error->kind == LOOP_ERROR_DEADLOCK)
+        raise(SIGINT);
+}
+
+static void a_sigint_at_the_end_of_a_run_is_main_s_in_the_next(void **state)
+{
+    static const struct {
+        task_fn *fn;
+        int status;
+    } cases[] = {
+        {stops_then_raises, -EAGAIN},
+        {raises_then_stops, -EAGAIN},
+        {sleeps_until_cancelled, -EDEADLK},
+    };
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.handle_sigint = true;
+    options.on_error = raise_at_deadlock;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loop *loop = loop_new(&options);
+
+        assert_non_null(loop);
+        assert_int_equal(loop_run_main(loop, cases[i].fn, NULL),
+                         cases[i].status);
+        assert_true(is_default(SIGINT));
+        assert_record("");
+        assert_int_equal(loop_run_main(loop, lets_run, NULL), 0);
+        assert_record("woken with -125");
+        test_loop_free(loop, NULL);
+    }
+}
+
 static int n_caught;
 
 static void note(int signo)
@@ -1236,6 +1298,26 @@ static int handles_it_itself(void *arg)
     CHECK(!is_default(SIGINT));
     raise(SIGINT);
     return task_sleep(TASK_HOUR);
+}
+
+static int raises_before_it_waits(void *arg)
+{
+    sigset_t set = set_of(SIGINT, 0);
+
+    (void)arg;
+    raise(SIGINT);
+    CHECK_STATUS(waits(&set), SIGINT);
+    CHECK_RECORD("task-1 got 2");
+    CHECK_STATUS(task_yield(), 0);
+    raise(SIGINT);
+    return task_sleep(TASK_HOUR);
+}
+
+static void a_sigint_that_a_wait_has_taken_is_not_main_s_first(void **state)
+{
+    (void)state;
+    assert_int_equal(run_interruptible(raises_before_it_waits, NULL), -EINTR);
+    assert_true(is_default(SIGINT));
 }
 
 static void handlers_and_waits_come_before_main(void **state)
@@ -1311,8 +1393,10 @@ static const struct CMUnitTest tests[] = {
     leakless(a_second_sigint_has_its_default_effect),
     leakless(a_loop_that_is_stuck_holds_up_no_second_sigint),
     leakless(a_sigint_that_main_does_not_hear_of_counts),
+    leakless(a_sigint_at_the_end_of_a_run_is_main_s_in_the_next),
     leakless(a_users_own_handler_is_left_alone),
     leakless(handlers_and_waits_come_before_main),
+    leakless(a_sigint_that_a_wait_has_taken_is_not_main_s_first),
     leakless(sigint_comes_at_the_next_suspension),
     leakless(a_deadlock_is_one_with_sigint_handled_too),
 };

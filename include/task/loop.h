@@ -104,8 +104,9 @@ struct loop_options {
 
     /** While loop_run_main() runs, the first SIGINT cancels main, and it returns
      *  -EINTR if main ended cancelled by that alone; a second has its default
-     *  effect, at once. Callbacks and tasks of the loop that take SIGINT (signal.h)
-     *  get it instead. Nothing is done if the program has a handler of its own, or
+     *  effect, at once. A main that the run leaves behind hears in the next one of
+     *  what came at the end. Callbacks and tasks of the loop that take SIGINT
+     *  (signal.h) get it instead. Nothing is done if the program has a handler of its own, or
      *  SIGINT is ignored. */
     bool handle_sigint;
 

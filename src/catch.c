@@ -251,6 +251,13 @@ static void watch_forks(void)
 
 /* Receivers. */
 
+static int left_alone;
+
+void task__catch_leave_alone(int signo)
+{
+    __atomic_store_n(&left_alone, signo, __ATOMIC_RELAXED);
+}
+
 bool task__catch_can(int signo)
 {
     static const int never[] = {SIGKILL, SIGSTOP, SIGSEGV,
@@ -260,6 +267,8 @@ bool task__catch_can(int signo)
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (signo == never[i])
             return false;
+    if (signo == __atomic_load_n(&left_alone, __ATOMIC_RELAXED))
+        return false;
     return signo > 0 && signo < NSIG && !sigaction(signo, NULL, &now);
 }
 

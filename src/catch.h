@@ -48,6 +48,9 @@ struct receiver {
 /* Whether a signal can be caught. */
 bool task__catch_can(int signo);
 
+/* This one is the library's own, and cannot; 0: none is. */
+void task__catch_leave_alone(int signo);
+
 /* One for this inbox, by which `run` is called in its loop's thread; NULL: no
  * memory. */
 struct receiver *task__catch_open(struct inbox *inbox,

@@ -15,7 +15,7 @@ unsigned task__loop_forks;
 static void note_fork(void)
 {
     task__overflow_unlock();
-    task__watchdog_unlock();
+    task__watchdog_note_fork();
     task__ask_note_fork();
     task__loop_forks++;
     task__scheduler_current = NULL;

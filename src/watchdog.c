@@ -4,6 +4,7 @@
  */
 #include "watchdog.h"
 
+#include "catch.h"
 #include "loop.h"
 #include "symbols.h"
 
@@ -47,7 +48,8 @@ struct watchdog {
 
     int sleeps; /* until the loop has waited: read and written at once */
 
-    /* Set before the signal is sent; read by its handler, while `asks` is true. */
+    /* Set before the signal is sent; read by its handler, while `asks` is true: until
+     * that has answered, or the loop's thread has gone on without. */
     struct sight suspect;
     task_time held;
     bool asks;
@@ -159,7 +161,7 @@ static void pause_until(struct watchdog *watchdog, task_time when)
     pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
 }
 
-/* False: to be tried again. It was asked before, and that is still on its way; or
+/* False: to be tried again. It was asked before, and the loop has not come to it; or
  * the system has no room for one more signal. */
 static bool ask(struct watchdog *watchdog, const struct sight *sight,
                 task_time held)
@@ -229,29 +231,52 @@ static int get_signal(void)
     pthread_mutex_lock(&mutex);
     if (!n_watchdogs)
         error = take_free_signal();
-    n_watchdogs += !error;
+    if (!error && !n_watchdogs++)
+        task__catch_leave_alone(signo);
     pthread_mutex_unlock(&mutex);
     return error;
 }
 
-static void put_signal(void)
+static void give_signal_back(void)
 {
     struct sigaction action;
 
-    pthread_mutex_lock(&mutex);
-    if (!--n_watchdogs && !sigaction(signo, NULL, &action) &&
-        action.sa_flags & SA_SIGINFO && action.sa_sigaction == on_signal)
+    if (!sigaction(signo, NULL, &action) && action.sa_flags & SA_SIGINFO &&
+        action.sa_sigaction == on_signal)
         signal(signo, SIG_DFL);
+    task__catch_leave_alone(0);
+}
+
+static void put_signal(void)
+{
+    pthread_mutex_lock(&mutex);
+    if (!--n_watchdogs)
+        give_signal_back();
     pthread_mutex_unlock(&mutex);
 }
 
-static void change_mask(int how)
+/* Whether it was blocked. */
+static bool change_mask(int how)
 {
     sigset_t set;
+    sigset_t before;
 
     sigemptyset(&set);
     sigaddset(&set, signo);
-    pthread_sigmask(how, &set, NULL);
+    pthread_sigmask(how, &set, &before);
+    return sigismember(&before, signo) == 1;
+}
+
+/* The step that it asked about is over, and had the signal blocked, or took it for
+ * itself: what was sent comes now, and means nothing. */
+static void withdraw(struct watchdog *watchdog)
+{
+    if (!__atomic_exchange_n(&watchdog->asks, false, __ATOMIC_ACQ_REL))
+        return;
+    pthread_mutex_lock(&watchdog->mutex); /* until it is sent */
+    pthread_mutex_unlock(&watchdog->mutex);
+    if (change_mask(SIG_UNBLOCK))
+        change_mask(SIG_BLOCK);
 }
 
 /* For the loop. */
@@ -313,12 +338,7 @@ fail:
 
 void task__watchdog_enter(struct watchdog *watchdog)
 {
-    sigset_t mask;
-
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    watchdog->was_blocked = sigismember(&mask, signo) == 1;
-    if (watchdog->was_blocked)
-        change_mask(SIG_UNBLOCK);
+    watchdog->was_blocked = change_mask(SIG_UNBLOCK);
     pthread_mutex_lock(&watchdog->mutex);
     watchdog->runs = true;
     watchdog->target = pthread_self();
@@ -331,6 +351,7 @@ void task__watchdog_leave(struct watchdog *watchdog)
     pthread_mutex_lock(&watchdog->mutex);
     watchdog->runs = false;
     pthread_mutex_unlock(&watchdog->mutex);
+    withdraw(watchdog);
     if (watchdog->was_blocked)
         change_mask(SIG_BLOCK);
 }
@@ -348,7 +369,8 @@ void task__watchdog_rouse(struct watchdog *watchdog)
 
 bool task__watchdog_has_news(const struct watchdog *watchdog)
 {
-    return __atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED);
+    return __atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&watchdog->asks, __ATOMIC_RELAXED);
 }
 
 /* The task, if it has not been freed meanwhile. */
@@ -364,7 +386,7 @@ static struct task *find_task(const struct loop *loop,
     return NULL;
 }
 
-void task__watchdog_tell(struct watchdog *watchdog)
+static void tell(struct watchdog *watchdog)
 {
     struct catch caught = watchdog->caught;
     struct sentence sentence;
@@ -394,6 +416,13 @@ void task__watchdog_tell(struct watchdog *watchdog)
     task__report(watchdog->loop, &error);
 }
 
+void task__watchdog_tell(struct watchdog *watchdog)
+{
+    withdraw(watchdog);
+    if (__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
+        tell(watchdog);
+}
+
 void task__watchdog_stop(struct loop *loop)
 {
     struct watchdog *watchdog = loop->watchdog;
@@ -419,5 +448,13 @@ void task__watchdog_lock(void)
 
 void task__watchdog_unlock(void)
 {
+    pthread_mutex_unlock(&mutex);
+}
+
+void task__watchdog_note_fork(void)
+{
+    if (n_watchdogs)
+        give_signal_back();
+    n_watchdogs = 0;
     pthread_mutex_unlock(&mutex);
 }

@@ -28,16 +28,17 @@ void task__watchdog_leave(struct watchdog *watchdog);
 /* The loop goes on after a wait: see that the watchdog is awake. */
 void task__watchdog_rouse(struct watchdog *watchdog);
 
-/* Whether a step was caught that is over now. */
+/* Whether a step was caught that is over now, or is over and was not. */
 bool task__watchdog_has_news(const struct watchdog *watchdog);
 
-/* Report it through the error hook. */
+/* Report it through the error hook; a question without an answer is done with. */
 void task__watchdog_tell(struct watchdog *watchdog);
 
 void task__watchdog_stop(struct loop *loop);
 
-/* Around a fork. */
+/* Around a fork; its child has no watchdogs. */
 void task__watchdog_lock(void);
 void task__watchdog_unlock(void);
+void task__watchdog_note_fork(void);
 
 #endif

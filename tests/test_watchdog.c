@@ -64,24 +64,39 @@ static void say_report(const struct loop_error *error, void *arg)
 struct run {
     struct loop_options options;
     task_fn *fn;
+    bool unblocks; /* what the first run has blocked */
+    task_fn *then; /* in a second run; NULL: there is none */
 };
+
+static sigset_t mask_at_first;
+
+static void unblock(void)
+{
+    pthread_sigmask(SIG_SETMASK, &mask_at_first, NULL);
+}
 
 static void run(void *arg)
 {
     const struct run *run = arg;
     struct loop *loop = loop_new(&run->options);
-    int status = loop_run_main(loop, run->fn, NULL);
+    int status;
 
+    pthread_sigmask(SIG_BLOCK, NULL, &mask_at_first);
+    status = loop_run_main(loop, run->fn, NULL);
+    if (run->unblocks)
+        unblock();
+    if (!status && run->then)
+        status = loop_run_main(loop, run->then, NULL);
     loop_free(loop);
     if (status || checks_failed())
         _exit(1);
 }
 
-static void listen_to(task_fn *fn)
+static void listen_to_run(struct run what)
 {
-    struct run what = {stall_options(), fn};
     char *to = said;
 
+    what.options = stall_options();
     what.options.on_error = say_report;
     what.options.on_error_arg = NULL;
     if (child_listen(run, &what, said, sizeof said))
@@ -92,6 +107,11 @@ static void listen_to(task_fn *fn)
             strncmp(from + strspn(from, "0123456789"), " ms", 3) != 0)
             *to++ = *from;
     *to = '\0';
+}
+
+static void listen_to(task_fn *fn)
+{
+    listen_to_run((struct run){.fn = fn});
 }
 
 /* The lines from this one on begin like that. */
@@ -237,6 +257,97 @@ static void each_such_step_is_caught_once(void **state)
     assert_null(strstr(second + 1, "1 task-1 1"));
 }
 
+/* Steps that keep the signal from the watchdog. */
+
+static sigset_t all_signals(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    return all;
+}
+
+static int holds_with_all_blocked(void *arg)
+{
+    sigset_t all = all_signals();
+
+    (void)arg;
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    spin(3 * limit());
+    return 0;
+}
+
+static int unblocks_and_holds(void *arg)
+{
+    unblock();
+    CHECK_STATUS(task_yield(), 0);
+    return holds(arg);
+}
+
+static void a_step_that_blocks_signals_spoils_no_later_run(void **state)
+{
+    (void)state;
+    if (HAVE_TSAN || getenv("TASK_TEST_VALGRIND"))
+        skip(); /* they have masks of their own */
+    for (int unblocks = 0; unblocks < 2; unblocks++) {
+        listen_to_run((struct run){.fn = holds_with_all_blocked,
+                                   .unblocks = unblocks,
+                                   .then = unblocks_and_holds});
+        assert_said("libtask: task 2 \"task-2\" has held the loop for  ms:\n",
+                    "    at holds+0x\n", "1 task-2 2 there: ");
+        assert_null(strstr(said, "a callback"));
+        assert_null(strstr(said, "task-1"));
+    }
+}
+
+static int takes_the_signal_itself(void *arg)
+{
+    sigset_t all = all_signals();
+
+    holds_with_all_blocked(arg);
+    CHECK(sigwaitinfo(&all, NULL) >= SIGRTMIN);
+    unblock();
+    CHECK_STATUS(task_yield(), 0);
+    return holds(arg);
+}
+
+static void a_step_that_takes_the_signal_spoils_no_later_one(void **state)
+{
+    (void)state;
+    if (HAVE_TSAN || getenv("TASK_TEST_VALGRIND"))
+        skip();
+    listen_to(takes_the_signal_itself);
+    assert_said("libtask: task 1 \"task-1\" has held the loop for  ms:\n",
+                "    at holds+0x\n", "1 task-1 1 there: ");
+}
+
+static int waits_for_all_signals(void *arg)
+{
+    sigset_t all = all_signals();
+
+    (void)arg;
+    return task_signal_wait(&all, NULL);
+}
+
+static int holds_while_another_waits_for_signals(void *arg)
+{
+    struct task *waiting = task_create(waits_for_all_signals, NULL);
+
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(holds(arg), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_cancel_await(waiting), -ECANCELED);
+    return 0;
+}
+
+static void a_wait_for_all_signals_leaves_the_watchdog_its_own(void **state)
+{
+    (void)state;
+    listen_to(holds_while_another_waits_for_signals);
+    assert_said("libtask: task 1 \"task-1\" has held the loop for  ms:\n",
+                "    at holds+0x\n", "1 task-1 1 there: ");
+}
+
 /* What is no stall. */
 
 static struct loop_options patient_options(void)
@@ -337,6 +448,8 @@ static int counts_signals(void *arg)
 
     (void)arg;
     CHECK_STATUS(free_signals(), free_at_first - 1);
+    CHECK_STATUS(loop_add_signal_handler(SIGRTMAX - 1, call_briefly, NULL),
+                 -EINVAL);
     pthread_sigmask(SIG_BLOCK, NULL, &mask);
     CHECK(sigismember(&mask, SIGRTMAX));
     CHECK(!sigismember(&mask, SIGRTMAX - 1));
@@ -486,6 +599,9 @@ int main(void)
         behaviour(a_main_that_ends_so_is_reported),
         behaviour(a_sleep_is_interrupted_only_when_it_is_a_stall),
         behaviour(each_such_step_is_caught_once),
+        behaviour(a_step_that_blocks_signals_spoils_no_later_run),
+        behaviour(a_step_that_takes_the_signal_spoils_no_later_one),
+        behaviour(a_wait_for_all_signals_leaves_the_watchdog_its_own),
         behaviour(neither_idleness_nor_many_short_steps_are_stalls),
         behaviour(callbacks_of_one_batch_are_steps_of_their_own),
         behaviour(a_loop_that_nobody_runs_is_not_stalled),

@@ -93,7 +93,8 @@ struct loop_options {
      *  A thread of the library's watches the loop, and interrupts such a step
      *  with a signal: the highest real-time one that had no handler when the
      *  first such loop ran. It is unblocked in a thread while that runs the
-     *  loop. Where nothing takes too long no signal is sent. */
+     *  loop; a step that blocks it, or takes it, is not caught. Where nothing
+     *  takes too long no signal is sent. */
     task_time stall_timeout;
 
     /** At the end: how long the tasks that were cancelled may take, on the
@@ -106,8 +107,8 @@ struct loop_options {
      *  -EINTR if main ended cancelled by that alone; a second has its default
      *  effect, at once. A main that the run leaves behind hears in the next one of
      *  what came at the end. Callbacks and tasks of the loop that take SIGINT
-     *  (signal.h) get it instead. Nothing is done if the program has a handler of its own, or
-     *  SIGINT is ignored. */
+     *  (signal.h) get it instead. Nothing is done if the program has a handler of
+     *  its own, or SIGINT is ignored. */
     bool handle_sigint;
 
     /** The largest number of jobs that worker threads do for this loop at once,

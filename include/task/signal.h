@@ -15,7 +15,8 @@
  * In the child of a fork everything is as if the library had caught nothing.
  *
  * No signal here may be SIGKILL or SIGSTOP, which nobody can catch, nor SIGSEGV,
- * SIGBUS, SIGFPE or SIGILL, after which their thread cannot go on.
+ * SIGBUS, SIGFPE or SIGILL, after which their thread cannot go on; nor that of
+ * loop_options.stall_timeout, while there is a loop with it.
  */
 #ifndef TASK_SIGNAL_H
 #define TASK_SIGNAL_H

@@ -3,6 +3,7 @@
  */
 #include "ask.h"
 
+#include "catch.h"
 #include "loop.h"
 #include "symbols.h"
 
@@ -267,23 +268,30 @@ static bool take_nudge(bool *is_late)
     return true;
 }
 
-static void on_signal(int signo, siginfo_t *info, void *context)
+/* False: it was our own, to have a loop look, or to try again. */
+static bool hear(int signo, siginfo_t *info, void *context)
 {
     struct scheduler *scheduler = scheduler_current();
     bool is_late = scheduler && ask_is_pending(last);
     bool is_timer =
         info->si_code == SI_TIMER && info->si_value.sival_ptr == &timer;
     bool is_asked = !is_timer && !take_nudge(&is_late);
-    int saved_errno = errno;
 
     if (is_timer)
         try_again(signo);
     if (is_late && scheduler)
         tell_holder(loop_of(scheduler), context);
-    if (is_asked) {
+    if (is_asked)
         ask(signo);
+    return is_asked;
+}
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+
+    if (hear(signo, info, context))
         pass_on(signo, info, context);
-    }
     errno = saved_errno;
 }
 
@@ -320,9 +328,10 @@ static int set(int signo)
     struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = flags};
     struct sigaction now;
     const struct ask_signal *signal = find_signal(signo);
+    int error = task__catch_beneath(signo, &now);
 
-    if (sigaction(signo, NULL, &now))
-        return -errno;
+    if (error)
+        return error;
     if (is_ours(&now))
         return 0;
     if (signal && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
@@ -330,10 +339,10 @@ static int set(int signo)
     if (!signal && !add_signal(signo, &now))
         return -ENOMEM;
     ours.sa_mask = now.sa_mask;
-    if (sigaction(signo, &ours, NULL))
-        return -errno;
-    make_timer(signo);
-    return 0;
+    error = task__catch_put_beneath(signo, &ours, hear);
+    if (!error)
+        make_timer(signo);
+    return error;
 }
 
 int task_dump_on_signal(int signo)

@@ -22,7 +22,12 @@ struct taken {
     unsigned n;
     unsigned n_once; /* of these: the first one only */
     struct sigaction former;
+    bool is_heard; /* the former is the listener's; read by the handler */
 };
+
+/* Who hears of it first, and with what handler where no loop wants it. */
+static catch_listener *listener;
+static void (*listener_handler)(int, siginfo_t *, void *);
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct taken taken[NSIG];
@@ -76,9 +81,8 @@ static void tell(struct receiver *receiver, int signo, const siginfo_t *info,
         task__inbox_answer(receiver->inbox, &receiver->post);
 }
 
-static void catch_signal(int signo, siginfo_t *info, void *interrupted)
+static void tell_all(int signo, const siginfo_t *info, ucontext_t *interrupted)
 {
-    int saved_errno = errno;
     struct receiver *receiver = __atomic_load_n(&receivers, __ATOMIC_ACQUIRE);
 
     for (; receiver; receiver = receiver->next) {
@@ -89,6 +93,14 @@ static void catch_signal(int signo, siginfo_t *info, void *interrupted)
             tell(receiver, signo, info, interrupted);
         __atomic_fetch_sub(&receiver->handlers, 1, __ATOMIC_SEQ_CST);
     }
+}
+
+static void catch_signal(int signo, siginfo_t *info, void *interrupted)
+{
+    int saved_errno = errno;
+
+    if (!load(&taken[signo].is_heard) || listener(signo, info, interrupted))
+        tell_all(signo, info, interrupted);
     errno = saved_errno;
 }
 
@@ -119,6 +131,13 @@ static bool is_ours(const struct sigaction *action)
            ((action->sa_flags & SA_SIGINFO) && is_default(action));
 }
 
+static void set_former(struct taken *at, const struct sigaction *action)
+{
+    at->former = *action;
+    store(&at->is_heard, (action->sa_flags & SA_SIGINFO) &&
+                             action->sa_sigaction == listener_handler);
+}
+
 static bool is_caught(int signo, struct sigaction *now)
 {
     return !sigaction(signo, NULL, now) && is_ours(now);
@@ -129,7 +148,8 @@ static int install(int signo)
     struct sigaction action = {.sa_sigaction = catch_signal};
 
     action.sa_flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
-    if (taken[signo].n == taken[signo].n_once)
+    if (taken[signo].n == taken[signo].n_once &&
+        is_default(&taken[signo].former))
         action.sa_flags |= (int)SA_RESETHAND;
     sigfillset(&action.sa_mask);
     return sigaction(signo, &action, NULL) ? -errno : 0;
@@ -153,7 +173,7 @@ static int take(int signo, bool once)
     if (sigaction(signo, NULL, &now))
         return -errno;
     if (!(at->n ? is_ours(&now) : is_installed(&now)))
-        at->former = now;
+        set_former(at, &now);
     if (once && !is_default(&at->former))
         return -EBUSY;
     count(at, once, 1);
@@ -177,6 +197,52 @@ static void give_back(int signo, bool once)
         sigaction(signo, &at->former, NULL);
     else if (!is_default(&now))
         install(signo);
+}
+
+/* What lies beneath. */
+
+int task__catch_beneath(int signo, struct sigaction *action)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&mutex);
+    if (sigaction(signo, NULL, action))
+        error = -errno;
+    else if (taken[signo].n && is_ours(action))
+        *action = taken[signo].former;
+    pthread_mutex_unlock(&mutex);
+    return error;
+}
+
+/* Nothing is the listener's before its handler is there. */
+static int put_beneath(int signo, const struct sigaction *action)
+{
+    struct taken *at = &taken[signo];
+    struct sigaction now;
+    struct sigaction former = at->former;
+    int error;
+
+    if (!at->n || !is_caught(signo, &now))
+        return sigaction(signo, action, NULL) ? -errno : 0;
+    at->former = *action;
+    error = install(signo);
+    set_former(at, error ? &former : action);
+    return error;
+}
+
+int task__catch_put_beneath(int signo, const struct sigaction *action,
+                            catch_listener *hear)
+{
+    int error;
+
+    pthread_mutex_lock(&mutex);
+    if (!listener) {
+        listener = hear;
+        listener_handler = action->sa_sigaction;
+    }
+    error = put_beneath(signo, action);
+    pthread_mutex_unlock(&mutex);
+    return error;
 }
 
 /* Nobody has wanted anything of it for a while: handlers look, and no more. */

@@ -479,6 +479,133 @@ static void a_former_handler_is_called_and_errno_is_kept(void **state)
     assert_int_equal(count(said_by(ask_over_others), "loop 0x"), 1);
 }
 
+/* Loops that handle the signal too. */
+
+static void count_call(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static int adds_a_handler_then_asks(void *arg)
+{
+    int n = 0;
+
+    (void)arg;
+    REQUIRE(!loop_add_signal_handler(SIGUSR1, count_call, &n));
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!raise(SIGUSR1));
+    REQUIRE(!task_sleep(TASK_MILLISECOND));
+    REQUIRE(n == 1 && n_former == 0);
+    REQUIRE(!loop_remove_signal_handler(SIGUSR1));
+    REQUIRE(!raise(SIGUSR1));
+    REQUIRE(!task_sleep(TASK_MILLISECOND));
+    REQUIRE(n == 1 && n_former == 1);
+    REQUIRE(!loop_add_signal_handler(SIGUSR1, count_call, &n));
+    return 0;
+}
+
+static void ask_over_a_loop_s_handler(void)
+{
+    REQUIRE(signal(SIGUSR1, note) != SIG_ERR);
+    run_with_backend(adds_a_handler_then_asks);
+    REQUIRE(!raise(SIGUSR1) && n_former == 2);
+}
+
+static void a_former_handler_is_called_when_loops_have_none(void **state)
+{
+    (void)state;
+    assert_int_equal(count(said_by(ask_over_a_loop_s_handler), "loop 0x"), 2);
+}
+
+/* What the one dump makes of signals to the other thread is nobody's. */
+static int asks_with_a_handler(void *arg)
+{
+    int n = 0;
+
+    (void)arg;
+    REQUIRE(!loop_add_signal_handler(SIGUSR1, count_call, &n));
+    for (int i = 1; i <= 2; i++) {
+        REQUIRE(!raise(SIGUSR1));
+        REQUIRE(!task_sleep(200 * TASK_MILLISECOND));
+        REQUIRE(n == i);
+    }
+    return 0;
+}
+
+static void ask_in_two_loops_with_a_handler(void)
+{
+    pthread_t thread;
+
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!pthread_create(&thread, NULL, run_in_thread, NULL));
+    wait_for_ready(1);
+    run_with_backend(asks_with_a_handler);
+    kill(getpid(), SIGKILL);
+}
+
+static void loops_that_handle_the_signal_dump_too(void **state)
+{
+    (void)state;
+    assert_int_equal(count(said_by(ask_in_two_loops_with_a_handler), "loop 0x"),
+                     4);
+}
+
+static int starts_a_spinner_with_a_handler(void *arg)
+{
+    static int n;
+
+    REQUIRE(!loop_add_signal_handler(SIGUSR1, count_call, &n));
+    REQUIRE(!starts_a_spinner(arg));
+    REQUIRE(!task_yield() && n == 1);
+    return 0;
+}
+
+static void hold_a_loop_with_a_handler(void)
+{
+    pthread_t thread = let_go_soon();
+
+    run_with_backend(starts_a_spinner_with_a_handler);
+    REQUIRE(!pthread_join(thread, NULL));
+}
+
+static void a_loop_that_is_held_with_a_handler_is_told_of(void **state)
+{
+    (void)state;
+    if (HAVE_TSAN)
+        skip();
+    check_held(said_by(hold_a_loop_with_a_handler));
+}
+
+static int asks_by_sigint(void *arg)
+{
+    (void)arg;
+    REQUIRE(!task_dump_on_signal(SIGINT));
+    REQUIRE(!raise(SIGINT) && !raise(SIGINT));
+    return task_sleep(TASK_MINUTE);
+}
+
+static void ask_while_sigint_is_handled(void)
+{
+    struct loop_options options = test_options(NULL);
+    struct loop *loop;
+
+    options.clock = LOOP_CLOCK_REAL;
+    options.handle_sigint = true;
+    loop = loop_new(&options);
+    REQUIRE(signal(SIGINT, SIG_DFL) != SIG_ERR);
+    REQUIRE(loop_run_main(loop, asks_by_sigint, NULL) == -EINTR);
+    REQUIRE(!loop_free(loop));
+    REQUIRE(!raise(SIGINT));
+}
+
+static void a_dump_by_sigint_leaves_main_the_first(void **state)
+{
+    (void)state;
+    assert_int_equal(count(said_by(ask_while_sigint_is_handled), "loop 0x: "),
+                     1);
+}
+
 static void set_wrongly(void)
 {
     REQUIRE(task_dump_on_signal(0) == -EINVAL);
@@ -648,6 +775,10 @@ int main(void)
         cmocka_unit_test(a_loop_that_is_held_in_another_thread_is_told_of),
         cmocka_unit_test(a_callback_that_holds_its_loop_is_told_of),
         cmocka_unit_test(a_former_handler_is_called_and_errno_is_kept),
+        cmocka_unit_test(a_former_handler_is_called_when_loops_have_none),
+        cmocka_unit_test(loops_that_handle_the_signal_dump_too),
+        cmocka_unit_test(a_loop_that_is_held_with_a_handler_is_told_of),
+        cmocka_unit_test(a_dump_by_sigint_leaves_main_the_first),
         cmocka_unit_test(what_cannot_be_set_is_refused),
         cmocka_unit_test(a_forked_child_dumps_loops_of_its_own),
         cmocka_unit_test(a_loop_that_is_held_in_a_forked_child_is_told_of),

@@ -294,7 +294,8 @@ void task_dump(FILE *out);
  *         at sum+0x35
  *
  * The signal's handler is the process's, from now on; it calls the one that was
- * there before. Threads that run loops must not block the signal. May be called
+ * there before, unless a loop has taken the signal over (signal.h): that gets it
+ * too, then. Threads that run loops must not block the signal. May be called
  * anywhere, before a loop runs too, and for several signals; again for the same
  * one it changes nothing. A child of a fork inherits it, for loops of its own.
  *

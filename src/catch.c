@@ -69,13 +69,20 @@ static void block_again(int signo, ucontext_t *interrupted)
     sigaddset(&interrupted->uc_sigmask, signo);
 }
 
+static bool is_reblocked_here(const struct receiver *receiver, int signo)
+{
+    uintptr_t thread =
+        __atomic_load_n(&receiver->reblocked[signo], __ATOMIC_SEQ_CST);
+
+    return thread && thread == task__scheduler_thread;
+}
+
 static void tell(struct receiver *receiver, int signo, const siginfo_t *info,
                  ucontext_t *interrupted)
 {
     keep(&receiver->caught[signo], info);
     store(&receiver->pending[signo], true);
-    if (load(&receiver->reblocked[signo]) &&
-        inbox_is_of_thread(receiver->inbox, task__scheduler_thread))
+    if (is_reblocked_here(receiver, signo))
         block_again(signo, interrupted);
     if (!exchange(&receiver->is_posted, true))
         task__inbox_answer(receiver->inbox, &receiver->post);
@@ -253,7 +260,7 @@ static void empty(struct receiver *receiver)
     receiver->is_posted = false;
     for (int signo = 1; signo < NSIG; signo++) {
         receiver->pending[signo] = false;
-        receiver->reblocked[signo] = false;
+        receiver->reblocked[signo] = 0;
         receiver->caught[signo].state = NOTHING;
     }
 }
@@ -284,11 +291,8 @@ static void after_fork(void)
 /* Whom the parent's receiver has told, or is telling, is of no use here. */
 static void forget(struct receiver *receiver)
 {
-    bool is_mine = receiver->is_used &&
-                   inbox_is_of_thread(receiver->inbox, task__scheduler_thread);
-
     for (int signo = 1; signo < NSIG; signo++)
-        if (is_mine && receiver->reblocked[signo])
+        if (is_reblocked_here(receiver, signo))
             sigaddset(&mask_at_fork, signo);
     for (int signo = 1; signo < NSIG; signo++)
         receiver->n_wants[signo] = receiver->wanted[signo] = 0;
@@ -433,10 +437,14 @@ bool task__catch_take(struct receiver *receiver, int signo, siginfo_t *info)
 
 void task__catch_reblock(struct receiver *receiver, int signo)
 {
-    store(&receiver->reblocked[signo], true);
+    __atomic_store_n(&receiver->reblocked[signo], task__scheduler_thread,
+                     __ATOMIC_SEQ_CST);
 }
 
 bool task__catch_reblock_no_more(struct receiver *receiver, int signo)
 {
-    return exchange(&receiver->reblocked[signo], false);
+    bool is_here = is_reblocked_here(receiver, signo);
+
+    __atomic_store_n(&receiver->reblocked[signo], 0, __ATOMIC_SEQ_CST);
+    return is_here;
 }

@@ -38,8 +38,8 @@ struct receiver {
 
     /* What handlers see and change. */
     bool wanted[NSIG];
-    bool pending[NSIG];   /* caught, and not taken */
-    bool reblocked[NSIG]; /* once caught, block it in the loop's thread */
+    bool pending[NSIG];        /* caught, and not taken */
+    uintptr_t reblocked[NSIG]; /* once caught, block it in this thread; 0: no */
     bool is_posted;
     unsigned handlers; /* that are at work with it */
     struct caught caught[NSIG];
@@ -93,7 +93,7 @@ void task__catch_look(struct receiver *receiver);
 bool task__catch_take(struct receiver *receiver, int signo, siginfo_t *info);
 
 /* A signal that was unblocked in this thread, from now on until the end of all
- * wants; or no more, and whether it was. */
+ * wants; or no more, and whether it was, in this one. */
 void task__catch_reblock(struct receiver *receiver, int signo);
 bool task__catch_reblock_no_more(struct receiver *receiver, int signo);
 

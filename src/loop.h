@@ -376,6 +376,10 @@ void task__streams_destroy(struct loop *loop);
 /* signals.c */
 void task__signals_destroy(struct loop *loop);
 
+/* signals_wait.c: this thread goes on with the loop, and another one ran it before:
+ * what tasks wait for is unblocked here too. */
+void task__signals_move(struct loop *loop);
+
 /* signals_interrupt.c: the first SIGINT cancels this main, from now on; and what
  * the run returns. */
 void task__interrupt_begin(struct loop *loop, struct task *task);

@@ -30,6 +30,14 @@ static int may_enter(struct loop *loop, const char *call)
     return 0;
 }
 
+/* This thread runs the loop from now on, which another one ran before. */
+static void change_thread(struct loop *loop)
+{
+    inbox_set_thread(loop->inbox, task__scheduler_thread);
+    if (loop->signals)
+        task__signals_move(loop);
+}
+
 int task__loop_enter(struct loop *loop, const char *call)
 {
     int error = may_enter(loop, call);
@@ -48,8 +56,9 @@ int task__loop_enter(struct loop *loop, const char *call)
     loop->measured_at = task__clock_now(&loop->clock);
     loop->measured_at_tick = clock_ticks();
     loop->woke_at = loop->measured_at;
-    if (loop->inbox)
-        inbox_set_thread(loop->inbox, task__scheduler_thread);
+    if (loop->inbox &&
+        unlikely(!inbox_is_of_thread(loop->inbox, task__scheduler_thread)))
+        change_thread(loop);
     loop->scheduler.time = loop->woke_at;
     loop->resumed_at = loop->woke_at;
     if (unlikely(loop->is_tracing))

@@ -116,6 +116,21 @@ static int begin_wait(struct signals *signals, int signo, bool is_blocked)
     return 0;
 }
 
+/* What the thread before had unblocked stays so: nobody else can block it there. */
+void task__signals_move(struct loop *loop)
+{
+    struct signals *signals = loop->signals;
+    sigset_t blocked;
+
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    for (int signo = 1; signo < NSIG; signo++)
+        if (!signals->n_waits[signo])
+            sigdelset(&blocked, signo);
+        else if (sigismember(&blocked, signo) == 1)
+            task__catch_reblock(signals->receiver, signo);
+    pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
+}
+
 /* Take the signals over, and unblock them; the set is what could be. */
 static int begin_waits(struct signals *signals, sigset_t *wanted,
                        sigset_t *blocked)

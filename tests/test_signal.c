@@ -891,6 +891,81 @@ static void a_signal_goes_to_all_loops(void **state)
     unblock(SIGUSR1);
 }
 
+/* A loop that goes on in another thread. */
+
+static int begins_a_wait(void *arg)
+{
+    static sigset_t set;
+
+    set = set_of(SIGUSR1, 0);
+    *(struct task **)arg = test_start(waits, &set, "waiter");
+    return 0;
+}
+
+struct beginning {
+    struct loop *loop;
+    struct task *task;
+};
+
+/* In a thread of its own, which has the signal blocked. */
+static void *begin_a_wait(void *arg)
+{
+    struct beginning *beginning = arg;
+
+    block(SIGUSR1);
+    CHECK_STATUS(
+        loop_run_main(beginning->loop, begins_a_wait, &beginning->task), 0);
+    CHECK(!is_blocked(SIGUSR1));
+    return NULL;
+}
+
+static int cancels_and_awaits(void *arg)
+{
+    CHECK_STATUS(task_cancel_await(arg), -ECANCELED);
+    return 0;
+}
+
+static struct beginning begun_in_a_thread(void)
+{
+    struct beginning beginning = {.loop = test_loop_new(NULL)};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, begin_a_wait, &beginning),
+                     0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_non_null(beginning.task);
+    return beginning;
+}
+
+static void a_wait_that_goes_on_in_another_thread_has_its_mask(void **state)
+{
+    struct beginning beginning = begun_in_a_thread();
+
+    (void)state;
+    block(SIGUSR1);
+    kill(getpid(), SIGUSR1);
+    let_through();
+    assert_int_equal(loop_run_main(beginning.loop, lets_run, NULL), 0);
+    assert_record("waiter got 10");
+    assert_int_equal(task_status(beginning.task), SIGUSR1);
+    assert_true(is_blocked(SIGUSR1) && is_default(SIGUSR1));
+    task_detach(beginning.task);
+    test_loop_free(beginning.loop, NULL);
+    unblock(SIGUSR1);
+}
+
+static void a_wait_blocks_nothing_where_it_has_unblocked_nothing(void **state)
+{
+    struct beginning beginning = begun_in_a_thread();
+
+    (void)state;
+    assert_int_equal(
+        loop_run_main(beginning.loop, cancels_and_awaits, beginning.task), 0);
+    assert_record("waiter got -125");
+    assert_false(is_blocked(SIGUSR1));
+    test_loop_free(beginning.loop, NULL);
+}
+
 /* Forks. */
 
 static int uses_signals(void *arg)
@@ -1385,6 +1460,8 @@ static const struct CMUnitTest tests[] = {
     leakless(signals_come_until_the_last_task_has_ended),
     leakless(lack_of_memory_is_told),
     leakless(a_signal_goes_to_all_loops),
+    leakless(a_wait_that_goes_on_in_another_thread_has_its_mask),
+    leakless(a_wait_blocks_nothing_where_it_has_unblocked_nothing),
     leakless(a_fork_has_nothing_of_it),
     leakless(sigint_cancels_main),
     leakless(a_wait_that_only_sigint_ends_is_no_deadlock),

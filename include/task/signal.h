@@ -70,7 +70,9 @@ int loop_remove_signal_handler(int signo);
  *
  * They are taken over while it waits: none of them has its usual effect. One
  * that is blocked in this thread works too, as with sigwaitinfo(): one that is
- * pending is taken at once; else it is unblocked in this thread meanwhile. Where
+ * pending is taken at once; else it is unblocked in this thread meanwhile. In a
+ * loop that goes on in another thread it is unblocked in that one too, and blocked
+ * again there when the wait ends; the mask of the first stays as it is then. Where
  * several are there the lowest number comes first, and the others with the next
  * waits. All tasks that wait for the one that has come get it.
  *

@@ -14,7 +14,9 @@
  * lanes, each with threads of its own: for what users run, for look-ups of
  * names, for files; so that none of them waits for what another is stuck in.
  * Threads start when there is work, and end when there was none for a while, or
- * when the last loop is freed that has used one. They block signals.
+ * when the last loop is freed that has used one. They block signals; the child of a
+ * fork in one does so too, and gets none, for loops of its own either, until it
+ * unblocks them.
  */
 #ifndef TASK_THREAD_H
 #define TASK_THREAD_H

@@ -79,7 +79,6 @@ static struct callback *make(struct loop *loop, loop_fn *fn, void *arg)
     callback->loop = loop;
     table->free = (uint32_t)(place->next_free >> 1);
     place->callback = callback;
-    loop->n_callbacks++;
     return callback;
 }
 
@@ -91,7 +90,6 @@ static void forget(struct loop *loop, const struct callback *callback)
 
     table->places[place].next_free = 2 * (uintptr_t)table->free + 1;
     table->free = place + 1;
-    loop->n_callbacks--;
 }
 
 static void run_callback(struct ready *ready)
@@ -126,7 +124,10 @@ static void make_ready(struct callback *callback)
 
 static void fire(struct timer *timer)
 {
-    make_ready(container_of(timer, struct callback, at.timer));
+    struct callback *callback = container_of(timer, struct callback, at.timer);
+
+    callback->loop->n_due--;
+    make_ready(callback);
 }
 
 /* A callback with its timer idle, or why there is none. */
@@ -165,8 +166,10 @@ static ALWAYS_INLINE int64_t call_at(task_time when, loop_fn *fn, void *arg,
     if (id < 0)
         return id;
     callback->at.ready.run = NULL;
-    if (when != TASK_FOREVER)
+    if (when != TASK_FOREVER) {
+        callback->loop->n_due++;
         task__timer_arm(&callback->loop->timers, &callback->at.timer, when);
+    }
     return id;
 }
 
@@ -200,6 +203,7 @@ int loop_call_cancel(int64_t id)
     if (is_queued(callback)) {
         callback->fn = NULL;
     } else {
+        loop->n_due -= timer_armed(&callback->at.timer);
         task__timer_cancel(&loop->timers, &callback->at.timer);
         pool_put(&loop->record_pool, callback);
     }

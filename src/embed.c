@@ -18,7 +18,7 @@ void task__loop_set_alarm(struct loop *loop)
 
 static bool is_alive(const struct loop *loop)
 {
-    return loop->n_tasks > loop->n_daemons || loop->n_callbacks ||
+    return loop->n_tasks > loop->n_daemons || loop->n_queued || loop->n_due ||
            loop->n_calls || loop->n_sources;
 }
 

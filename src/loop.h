@@ -135,8 +135,8 @@ struct loop {
     struct pool task_pool;   /* of all tasks and futures */
     struct pool record_pool; /* of callbacks and other small things */
     struct callback_table callbacks;
-    size_t n_callbacks; /* not yet called */
-    size_t n_ending;    /* tasks asked to end, since the loop does */
+    size_t n_due;    /* callbacks whose time will come */
+    size_t n_ending; /* tasks asked to end, since the loop does */
     uint64_t last_id;
 
     struct list streams;   /* that are open */

@@ -307,6 +307,52 @@ static void a_turn_tells_whether_anything_is_alive(void **state)
     test_loop_free(loop, &count);
 }
 
+static void note_end(struct task *task, void *arg)
+{
+    record("%s %d", (const char *)arg, task_status(task));
+}
+
+static void what_is_queued_is_alive(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+    struct task *task = loop_create_task(loop, note, text("ran"));
+
+    (void)state;
+    assert_int_equal(task_add_done_callback(task, note_end, text("done")), 0);
+    task_detach(task);
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    assert_record("ran");
+    assert_int_equal(loop_run_turn(loop, TASK_FOREVER), 0);
+    assert_record("done 0");
+    test_loop_free(loop, &count);
+}
+
+static int set_callbacks_for_never(void *arg)
+{
+    int64_t id = loop_call_later(TASK_FOREVER, note_call, arg);
+
+    CHECK(id > 0);
+    CHECK(loop_call_at(TASK_FOREVER, note_call, arg) > 0);
+    CHECK_STATUS(loop_call_cancel(id), 0);
+    id = loop_call_later(TASK_HOUR, note_call, arg);
+    CHECK(id > 0);
+    CHECK_STATUS(loop_call_cancel(id), 0);
+    return 0;
+}
+
+static void what_is_due_never_is_not_alive(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    task_detach(loop_create_task(loop, set_callbacks_for_never, NULL));
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    assert_int_equal(loop_run_turn(loop, TASK_FOREVER), 0);
+    test_loop_free(loop, &count);
+}
+
 static int leave_a_daemon(void *arg)
 {
     struct task_options daemon = {.daemon = true};
@@ -595,11 +641,6 @@ static int await_a_future(void *arg)
     return task_await(task_retain(future));
 }
 
-static void note_end(struct task *task, void *arg)
-{
-    record("%s %d", (const char *)arg, task_status(task));
-}
-
 static void a_future_completed_between_turns_makes_it_readable(void **state)
 {
     struct memory_count count = {0};
@@ -772,6 +813,8 @@ int main(void)
         behaviour(a_turn_is_one_batch),
         behaviour(a_real_turn_is_one_batch_too),
         behaviour(a_turn_tells_whether_anything_is_alive),
+        behaviour(what_is_queued_is_alive),
+        behaviour(what_is_due_never_is_not_alive),
         behaviour(a_daemon_does_not_keep_a_loop_alive),
         behaviour(a_deadlock_is_told_and_reported_once),
         behaviour(a_stop_in_a_turn_ends_with_it),

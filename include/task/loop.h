@@ -305,7 +305,7 @@ struct loop *loop_current(void);
  *
  * @return > 0       something is alive: a task that is not done, a callback, a
  *                   timer, a descriptor watched, or
- *         0         nothing is,
+ *         0         nothing is; daemons do not count, nor callbacks due never,
  *         -EDEADLK  nothing can wake the tasks that are left, as in loop_run();
  *                   nothing was cancelled,
  *         -EBUSY    @p loop runs, or another one in this thread,

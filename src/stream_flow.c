@@ -104,6 +104,8 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
         low = high / 4;
     if (!s || s->is_gone)
         return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+    if (LOOP_REFUSES(s->loop))
+        return -EPERM;
     if (low > high)
         return MISUSE(-EINVAL, "the low mark is above the high one");
     s->high = high;

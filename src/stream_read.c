@@ -238,6 +238,8 @@ int task_stream_set_limit(struct task_stream *s, size_t limit)
 {
     if (!s || s->is_gone)
         return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+    if (LOOP_REFUSES(s->loop))
+        return -EPERM;
     if (!limit)
         return MISUSE(-EINVAL, "the limit is 0");
     s->limit = limit;

@@ -912,7 +912,9 @@ static int a_forked_child_leaves_streams_alone(void *arg)
     child = fork();
     if (!child) {
         bool fine = task_stream_read(choked.s, &(char){0}, 1) == -EPERM &&
-                    task_stream_write_eof(choked.s) == -EPERM;
+                    task_stream_write_eof(choked.s) == -EPERM &&
+                    task_stream_set_limit(choked.s, 9) == -EPERM &&
+                    task_stream_set_write_limits(choked.s, 9, 9) == -EPERM;
 
         task_stream_abort(choked.s);
         fine = fine && fcntl(task_stream_fd(choked.s), F_GETFD) >= 0;

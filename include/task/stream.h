@@ -235,7 +235,8 @@ bool task_stream_at_eof(const struct task_stream *s);
  * @param limit  bytes without the separator; TASK_STREAM_LIMIT at the beginning
  *
  * @return 0, or
- *         -EINVAL  @p limit is 0.
+ *         -EINVAL  @p limit is 0,
+ *         -EPERM   the loop was inherited over fork.
  */
 int task_stream_set_limit(struct task_stream *s, size_t limit);
 
@@ -334,7 +335,8 @@ int task_stream_write_eof(struct task_stream *s);
  *              the beginning
  *
  * @return 0, or
- *         -EINVAL  @p low is above @p high.
+ *         -EINVAL  @p low is above @p high,
+ *         -EPERM   the loop was inherited over fork.
  *
  * Source: asyncio's WriteTransport.set_write_buffer_limits
  */

@@ -40,7 +40,7 @@ static void end_tasks(struct loop *loop, task_time limit)
             return;
         if (loop->n_tasks)
             status = task__loop_look(loop, limit);
-        if (status && !ask_to_end(loop, true)) {
+        if (status && !ask_to_end(loop, false) && !ask_to_end(loop, true)) {
             task__report_deadlock(loop);
             return;
         }

@@ -416,6 +416,54 @@ static void daemons_serve_until_all_others_have_ended(void **state)
     assert_record("answered, daemon ends");
 }
 
+/* A daemon that says yes whenever it is asked, and one who asks it when there is an
+ * end to what nothing but a request can wake. */
+static struct task_event asked;
+static struct task_event answered;
+
+static int say_yes(void *arg)
+{
+    int status;
+
+    (void)arg;
+    while (!(status = task_event_wait(&asked))) {
+        task_event_clear(&asked);
+        task_event_set(&answered);
+    }
+    record("daemon ends");
+    return status;
+}
+
+static int ask_after_a_helper_that_is_stuck(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_await(task_create(sleep_for_ever, NULL)), -ECANCELED);
+    task_event_set(&asked);
+    CHECK_STATUS(task_event_wait(&answered), 0);
+    record("answered");
+    return 0;
+}
+
+static int leave_a_daemon_and_one_with_a_helper(void *arg)
+{
+    struct task_options daemon = {.daemon = true};
+
+    (void)arg;
+    task_detach(task_create_with(say_yes, NULL, &daemon));
+    task_detach(task_create(ask_after_a_helper_that_is_stuck, NULL));
+    return task_yield();
+}
+
+static void daemons_serve_while_a_request_to_others_helps(void **state)
+{
+    (void)state;
+    asked = answered = (struct task_event){0};
+    assert_int_equal(run_virtual(leave_a_daemon_and_one_with_a_helper, NULL),
+                     0);
+    assert_record("answered, daemon ends");
+}
+
 static int fail_when_cancelled(void *arg)
 {
     CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
@@ -2385,6 +2433,7 @@ int main(void)
         behaviour(clean_up_may_create_tasks_and_await_them),
         behaviour(what_clean_up_leaves_behind_is_cancelled_in_turn),
         behaviour(daemons_serve_until_all_others_have_ended),
+        behaviour(daemons_serve_while_a_request_to_others_helps),
         behaviour(a_leftover_that_fails_is_reported_once),
         behaviour(without_a_shutdown_timeout_leftovers_take_their_time),
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),

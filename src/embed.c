@@ -18,8 +18,9 @@ void task__loop_set_alarm(struct loop *loop)
 
 static bool is_alive(const struct loop *loop)
 {
-    return loop->n_tasks > loop->n_daemons || loop->n_queued || loop->n_due ||
-           loop->n_calls || loop->n_sources;
+    return loop->n_tasks > loop->n_daemons || loop->n_queued ||
+           loop->n_done_callbacks || loop->n_due || loop->n_calls ||
+           loop->n_sources;
 }
 
 int loop_run_turn(struct loop *loop, task_time timeout)

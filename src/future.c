@@ -30,7 +30,7 @@ static void run_callback(struct ready *ready)
     void *arg = callback->arg;
 
     list_remove(&callback->watcher.node);
-    loop_of_task(task)->n_queued--;
+    loop_of_task(task)->n_done_callbacks--;
     pool_put(&loop_of_task(task)->record_pool, callback);
     if (fn) {
         loop_calls(loop_of_task(task), (uintptr_t)fn);
@@ -46,7 +46,7 @@ static void queue_callback(struct watcher *watcher, struct task *task)
 
     task->references += TASK_PIN;
     callback->ready.run = run_callback;
-    loop_of_task(task)->n_queued++;
+    loop_of_task(task)->n_done_callbacks++;
     ready_push(task->scheduler, &callback->ready);
 }
 
@@ -60,6 +60,8 @@ int task_add_done_callback(struct task *task, task_done_fn *fn, void *arg)
         return MISUSE(-EINVAL, "the function is NULL");
     if (LOOP_REFUSES(loop_of_task(task)))
         return -EPERM;
+    if (loop_of_task(task)->freed)
+        return -ESHUTDOWN;
     callback = pool_get(&loop_of_task(task)->record_pool);
     if (!callback)
         return -ENOMEM;

@@ -206,7 +206,6 @@ int loop_free(struct loop *loop)
         return -EPERM;
     task__remotes_refuse(loop); /* first: jobs may be among those that wait */
     task__workers_finish(loop);
-    loop->freed = true;
     loop->wants_alarm = false;
     task__debugger_remove(loop);
     if (loop->watchdog)

@@ -93,7 +93,7 @@ struct loop {
     struct hooks hooks;
 
     bool running;
-    bool freed;    /* no task can be made any more */
+    bool freed;    /* nothing can be made any more that it would have to end */
     bool stopping; /* the run returns when the batch has ended */
     bool debug;
     bool is_tracing;    /* there is a trace that has not ended yet */
@@ -121,8 +121,9 @@ struct loop {
 
     size_t n_tasks;   /* not done, without futures */
     size_t n_daemons; /* of these */
-    size_t n_queued;  /* callbacks and done callbacks in the ready queue */
-    size_t n_calls;   /* by remotes, in the ready queue: these and others */
+    size_t n_queued;  /* callbacks in the ready queue, but for these: */
+    size_t n_done_callbacks;
+    size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct published_stats published;
     struct stacks stacks;
     struct stack_size *other_stacks;

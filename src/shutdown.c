@@ -53,12 +53,37 @@ static void end_tasks(struct loop *loop, task_time limit)
  * What other threads have posted so far is run, and they are refused from now
  * on: those that would post for ever do not keep the loop from its end.
  */
-static void run_last_calls(struct loop *loop)
+static void close_inbox(struct loop *loop)
 {
+    if (!loop->inbox)
+        return;
     task__inbox_close(loop->inbox);
     loop->n_sources -= loop->n_remotes;
     loop->n_remotes = 0;
+}
+
+/* Where tasks are left, nothing wakes them, or the time is up. */
+static bool has_last_callbacks(const struct loop *loop)
+{
+    return loop->n_done_callbacks && !loop->n_tasks && !loop_is_inherited(loop);
+}
+
+/* The tasks that these create are ended like others; what they make ready, once. */
+static void run_last_calls(struct loop *loop)
+{
+    close_inbox(loop);
+    if (has_last_callbacks(loop))
+        task__loop_run_batch(loop);
     while (loop->n_calls && !loop_is_inherited(loop))
+        task__loop_run_batch(loop);
+}
+
+/* Whoever goes on with every end does not keep the loop from its own: nothing can
+ * be made any more that would be called. */
+static void run_last_callbacks(struct loop *loop)
+{
+    loop->freed = true;
+    while (has_last_callbacks(loop))
         task__loop_run_batch(loop);
 }
 
@@ -70,9 +95,10 @@ void task__loop_shut_down(struct loop *loop)
                           : TASK_FOREVER;
 
     end_tasks(loop, limit);
-    if (!loop->inbox || loop_is_inherited(loop))
-        return;
-    run_last_calls(loop);
+    if (!loop_is_inherited(loop))
+        run_last_calls(loop);
     if (!loop_is_inherited(loop))
         end_tasks(loop, limit);
+    if (!loop_is_inherited(loop))
+        run_last_callbacks(loop);
 }

@@ -30,7 +30,7 @@ static ALWAYS_INLINE void count(const struct loop *loop,
         .tasks = loop->n_tasks,
         .parked = scheduler->n_parked,
         .ready = loop->n_tasks - scheduler->n_parked - running +
-                 loop->n_queued + loop->n_calls,
+                 loop->n_queued + loop->n_done_callbacks + loop->n_calls,
         .timers = timers_count(&loop->timers),
         .jobs = loop->n_jobs,
         .watched_fds = loop->poller->descriptors.n_watched,

@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -794,6 +795,27 @@ static int a_chain_of_futures_completes_one_turn_after_the_other(void *arg)
     return 0;
 }
 
+/* At the end of the loop. */
+
+static int sleeps_twice(void *arg)
+{
+    int seconds = *(const int *)arg;
+
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_sleep(seconds * TASK_SECOND), 0);
+    return seconds;
+}
+
+static int swallows_all(void *arg)
+{
+    struct task *self = task_current();
+
+    CHECK_STATUS(task_add_done_callback(self, says_done, text("dropped")), 0);
+    for (;;)
+        task_sleep(TASK_SECOND);
+    return arg != NULL;
+}
+
 static int leaves_callbacks(void *arg)
 {
     struct task *completed = task_future_create();
@@ -810,7 +832,123 @@ static void callbacks_left_at_the_end_leak_nothing(void **state)
 {
     (void)state;
     assert_int_equal(run_virtual(leaves_callbacks, text("left")), 0);
-    record_clear(); /* whether they ran is not promised */
+    assert_record("left 3, left 0");
+}
+
+static int leaves_two_tasks(void *arg)
+{
+    static int one = 1;
+    static int two = 2;
+    struct task *tasks[] = {start(sleeps_twice, &one),
+                            start(sleeps_twice, &two)};
+
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(task_add_done_callback(tasks[i], says_done, arg), 0);
+    CHECK_STATUS(task_add_done_callback(task_current(), says_done, arg), 0);
+    detach_all(tasks, 2);
+    return 7;
+}
+
+static void callbacks_of_what_ends_last_are_called(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(leaves_two_tasks, text("end")), 7);
+    assert_record("end 7, end 1, end 2");
+}
+
+static int leaves_a_chain_of_futures(void *arg)
+{
+    struct task **futures = arg;
+
+    for (int i = 0; i < 5; i++)
+        futures[i] = task_future_create();
+    for (int i = 0; i < 4; i++)
+        CHECK_STATUS(
+            task_add_done_callback(futures[i], completes_the_next, &futures[i]),
+            0);
+    CHECK_STATUS(task_add_done_callback(futures[4], says_done, text("last")),
+                 0);
+    return task_future_complete(futures[0], 0);
+}
+
+static void callbacks_at_the_end_bring_about_others(void **state)
+{
+    struct task *futures[5];
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_a_chain_of_futures, futures), 0);
+    assert_record("last 4");
+}
+
+static void goes_on_with_a_task(struct task *task, void *arg)
+{
+    struct task *next = task_create(sleeps_for_ever, NULL);
+
+    record("%d, then %s", task_status(task), next ? "another" : "none");
+    CHECK_STATUS(task_add_done_callback(next, goes_on_with_a_task, arg),
+                 next ? 0 : -ENOMEM);
+    task_detach(next);
+}
+
+static void goes_on_with_a_future(struct task *task, void *arg)
+{
+    struct task *next = task_future_create();
+
+    record("%d, then %s", task_status(task), next ? "another" : "none");
+    if (!next)
+        CHECK_STATUS(task_add_done_callback(task, goes_on_with_a_future, arg),
+                     -ESHUTDOWN);
+    else
+        CHECK_STATUS(task_add_done_callback(next, goes_on_with_a_future, arg),
+                     0);
+    task_future_complete(next, 2);
+    task_detach(next);
+}
+
+static int leaves_one_that_goes_on(void *arg)
+{
+    task_done_fn **goes_on = arg;
+
+    CHECK_STATUS(task_add_done_callback(task_current(), *goes_on, NULL), 0);
+    return 1;
+}
+
+static void who_goes_on_with_every_end_does_not_keep_the_loop(void **state)
+{
+    task_done_fn *goes_on = goes_on_with_a_task;
+    char expected[80];
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_one_that_goes_on, &goes_on), 1);
+    snprintf(expected, sizeof expected, "1, then another, %d, then none",
+             -ECANCELED);
+    assert_record(expected);
+    goes_on = goes_on_with_a_future;
+    assert_int_equal(run_virtual(leaves_one_that_goes_on, &goes_on), 1);
+    assert_record("1, then another, 2, then none");
+}
+
+static int leaves_one_that_stays(void *arg)
+{
+    struct task *task = task_create(sleeps_for_ever, NULL);
+
+    task_detach(start(swallows_all, NULL));
+    CHECK_STATUS(task_add_done_callback(task, says_done, arg), 0);
+    task_detach(task);
+    return 0;
+}
+
+static void callbacks_of_what_was_dropped_are_not_called(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    char expected[80];
+
+    (void)state;
+    options.shutdown_timeout = 3 * TASK_SECOND;
+    assert_int_equal(run_with(options, leaves_one_that_stays, text("end")), 0);
+    snprintf(expected, sizeof expected, "end %d, shutdown(task-3, %d)",
+             -ECANCELED, -ETIMEDOUT);
+    assert_record(expected);
 }
 
 int main(void)
@@ -859,6 +997,10 @@ int main(void)
         in_main(a_callback_is_no_reading_but_its_status_call_is),
         in_main(a_chain_of_futures_completes_one_turn_after_the_other),
         behaviour(callbacks_left_at_the_end_leak_nothing),
+        behaviour(callbacks_of_what_ends_last_are_called),
+        behaviour(callbacks_at_the_end_bring_about_others),
+        behaviour(who_goes_on_with_every_end_does_not_keep_the_loop),
+        behaviour(callbacks_of_what_was_dropped_are_not_called),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,7 +88,8 @@ typedef void task_done_fn(struct task *task, void *arg);
  *
  * @return a handle that the caller owns and ends by task_await() or
  *         task_detach(); or NULL: out of memory or address space, @p fn is
- *         NULL, or no loop runs in this thread (see loop_create_task()).
+ *         NULL, or no loop runs in this thread (see loop_create_task()), or it
+ *         is being freed.
  *
  * Source: asyncio.create_task
  */
@@ -355,6 +356,11 @@ void task_set_name(struct task *task, const char *name);
  * is called in the next turn. The same pair added twice is called twice. The
  * call does not count as reading the status; a task_status() in it does.
  *
+ * At the end of the loop those run that are due, unless tasks are dropped then
+ * (LOOP_ERROR_SHUTDOWN). What the last ones create is ended like other tasks;
+ * and the callbacks of that find a loop in which nothing can be made any more
+ * (loop_free()).
+ *
  * @param task  a handle; it may be ended before the callback runs
  * @param fn    called as a callback of the loop: it may not suspend
  * @param arg   passed to @p fn
@@ -362,6 +368,8 @@ void task_set_name(struct task *task, const char *name);
  * @return 0, or
  *         -EINVAL  @p fn is NULL,
  *         -ENOMEM  out of memory, or @p task is NULL,
+ *         -ESHUTDOWN
+ *                  the loop is being freed,
  *         -EPERM   the loop was inherited over fork.
  *
  * Source: asyncio's Task.add_done_callback
@@ -392,7 +400,7 @@ int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg);
  *
  * @return a handle that the caller owns and ends by task_await() or
  *         task_detach(); or NULL: out of memory, or no loop runs in this
- *         thread.
+ *         thread, or it is being freed.
  *
  * Source: asyncio's loop.create_future
  */

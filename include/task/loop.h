@@ -270,6 +270,11 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  * ended, and its pointer invalid. Of a loop inherited over fork nothing of the
  * parent's is touched, and nothing is run.
  *
+ * When all that has ended, functions of the program's may still be called: the
+ * last done callbacks, the error hook, other hooks, what destroys a local. Then
+ * nothing can be made any more that the loop would have to end: calls for that
+ * return -ESHUTDOWN, or NULL.
+ *
  * @param loop  a loop that does not run; NULL does nothing
  *
  * @return 0, or

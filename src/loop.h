@@ -93,8 +93,9 @@ struct loop {
     struct hooks hooks;
 
     bool running;
-    bool freed;    /* nothing can be made any more that it would have to end */
-    bool stopping; /* the run returns when the batch has ended */
+    bool freed; /* nothing can be made any more that it would have to end */
+    bool takes_no_calls; /* from other threads, any more */
+    bool stopping;       /* the run returns when the batch has ended */
     bool debug;
     bool is_tracing;    /* there is a trace that has not ended yet */
     bool is_deadlocked; /* and that was reported */

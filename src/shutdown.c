@@ -55,6 +55,7 @@ static void end_tasks(struct loop *loop, task_time limit)
  */
 static void close_inbox(struct loop *loop)
 {
+    loop->takes_no_calls = true;
     if (!loop->inbox)
         return;
     task__inbox_close(loop->inbox);

@@ -586,6 +586,62 @@ static void an_own_call_runs_also_when_main_has_ended(void **state)
     loop_remote_close(table.remote);
 }
 
+static int opens_one_more_and_stays(void *arg)
+{
+    CHECK(!loop_remote_open());
+    CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
+    record("%s", (const char *)arg);
+    return task_sleep(TASK_FOREVER);
+}
+
+static void leaves_one_that_opens(void *arg)
+{
+    task_detach(task_create(opens_one_more_and_stays, arg));
+}
+
+static int makes_such_a_last_call(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+
+    CHECK_STATUS(loop_remote_call(remote, leaves_one_that_opens, arg), 0);
+    loop_remote_close(remote);
+    return 0;
+}
+
+static void who_opens_one_too_late_does_not_keep_the_loop(void **state)
+{
+    char expected[80];
+
+    (void)state;
+    assert_int_equal(run_virtual(makes_such_a_last_call, text("stays")), 0);
+    snprintf(expected, sizeof expected,
+             "stays, deadlock(%d), shutdown(task-2, %d)", -EDEADLK, -ETIMEDOUT);
+    assert_record(expected);
+}
+
+static void leaves_one_when_done(struct task *task, void *arg)
+{
+    CHECK(task_done(task));
+    leaves_one_that_opens(arg);
+}
+
+static int leaves_one_by_done_callback(void *arg)
+{
+    return task_add_done_callback(task_current(), leaves_one_when_done, arg);
+}
+
+static void nor_does_it_where_there_was_none_before(void **state)
+{
+    char expected[80];
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_one_by_done_callback, text("stays")),
+                     0);
+    snprintf(expected, sizeof expected,
+             "stays, deadlock(%d), shutdown(task-2, %d)", -EDEADLK, -ETIMEDOUT);
+    assert_record(expected);
+}
+
 static int cleans_up_at_the_end(void *arg)
 {
     struct table *table = arg;
@@ -1455,6 +1511,8 @@ int main(void)
         behaviour(what_was_accepted_runs_and_no_more),
         behaviour(an_own_call_runs_also_when_main_has_ended),
         behaviour(a_last_call_may_create_a_task_which_may_use_workers),
+        behaviour(who_opens_one_too_late_does_not_keep_the_loop),
+        behaviour(nor_does_it_where_there_was_none_before),
         behaviour(what_is_called_may_close_the_remote),
         behaviour(the_descriptor_goes_with_the_last_remote),
         behaviour(who_waits_for_a_task_that_is_dropped_hears_of_it),

@@ -75,8 +75,8 @@ struct loop_remote;
  * any number of threads at once.
  *
  * @return a remote, which its owner ends by loop_remote_close(); or NULL: no
- *         loop runs in this thread, out of memory, or there is no descriptor
- *         for wake-ups.
+ *         loop runs in this thread, or it is about to be gone and takes no calls
+ *         any more; out of memory; or there is no descriptor for wake-ups.
  */
 struct loop_remote *loop_remote_open(void);
 

@@ -170,6 +170,8 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
         return MISUSE(-EBUSY, "the hooks are another loop's");
     if (hooks->loop)
         return 0;
+    if (loop->freed)
+        return -ESHUTDOWN;
     hooks->loop = loop;
     hooks->next = NULL;
     hooks->since = loop->hooks.n_steps;

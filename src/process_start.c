@@ -204,6 +204,8 @@ static ALWAYS_INLINE int begin(const char *call, struct task_process **process,
         return misuse(call, -EPERM, "no loop runs in this thread");
     if (!process)
         return misuse(call, -EINVAL, "there is no place for the process");
+    if (loop->freed)
+        return -ESHUTDOWN;
     error = start_process(loop, process, argv, options ? options : &defaults);
     if (error == -EINVAL)
         misuse(call, error, "an option is none");

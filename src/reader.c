@@ -119,6 +119,8 @@ static ALWAYS_INLINE int add_callback(int fd, enum direction direction,
         return misuse(call, -EPERM, "no loop runs in this thread");
     if (!fn)
         return misuse(call, -EINVAL, "the function is NULL");
+    if (loop->freed)
+        return -ESHUTDOWN;
     error = add_new(loop, fd, direction,
                     &(struct reader){
                         .observer = {.ready = be_ready, .is_level = true},

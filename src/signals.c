@@ -187,10 +187,10 @@ static int replace_handler(struct signals *signals, int signo, loop_fn *fn,
     return 0;
 }
 
-static int set_handler(int signo, loop_fn *fn, void *arg)
+static int set_handler(struct loop *loop, int signo, loop_fn *fn, void *arg)
 {
     struct signals *signals;
-    int error = task__signals_get(loop_current(), &signals);
+    int error = task__signals_get(loop, &signals);
 
     if (error)
         return error;
@@ -200,17 +200,18 @@ static int set_handler(int signo, loop_fn *fn, void *arg)
 
 int loop_add_signal_handler(int signo, loop_fn *fn, void *arg)
 {
+    struct loop *loop = loop_current();
     int saved_errno = errno;
     int error;
 
-    if (!loop_current())
+    if (!loop)
         return MISUSE(-EPERM, "no loop runs in this thread");
     if (!fn || !task__catch_can(signo)) {
         errno = saved_errno;
         return MISUSE(-EINVAL, fn ? "no such signal can be handled"
                                   : "the function is NULL");
     }
-    error = set_handler(signo, fn, arg);
+    error = loop->freed ? -ESHUTDOWN : set_handler(loop, signo, fn, arg);
     errno = saved_errno;
     return error;
 }

@@ -120,6 +120,8 @@ static int start(struct loop *loop, const char *path, size_t capacity,
         return misuse(call, -EINVAL, "the loop or the path is NULL");
     if (loop_refuses(loop, call))
         return -EPERM;
+    if (loop->freed)
+        return -ESHUTDOWN;
     if (loop->trace)
         return -EALREADY;
     trace = capacity <= SIZE_MAX / 2 / sizeof(struct record)

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -703,6 +704,116 @@ static void handles_that_are_left_are_ended(void **state)
 {
     (void)state;
     assert_int_equal(run_virtual(keep_handles, NULL), 0);
+}
+
+/* What functions of the program's may do while the loop is freed. */
+
+static void ignore_call(void *arg)
+{
+    (void)arg;
+}
+
+static void try_to_make_all(struct loop *loop)
+{
+    const char *const argv[] = {"true", NULL};
+    struct task_process *process = NULL;
+    struct loop_hooks hooks = {.arg = NULL};
+    int ends[2];
+
+    CHECK_STATUS(pipe(ends), 0);
+    CHECK(loop_current() == loop);
+    CHECK(!task_create(do_nothing, NULL));
+    CHECK(!loop_create_task(loop, do_nothing, NULL));
+    CHECK(!task_future_create());
+    CHECK(!loop_remote_open());
+    CHECK(!task_stream_open(ends[0]));
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, ignore_call, NULL),
+                 -ESHUTDOWN);
+    CHECK_STATUS(task_process_exec(&process, argv, NULL), -ESHUTDOWN);
+    CHECK_STATUS(loop_add_reader(ends[0], ignore_call, NULL), -ESHUTDOWN);
+    CHECK_STATUS(loop_add_hooks(loop, &hooks), -ESHUTDOWN);
+    CHECK_STATUS(loop_trace_start(loop, "/dev/null"), -ESHUTDOWN);
+    CHECK_STATUS(loop_trace_ring(loop, "/dev/null", 1 << 16), -ESHUTDOWN);
+    CHECK(loop_call_soon(ignore_call, NULL) > 0);
+    CHECK(loop_call_later(1, ignore_call, NULL) > 0);
+    close(ends[0]);
+    close(ends[1]);
+    record("tried");
+}
+
+static void try_when_told(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    try_to_make_all(error->loop);
+}
+
+static void try_in_destroy(void *value)
+{
+    try_to_make_all(value);
+}
+
+static int try_at_the_end(struct loop *loop, void *arg)
+{
+    int *n_runs = arg;
+
+    if (--*n_runs == 0)
+        try_to_make_all(loop);
+    return 0;
+}
+
+static int fail_with_io(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+static int refuse_with_a_local(void *arg)
+{
+    static struct task_local local = {.destroy = try_in_destroy};
+
+    (void)arg;
+    CHECK_STATUS(task_local_set(&local, loop_current()), 0);
+    for (;;)
+        task_sleep(TASK_SECOND);
+    return 0;
+}
+
+/* A failure and one that refuses to end; in debug mode a stream that is open. */
+static int leave_what_is_told_of(void *arg)
+{
+    CHECK(task_stream_open(*(const int *)arg) != NULL);
+    CHECK(task_create(fail_with_io, NULL) != NULL);
+    task_detach(task_create(refuse_with_a_local, NULL));
+    return task_yield();
+}
+
+static void nothing_can_be_made_while_the_loop_is_freed(void **state)
+{
+    struct memory_count count = {0};
+    struct loop_options options = test_options(&count);
+    size_t before = open_descriptors();
+    int n_runs = 2;
+    struct loop_hooks hooks = {.run_ends = try_at_the_end, .arg = &n_runs};
+    struct loop *loop;
+    struct sigaction action;
+    int ends[2];
+
+    (void)state;
+    options.debug = true;
+    options.shutdown_timeout = 2 * TASK_SECOND;
+    options.on_error = try_when_told;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(loop_run_main(loop, leave_what_is_told_of, &ends[0]), 0);
+    assert_record("");
+    test_loop_free(loop, &count);
+    close(ends[1]);
+    assert_record("tried, tried, tried, tried, tried");
+    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &action), 0);
+    assert_true(action.sa_handler == SIG_DFL);
 }
 
 /* Several runs. */
@@ -2443,6 +2554,7 @@ int main(void)
         behaviour(any_number_of_handles_ends_with_the_loop),
         behaviour(a_leftover_that_nothing_can_wake_is_dropped),
         behaviour(handles_that_are_left_are_ended),
+        behaviour(nothing_can_be_made_while_the_loop_is_freed),
         behaviour(tasks_are_carried_over_to_the_next_run),
         behaviour(callbacks_are_carried_over_to_the_next_run),
         behaviour(callbacks_that_are_left_are_dropped),

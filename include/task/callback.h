@@ -95,6 +95,8 @@ int loop_call_cancel(int64_t id);
  *         -EINVAL  @p fn is NULL,
  *         -ENOMEM  out of memory,
  *         -ENOSPC  the user has too many descriptors watched by epoll,
+ *         -ESHUTDOWN
+ *                  the loop is being freed,
  *         -EPERM   no loop runs here; or it is always ready, as files are.
  *
  * Source: asyncio's loop.add_reader

@@ -135,6 +135,8 @@ struct task_process_options {
  *         -EMFILE, -ENFILE, -ENOSPC
  *                   there are too many descriptors, or watches of them,
  *         -ENOMEM   out of memory,
+ *         -ESHUTDOWN
+ *                   the loop is being freed,
  *         -EPERM    called outside a loop.
  *
  * Source: asyncio.create_subprocess_exec

@@ -44,6 +44,8 @@ TASK_BEGIN_DECLS
  *         -ENOMEM  out of memory,
  *         -EMFILE, -ENFILE
  *                  no descriptor for wake-ups,
+ *         -ESHUTDOWN
+ *                  the loop is being freed,
  *         -EPERM   called outside a loop.
  *
  * Source: asyncio's loop.add_signal_handler

@@ -37,6 +37,7 @@ TASK_BEGIN_DECLS
  *         -EPERM     the loop was inherited over fork, or runs in another
  *                    thread,
  *         -ESPIPE    @p path is a pipe or a socket,
+ *         -ESHUTDOWN the loop is being freed,
  *         -ENOMEM    out of memory,
  *         or an errno of open().
  */
@@ -126,6 +127,8 @@ struct loop_hooks {
  * @return 0, or
  *         -EBUSY   they are another loop's,
  *         -EINVAL  @p loop or @p hooks is NULL,
+ *         -ESHUTDOWN
+ *                  the loop is being freed,
  *         -EPERM   the loop was inherited over fork, or runs in another thread.
  *
  * Source: trio.lowlevel.add_instrument
@@ -135,7 +138,7 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks);
 /**
  * Have hooks called no more, from this moment on; also by one of them.
  *
- * @return as loop_add_hooks(), but for -EBUSY; 0 too if they are not the loop's.
+ * @return as loop_add_hooks(), but for -EBUSY and -ESHUTDOWN; 0 too if they are not the loop's.
  */
 int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
 

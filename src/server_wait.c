@@ -144,7 +144,7 @@ static void end(struct task_stream *stream)
 
     if (stream->is_gone || stream_is_lost(stream))
         return;
-    (void)shutdown(stream->fd, SHUT_RD);
+    task__stream_end_input(stream);
     (void)task_stream_write_eof(stream);
     errno = saved_errno;
 }

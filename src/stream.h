@@ -50,11 +50,13 @@ struct task_stream {
     bool is_gone;    /* the handle has ended */
     bool is_read;    /* a call that reads is under way */
     bool at_end;
+    bool ends_input;     /* once what had come, `left` bytes, is read */
     bool ends_output;    /* once all is sent */
     bool has_ended;      /* that is done */
     bool is_observed;    /* for what is not sent */
     uint8_t n_in_vain;   /* calls since writing has failed, up to a few */
     struct task *reader; /* that waits for bytes, or has not run since */
+    size_t left;         /* if `ends_input` */
     size_t n_placed;     /* bytes of those in `waiting` */
     struct stream_buffer in;
     struct stream_buffer out;
@@ -200,6 +202,13 @@ static inline bool stream_is_failure(ssize_t result)
     return result < 0 && result != -ENOMEM && result != -ENOBUFS;
 }
 
+/* A call that waits for bytes goes on, or ends with an error. */
+static inline void stream_wake_reader(struct task_stream *s, int result)
+{
+    if (s->reader && s->reader->waiter)
+        task__wake(s->reader->waiter, result);
+}
+
 /* stream_input.c */
 
 /* What is read into the buffer at once, at least. */
@@ -214,6 +223,9 @@ ssize_t task__stream_receive(struct task_stream *s, struct task *self,
 
 /* Fill the buffer without a wait for anything but a file; also -EAGAIN. */
 ssize_t task__stream_fill_now(struct task_stream *s, struct task *self);
+
+/* Have what has come read, and the end after that, on an open socket. */
+void task__stream_end_input(struct task_stream *s);
 
 /* stream_output.c */
 

@@ -37,17 +37,10 @@ void task__stream_end_job(struct task_stream *s)
     s->late = -1;
 }
 
-/* Calls that read and cannot go on. */
-static void wake_reader(struct task_stream *s)
-{
-    if (s->reader && s->reader->waiter)
-        task__wake(s->reader->waiter, s->broken);
-}
-
 int task__stream_break(struct task_stream *s, int error)
 {
     s->broken = error;
-    wake_reader(s);
+    stream_wake_reader(s, error);
     while (wake_first(&s->writers, error))
         continue;
     task__stream_drop(s, error);
@@ -112,7 +105,7 @@ static int begin_to_close(struct task_stream *s)
     if (s->broken)
         return error;
     s->broken = -EBADF;
-    wake_reader(s);
+    stream_wake_reader(s, s->broken);
     while (wake_first(&s->writers, s->broken) ||
            wake_first(&s->waiting, s->broken))
         continue;

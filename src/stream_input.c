@@ -5,6 +5,8 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 static const struct wait_kind READING = {
     .verb = "reading",
@@ -38,6 +40,19 @@ static int find_room(struct task_stream *s, struct iovec *part)
     return 0;
 }
 
+/* Read of what had come when the input was ended; there is no more. */
+static COLD ssize_t attempt_rest(struct task_stream *s, struct iovec part)
+{
+    ssize_t result;
+
+    if (part.iov_len > s->left)
+        part.iov_len = s->left;
+    result = part.iov_len ? stream_attempt(s, io_read, &part, 1) : 0;
+    if (result > 0)
+        s->left -= (size_t)result;
+    return result == -EAGAIN ? 0 : result;
+}
+
 /* Read now, if it is no file. -EAGAIN: there is nothing. */
 static ALWAYS_INLINE ssize_t attempt(struct task_stream *s, struct iovec part)
 {
@@ -46,7 +61,8 @@ static ALWAYS_INLINE ssize_t attempt(struct task_stream *s, struct iovec part)
 
     if (unlikely(result))
         return result;
-    result = stream_attempt(s, io_read, &part, 1);
+    result = likely(!s->ends_input) ? stream_attempt(s, io_read, &part, 1)
+                                    : attempt_rest(s, part);
     if (unlikely(result == -EAGAIN)) {
         s->descriptor->drained[INCOMING] = !s->descriptor->hung;
         return result;
@@ -155,4 +171,24 @@ ssize_t task__stream_fill_now(struct task_stream *s, struct task *self)
     result = attempt(s, (struct iovec){NULL, 0});
     fd_restore_errno(self, saved_errno);
     return result;
+}
+
+/* By TCP the peer is not told that nobody reads: it may go on sending. A socket
+ * that was shut down in both directions would answer with a reset, and what was
+ * written would be lost; so the stream counts what has come, and leaves the rest
+ * to the system, which holds the peer back. */
+void task__stream_end_input(struct task_stream *s)
+{
+    int n;
+
+    if (s->kind != DESCRIPTOR_TCP) {
+        (void)shutdown(s->fd, SHUT_RD);
+        return;
+    }
+    if (s->ends_input)
+        return;
+    s->left = ioctl(s->fd, FIONREAD, &n) ? SIZE_MAX : (size_t)n;
+    s->ends_input = true;
+    s->descriptor->drained[INCOMING] = false;
+    stream_wake_reader(s, 0);
 }

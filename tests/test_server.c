@@ -783,6 +783,87 @@ static int handlers_read_the_end_when_clients_are_closed(void *arg)
     return 0;
 }
 
+struct phase {
+    struct task_event event;
+    size_t n_read;
+};
+
+/* Reads to the end, and leaves the stream open until it is told. */
+static int writes_much_and_reads(struct task_stream *stream, void *arg)
+{
+    struct phase *phase = arg;
+    char byte;
+    ssize_t n;
+
+    CHECK_STATUS(writes_much(stream, NULL), 0);
+    while ((n = task_stream_read(stream, &byte, 1)) > 0)
+        phase->n_read++;
+    CHECK_STATUS(n, 0);
+    CHECK(task_stream_at_eof(stream));
+    record("%zu read", phase->n_read);
+    return task_event_wait(&phase->event);
+}
+
+/* That of a peer that goes on sending as it does not know yet. */
+static int nothing_is_lost_to_clients_that_go_on_sending(void *arg)
+{
+    struct phase phase = {.n_read = 0};
+    struct task_server *server = start_with((struct task_server_options){
+        .handler = writes_much_and_reads, .arg = &phase});
+    int fd = dial(port(server));
+
+    (void)arg;
+    send_text(fd, "ab");
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_server_close_clients(server);
+    task_server_close_clients(server);
+    for (int i = 0; i < 3; i++) {
+        send_text(fd, "c");
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+    }
+    CHECK_RECORD("2 read");
+    CHECK_STATUS(read_all(fd), LARGE);
+    task_event_set(&phase.event);
+    finish(server);
+    return 0;
+}
+
+static int reads_when_told(struct task_stream *stream, void *arg)
+{
+    static char buf[1000000];
+    ssize_t n;
+
+    CHECK_STATUS(task_event_wait(arg), 0);
+    CHECK_STATUS(task_stream_read(stream, buf, 10), 10);
+    CHECK_STATUS(task_stream_read_exactly(stream, buf, sizeof buf), -ENODATA);
+    n = task_stream_read(stream, buf, sizeof buf);
+    record("read %d", (int)n);
+    record("then %d", (int)task_stream_read(stream, buf, sizeof buf));
+    return 0;
+}
+
+/* What comes later does not go before it, nor after it. */
+static int handlers_read_what_had_come_when_clients_are_closed(void *arg)
+{
+    struct task_event event = {0};
+    struct task_server *server = start_with((struct task_server_options){
+        .handler = reads_when_told, .arg = &event});
+    int fd = dial(port(server));
+
+    (void)arg;
+    CHECK_STATUS(task_write_all(fd, large, 30000), 30000);
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_server_close_clients(server);
+    CHECK_STATUS(task_write_all(fd, large, 5000), 5000);
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_event_set(&event);
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_RECORD("read 29990, then 0");
+    CHECK_STATUS(task_close(fd), 0);
+    finish(server);
+    return 0;
+}
+
 static int handlers_are_woken_when_clients_are_aborted(void *arg)
 {
     struct task_server *server =
@@ -1261,6 +1342,8 @@ int main(void)
         in_main(serving_ends_when_somebody_closes),
         in_main(clients_are_closed_after_what_they_were_sent),
         in_main(handlers_read_the_end_when_clients_are_closed),
+        in_main(nothing_is_lost_to_clients_that_go_on_sending),
+        in_main(handlers_read_what_had_come_when_clients_are_closed),
         in_main(handlers_are_woken_when_clients_are_aborted),
         in_main(writers_are_woken_when_clients_are_aborted),
         in_main(connections_that_are_being_closed_are_aborted_too),

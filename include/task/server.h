@@ -259,6 +259,10 @@ void task_server_close(struct task_server *server);
  * closed; what it has written is sent, and to write more is -EPIPE. The handlers
  * are not waited for.
  *
+ * A peer of TCP may go on sending, which nobody reads; as always the connection
+ * is reset if the stream is closed meanwhile, and what is on its way may be lost.
+ * Whoever reads by the descriptor itself meets no end but the peer's.
+ *
  * May be called anywhere.
  *
  * @param server  NULL does nothing

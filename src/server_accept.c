@@ -112,7 +112,9 @@ static void end_connection(struct connection *connection)
     task__server_release(server);
 }
 
-/* A handler's task. What it leaves is closed: if it was cancelled, at once. */
+/* A handler's task. What it leaves is closed: if it says that it was cancelled, at
+ * once; else requests that it did not hear do not end that, only later ones do,
+ * and the one by which the loop ends. */
 static int serve(void *arg)
 {
     struct connection *connection = arg;
@@ -122,6 +124,8 @@ static int serve(void *arg)
 
     if (is_failure(status))
         task__report_handler(connection->task, status);
+    if (!connection->task->ending)
+        task_take_requests(connection->task);
     if (left && !left->is_gone && status == -ECANCELED)
         task_stream_abort(left);
     else if (left && !left->is_gone)

@@ -456,6 +456,41 @@ static int what_a_handler_has_written_is_sent_after_it(void *arg)
     return 0;
 }
 
+static int writes_much_and_is_cancelled(struct task_stream *stream, void *arg)
+{
+    int status = writes_much(stream, arg);
+
+    task_cancel(task_current());
+    return status;
+}
+
+/* By a request that the handler did not hear, as it did not look. */
+static int what_a_handler_has_written_outlives_a_request(void *arg)
+{
+    struct task_server *server = start_with(
+        (struct task_server_options){.handler = writes_much_and_is_cancelled});
+
+    (void)arg;
+    CHECK_STATUS(read_all(dial(port(server))), LARGE);
+    finish(server);
+    return 0;
+}
+
+static int what_a_handler_has_written_is_dropped_by_a_later_request(void *arg)
+{
+    struct task_server *server = start_with(
+        (struct task_server_options){.handler = writes_much_and_is_cancelled});
+    int fd = dial(port(server));
+
+    (void)arg;
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_STATUS(task_server_shutdown(server, TASK_SECOND), 0);
+    CHECK(loop_time() == TASK_SECOND);
+    task_server_free(server);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
 static int ends_its_stream(struct task_stream *stream, void *arg)
 {
     if (*(bool *)arg)
@@ -1105,6 +1140,28 @@ static void the_end_of_the_loop_ends_its_servers(void **state)
     assert_int_equal(descriptors_open(), n_open);
 }
 
+static int leaves_a_server_that_writes(void *arg)
+{
+    struct task_server *server =
+        start_with((struct task_server_options){.handler = flushes});
+
+    *(int *)arg = dial(port(server));
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_server_free(server);
+    return 0;
+}
+
+/* A write that has begun is complete, and its handler has not heard of the end. */
+static void the_end_of_the_loop_does_not_wait_for_peers(void **state)
+{
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(run_virtual(leaves_a_server_that_writes, &fd), 0);
+    assert_record("wrote 0");
+    assert_int_equal(close(fd), 0);
+}
+
 static void a_server_that_was_not_closed_is_reported(void **state)
 {
     struct loop_options options = test_options(NULL);
@@ -1328,6 +1385,8 @@ int main(void)
         in_main(a_handlers_task_has_a_name_in_debug_mode),
         in_main(a_handler_that_fails_is_reported_once),
         in_main(what_a_handler_has_written_is_sent_after_it),
+        in_main(what_a_handler_has_written_outlives_a_request),
+        in_main(what_a_handler_has_written_is_dropped_by_a_later_request),
         in_main(a_handler_may_end_its_stream_itself),
         in_main(a_peer_that_is_gone_before_it_was_accepted_is_no_harm),
         in_main(many_wait_in_the_backlog),
@@ -1353,6 +1412,7 @@ int main(void)
         in_main(a_shutdown_may_come_in_any_turn),
         in_main(a_shutdown_that_is_cancelled_stops_there),
         behaviour(the_end_of_the_loop_ends_its_servers),
+        behaviour(the_end_of_the_loop_does_not_wait_for_peers),
         behaviour(a_server_that_was_not_closed_is_reported),
         behaviour(only_those_that_nobody_closed_are_leaks),
         behaviour(misuse_is_reported_in_debug_mode),

@@ -53,8 +53,9 @@ struct task_stream;
  * A handler: serves one connection, as a task of its own, with no task locals.
  *
  * When it returns the stream is closed, if it has not done so itself: after what
- * it has written was sent; or at once, if it returns -ECANCELED. So nobody else
- * may use the stream then.
+ * it has written was sent, unless its task is cancelled meanwhile, or its loop
+ * ends; or at once, if it returns -ECANCELED. So nobody else may use the stream
+ * then.
  *
  * In debug mode its task has a name: "server :7000 client 3".
  *

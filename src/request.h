@@ -69,11 +69,28 @@ static inline void task_keep_request(struct task *task)
     task->undelivered++;
 }
 
+/* Before a part of what has begun and is to be complete, which those that wait do not
+ * end: how many the task had heard of. */
+static inline unsigned task_put_requests_aside(struct task *task)
+{
+    unsigned heard = task->cancelling - task->undelivered;
+
+    task->undelivered = 0;
+    return heard;
+}
+
+/* After it: they come next, unless somebody has taken them back meanwhile. */
+static inline void task_put_requests_back(struct task *task, unsigned heard)
+{
+    task->undelivered = task->cancelling > heard ? task->cancelling - heard : 0;
+}
+
 /* What was delivered to a call is not told by it, and comes next: all since there were
  * so many, which the task had heard of. */
 static inline void task_undeliver(struct task *task, unsigned heard)
 {
-    task->undelivered = task->cancelling > heard ? task->cancelling - heard : 1;
+    task_put_requests_back(task, heard);
+    task->undelivered += !task->undelivered;
     task->deliveries--;
 }
 

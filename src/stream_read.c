@@ -199,6 +199,21 @@ static bool drop_to_newline(struct task_stream *s)
     return newline;
 }
 
+/* Fill the buffer anew, also if a request has come: that comes next, as a part of
+ * the line is gone. */
+static ssize_t fill_on(struct task_stream *s, struct task *self)
+{
+    unsigned heard = task_put_requests_aside(self);
+    ssize_t result = task__stream_fill_now(s, self);
+
+    if (result != -ECANCELED) {
+        task_put_requests_back(self, heard);
+        return result;
+    }
+    task_undeliver(self, heard);
+    return 1;
+}
+
 /* Drop a line that is too long, or what has arrived of it; as no more arrives
  * meanwhile than a system may keep, that comes to an end. */
 static ssize_t drop_line(struct task_stream *s, struct task *self)
@@ -207,9 +222,9 @@ static ssize_t drop_line(struct task_stream *s, struct task *self)
     ssize_t result = 1;
 
     for (int i = 0; !drop_to_newline(s) && result > 0 && i < ROUNDS; i++)
-        result = task__stream_fill_now(s, self);
+        result = fill_on(s, self);
     buffer_tidy(s->loop, &s->in);
-    return result == -ECANCELED || s->broken ? result : -EMSGSIZE;
+    return s->broken ? result : -EMSGSIZE;
 }
 
 ssize_t task_stream_read_line(struct task_stream *s, const char **line)

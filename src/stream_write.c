@@ -72,18 +72,18 @@ static ssize_t write_part(struct task_stream *s, struct task *self,
                           const char *data, size_t n, bool has_begun)
 {
     struct iovec part = {(char *)(uintptr_t)data, n};
-    unsigned aside = has_begun ? self->undelivered : 0;
-    unsigned heard = self->cancelling - aside;
+    unsigned heard = has_begun ? task_put_requests_aside(self) : 0;
     ssize_t result;
 
-    self->undelivered -= aside;
     s->jobs++;
     result = task__file_writev(self, s->fd, &part, 1, -1);
     task__stream_end_job(s);
-    if (self->cancelling)
-        self->undelivered += aside;
-    if (!has_begun || result != -ECANCELED)
+    if (!has_begun)
         return result;
+    if (result != -ECANCELED) {
+        task_put_requests_back(self, heard);
+        return result;
+    }
     task_undeliver(self, heard);
     return 0;
 }

@@ -301,6 +301,51 @@ static int a_request_put_aside_may_be_taken_back(void *arg)
     return 0;
 }
 
+/* Reads a line that is too long, whenever it is cancelled, and the next one. */
+static int reads_lines(void *arg)
+{
+    const char *line;
+    ssize_t n;
+
+    while ((n = task_stream_read_line(arg, &line)) == -ECANCELED)
+        record("cancelled");
+    record("read %d", (int)n);
+    n = task_stream_read_line(arg, &line);
+    record("then %d", (int)n);
+    if (n == -ECANCELED)
+        n = task_stream_read_line(arg, &line);
+    record("%.4s", n == 5 ? line : "");
+    return 0;
+}
+
+/* Either nothing of it is taken, or all is dropped. */
+static int a_line_too_long_is_dropped_whole(void *arg)
+{
+    static char line[90000];
+
+    (void)arg;
+    memset(line, 'x', sizeof line);
+    for (int i = 0; i < 20; i++) {
+        struct file file = open_file();
+        struct task *task;
+        bool is_early;
+
+        CHECK_STATUS(write(file.fd, line, sizeof line), sizeof line);
+        CHECK_STATUS(write(file.fd, "\nnext\n", 6), 6);
+        worker.most = 10000;
+        task = start(reads_lines, file.s);
+        CHECK_STATUS(task_sleep((2 * i + 1) * TASK_MILLISECOND / 4), 0);
+        is_early = worker.n_jobs + worker.n_at_work < 7;
+        task_cancel(task);
+        task_cancel(task);
+        CHECK_STATUS(task_await(task), 0);
+        CHECK_RECORD(is_early ? "cancelled, read -90, then 5, next"
+                              : "read -90, then -125, next");
+        close_file(&file);
+    }
+    return 0;
+}
+
 /* Errors. */
 
 static int a_write_that_fails_breaks_the_writing(void *arg)
@@ -537,6 +582,7 @@ int main(void)
         in_streams(a_job_at_work_is_done_and_the_request_comes_next),
         in_streams(a_write_that_has_begun_is_complete),
         in_streams(a_request_put_aside_may_be_taken_back),
+        in_streams(a_line_too_long_is_dropped_whole),
         in_streams(a_write_that_fails_breaks_the_writing),
         in_streams(a_read_that_fails_breaks_the_reading),
         in_streams(closing_waits_for_no_job_and_takes_nothing_from_it),

@@ -174,10 +174,8 @@ static int welcome(struct task_server *server, struct connection *connection,
     enum descriptor_kind kind =
         server->port >= 0 ? DESCRIPTOR_TCP : DESCRIPTOR_STREAM;
     struct loop *loop = server->loop;
-    struct task_stream *stream;
+    struct task_stream *stream = task__stream_new(loop, fd, kind);
 
-    task__fd_opened(loop, fd, kind);
-    stream = task__stream_new(loop, fd, kind);
     if (!stream) {
         task_close(fd);
         return -ENOMEM;

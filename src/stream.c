@@ -26,6 +26,7 @@ struct task_stream *task__stream_new(struct loop *loop, int fd,
     s = memory_get(&loop->allocator, sizeof *s);
     if (!s)
         return NULL;
+    task__fd_opened(loop, fd, kind);
     memset(s, 0, sizeof *s);
     s->loop = loop;
     s->descriptor = descriptor;
@@ -43,7 +44,7 @@ struct task_stream *task__stream_new(struct loop *loop, int fd,
     return s;
 }
 
-/* Begin a new use of the number, and find out what it is. */
+/* Find out what the number is. */
 static struct task_stream *open_fd(struct loop *loop, int fd)
 {
     struct descriptor *descriptor;
@@ -51,8 +52,7 @@ static struct task_stream *open_fd(struct loop *loop, int fd)
     if (task__descriptors_get(&loop->poller->descriptors, fd, &descriptor) ||
         !descriptor_is_idle(descriptor))
         return NULL;
-    task__fd_opened(loop, fd, DESCRIPTOR_UNKNOWN);
-    if (task__descriptor_classify(descriptor))
+    if (task__descriptor_classify_again(descriptor))
         return NULL;
     return task__stream_new(loop, fd, (enum descriptor_kind)descriptor->kind);
 }

@@ -87,8 +87,8 @@ static ALWAYS_INLINE bool stream_is_lost(const struct task_stream *s)
 
 /* stream.c */
 
-/* A stream of a descriptor of this kind; NULL: out of memory, and the descriptor
- * stays the caller's. */
+/* A stream of a descriptor of this kind, which begins a new use of its number; NULL:
+ * out of memory, and the descriptor stays the caller's. */
 struct task_stream *task__stream_new(struct loop *loop, int fd,
                                      enum descriptor_kind kind);
 

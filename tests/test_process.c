@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -1406,6 +1407,43 @@ static int a_stream_leads_to_each_pipe(void *arg)
     return 0;
 }
 
+static int reads_a_byte(void *arg)
+{
+    char byte;
+
+    return (int)task_read(*(const int *)arg, &byte, 1);
+}
+
+/* Closed by close(), while a task waits for one. */
+static int pipes_may_have_the_numbers_of_sockets(void *arg)
+{
+    struct task_process *process;
+    struct task_buffer out = {0};
+    struct task *reader;
+    int fds[4];
+
+    (void)arg;
+    for (int i = 0; i < 4; i += 2)
+        CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, fds + i), 0);
+    for (int i = 0; i < 4; i++) {
+        CHECK_STATUS(write(fds[i ^ 1], "x", 1), 1);
+        CHECK_STATUS(reads_a_byte(&fds[i]), 1);
+    }
+    reader = test_start(reads_a_byte, &fds[2], "reader");
+    for (int i = 0; i < 4; i++)
+        CHECK_STATUS(close(fds[i]), 0);
+    process = begin(ARGV("cat"),
+                    OPTIONS(.stdin_mode = TASK_PIPE, .stdout_mode = TASK_PIPE));
+    CHECK_STATUS(task_stream_fd(task_process_stdin(process)), fds[1]);
+    CHECK_STATUS(task_stream_fd(task_process_stdout(process)), fds[2]);
+    CHECK_STATUS(task_process_communicate(process, "line", 4, &out, NULL), 0);
+    CHECK_STATUS(out.size, 4);
+    CHECK_STATUS(task_cancel_await(reader), -EBADF);
+    task_buffer_free(&out);
+    task_process_free(process);
+    return 0;
+}
+
 /* n bytes that repeat with a period of 251. */
 static char *pattern(size_t n)
 {
@@ -1854,6 +1892,7 @@ static const struct CMUnitTest tests[] = {
     leakless(whatever_numbers_are_free_errors_are_told),
     leakless(any_mix_is_as_wanted),
     leakless_in_main(a_stream_leads_to_each_pipe),
+    leakless_in_main(pipes_may_have_the_numbers_of_sockets),
     leakless_in_main(a_megabyte_each_way_does_not_stop_short),
     leakless_in_main(no_input_is_the_end_of_it),
     leakless_in_main(a_child_that_does_not_read_is_no_error),

@@ -83,25 +83,31 @@ static int hear(void *arg)
     return (int)n;
 }
 
-/* Let it see the end of its input; a child that does not want to know is no
- * error. */
+/* A child that does not want to know is no error. */
+static int excuse(int error)
+{
+    return error == -EPIPE || error == -ECONNRESET ? 0 : error;
+}
+
+/* Let it see the end of its input. */
 static int end_input(const struct part *part, int error)
 {
     struct task_stream *s = stream_of(part);
     int ended = s ? task_stream_write_eof(s) : 0;
 
-    if (!error)
-        error = ended;
-    return error == -EPIPE || error == -ECONNRESET ? 0 : error;
+    return excuse(error ? error : ended);
 }
 
+/* Its input comes as a whole: where nothing was taken it has not ended. */
 static int feed(void *arg)
 {
     struct part *part = arg;
     struct task_stream *s = stream_of(part);
     int error = s ? task_stream_write(s, part->input, part->n) : -EBADF;
 
-    if (!error && (s = stream_of(part)))
+    if (error)
+        return excuse(error);
+    if ((s = stream_of(part)))
         error = task_stream_flush(s);
     return end_input(part, error);
 }
@@ -136,6 +142,16 @@ static int communicate(struct task_process *process, const void *input,
     return task_group_end(&group, talk(&group, parts));
 }
 
+/* Whether a task is at it already: at this, or reading. */
+static bool is_busy(const struct task_process *process)
+{
+    const struct task_stream *out = task__process_stream(process, 1);
+    const struct task_stream *err = task__process_stream(process, 2);
+
+    return process->communicates || (out && out->is_read) ||
+           (err && err->is_read);
+}
+
 int task_process_communicate(struct task_process *process, const void *input,
                              size_t n, struct task_buffer *out,
                              struct task_buffer *err)
@@ -149,8 +165,8 @@ int task_process_communicate(struct task_process *process, const void *input,
         return MISUSE(-EINVAL, NOT_THIS_LOOPS);
     if (n && !(input && task__process_stream(process, 0)))
         return MISUSE(-EINVAL, "there is no input, or no pipe for it");
-    if (process->communicates)
-        return MISUSE(-EBUSY, "another call is under way");
+    if (is_busy(process))
+        return MISUSE(-EBUSY, "another call is under way, or a task reads");
     process->communicates = true;
     error = communicate(process, input, n, out, err);
     process->communicates = false;

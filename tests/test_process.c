@@ -1581,6 +1581,72 @@ static int a_cancelled_talk_has_what_came(void *arg)
     return 0;
 }
 
+static int reads_output(void *arg)
+{
+    char byte;
+
+    return (int)task_stream_read(task_process_stdout(arg), &byte, 1);
+}
+
+/* Neither the input, nor the end of it, as long as another task reads. */
+static int a_refused_talk_gives_the_child_nothing(void *arg)
+{
+    struct task_process *process =
+        begin(ARGV("cat"),
+              OPTIONS(.stdin_mode = TASK_PIPE, .stdout_mode = TASK_PIPE));
+    struct task *reader = test_start(reads_output, process, "reader");
+    struct task_buffer out = {0};
+
+    (void)arg;
+    CHECK_STATUS(task_process_communicate(process, "word", 4, &out, NULL),
+                 -EBUSY);
+    CHECK_STATUS(task_process_communicate(process, NULL, 0, &out, NULL),
+                 -EBUSY);
+    CHECK_STATUS(task_cancel_await(reader), -ECANCELED);
+    CHECK_STATUS(task_process_communicate(process, "word", 4, &out, NULL), 0);
+    CHECK(out.size == 4 && !memcmp(out.data, "word", 4));
+    CHECK_STATUS(end(process), 0);
+    task_buffer_free(&out);
+    return 0;
+}
+
+static int says_word(void *arg)
+{
+    struct talk *talk = arg;
+
+    return task_process_communicate(talk->process, "word", 4, &talk->out,
+                                    &talk->err);
+}
+
+/* Cancelled when it has begun, or not, it goes on with the same input. */
+static int is_cancelled_and_goes_on(void *arg)
+{
+    struct talk talk = {begin(ARGV("cat"), OPTIONS(.stdin_mode = TASK_PIPE,
+                                                   .stdout_mode = TASK_PIPE)),
+                        {0},
+                        {0}};
+    struct task *task = task_create(says_word, &talk);
+
+    (void)arg;
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    CHECK_STATUS(says_word(&talk), 0);
+    CHECK(talk.out.size == 4 && !memcmp(talk.out.data, "word", 4));
+    CHECK_STATUS(end(talk.process), 0);
+    task_buffer_free(&talk.out);
+    return 0;
+}
+
+/* In whatever order its tasks run. */
+static void a_talk_that_goes_on_loses_no_input(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 24; seed++)
+        assert_int_equal(run_with((struct loop_options){.seed = seed},
+                                  is_cancelled_and_goes_on, NULL),
+                         0);
+}
+
 static int feeds_for_ever(void *arg)
 {
     static char input[1 << 20];
@@ -1898,6 +1964,8 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(a_child_that_does_not_read_is_no_error),
     leakless_in_main(writing_to_a_child_that_is_gone_fails),
     leakless_in_main(a_cancelled_talk_has_what_came),
+    leakless_in_main(a_refused_talk_gives_the_child_nothing),
+    leakless(a_talk_that_goes_on_loses_no_input),
     leakless_in_main(a_talk_with_one_that_does_not_listen_is_cancelled),
     leakless_in_main(to_free_ends_a_talk),
     leakless_in_main(output_is_read_after_the_end),

@@ -207,7 +207,7 @@ struct task_stream *task_process_stderr(struct task_process *process);
  * has closed them. It is not waited for its own end: see task_process_wait().
  *
  * Bytes are appended to the buffers. What has come before an error, or a cancel,
- * is in them, and a further call goes on.
+ * is in them, and a further call with the same input goes on.
  *
  * @param input  @p n bytes, which must stay until it returns; if there are any,
  *               the standard input has to be a pipe

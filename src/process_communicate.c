@@ -165,6 +165,8 @@ int task_process_communicate(struct task_process *process, const void *input,
         return MISUSE(-EINVAL, NOT_THIS_LOOPS);
     if (n && !(input && task__process_stream(process, 0)))
         return MISUSE(-EINVAL, "there is no input, or no pipe for it");
+    if (out && out == err)
+        return MISUSE(-EINVAL, "there is one buffer for both outputs");
     if (is_busy(process))
         return MISUSE(-EBUSY, "another call is under way, or a task reads");
     process->communicates = true;

@@ -1489,6 +1489,22 @@ static int no_input_is_the_end_of_it(void *arg)
     return 0;
 }
 
+static int both_outputs_in_one_buffer_are_refused(void *arg)
+{
+    struct task_process *process = begin_shell(
+        "echo out; echo err >&2",
+        OPTIONS(.stdout_mode = TASK_PIPE, .stderr_mode = TASK_PIPE));
+    struct task_buffer both = {0};
+
+    (void)arg;
+    CHECK_STATUS(task_process_communicate(process, NULL, 0, &both, &both),
+                 -EINVAL);
+    CHECK(!both.data && !both.size);
+    CHECK_STATUS(record_output(process), 0);
+    CHECK_RECORD("out\n");
+    return 0;
+}
+
 static int a_child_that_does_not_read_is_no_error(void *arg)
 {
     const size_t n = 1 << 20;
@@ -1961,6 +1977,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(pipes_may_have_the_numbers_of_sockets),
     leakless_in_main(a_megabyte_each_way_does_not_stop_short),
     leakless_in_main(no_input_is_the_end_of_it),
+    leakless_in_main(both_outputs_in_one_buffer_are_refused),
     leakless_in_main(a_child_that_does_not_read_is_no_error),
     leakless_in_main(writing_to_a_child_that_is_gone_fails),
     leakless_in_main(a_cancelled_talk_has_what_came),

@@ -212,7 +212,7 @@ struct task_stream *task_process_stderr(struct task_process *process);
  * @param input  @p n bytes, which must stay until it returns; if there are any,
  *               the standard input has to be a pipe
  * @param out    for what comes by standard output; NULL: it is dropped
- * @param err    the same for standard error
+ * @param err    the same for standard error; another buffer
  *
  * Suspends until the end of both. A cancel ends it, and leaves the child alone.
  *
@@ -220,8 +220,8 @@ struct task_stream *task_process_stderr(struct task_process *process);
  *         -EBUSY      another call of this is under way, or a task reads from
  *                     one of the streams,
  *         -ECANCELED  a request was waiting, or came meanwhile,
- *         -EINVAL     there is input and no pipe for it; or @p process is NULL
- *                     or of another loop,
+ *         -EINVAL     there is input and no pipe for it; @p out is @p err; or
+ *                     @p process is NULL or of another loop,
  *         -ENOMEM     out of memory,
  *         -EPERM      called outside a task;
  *         or another error of reading or writing.

@@ -29,7 +29,7 @@ static bool ask_to_end(struct loop *loop, bool daemons)
  */
 static void end_tasks(struct loop *loop, task_time limit)
 {
-    while (loop->n_tasks) {
+    while (loop->n_tasks && task__clock_now(&loop->clock) < limit) {
         int status = 0;
 
         if (!loop->n_ending)
@@ -44,8 +44,6 @@ static void end_tasks(struct loop *loop, task_time limit)
             task__report_deadlock(loop);
             return;
         }
-        if (task__clock_now(&loop->clock) >= limit)
-            return;
     }
 }
 

@@ -134,7 +134,7 @@ static void assert_lines(const char *const lines[], size_t n)
     assert_lines((const char *const[]){__VA_ARGS__},                           \
                  sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
-static int holds(void *arg)
+static NEVER_INLINE int holds(void *arg)
 {
     (void)arg;
     spin(3 * limit());

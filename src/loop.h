@@ -397,7 +397,9 @@ void task__callbacks_destroy(struct loop *loop);
 /* remote.c: those that wait for a task of a loop that is no more. */
 void task__remotes_refuse(struct loop *loop);
 
-/* worker.c: wait for the jobs that are left; and be done with the pool. */
+/* worker.c: take back the jobs that no thread has begun, since nobody waits for
+ * them any more; wait for the others, and be done with the pool. */
+void task__workers_withdraw(struct loop *loop);
 void task__workers_finish(struct loop *loop);
 
 /* server.c: stop listening; and free what is left, with its tasks gone. */

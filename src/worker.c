@@ -24,6 +24,16 @@ static bool withdraw_job(struct waiter *waiter)
     return true;
 }
 
+void task__workers_withdraw(struct loop *loop)
+{
+    size_t n = loop->n_jobs ? task__pool_take_back_all(loop->shares) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        count_job(loop, -1);
+        task__inbox_release(loop->inbox);
+    }
+}
+
 static void withdraw(struct waiter *waiter, struct task_chain *requests)
 {
     if (withdraw_job(waiter))

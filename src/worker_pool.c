@@ -125,6 +125,40 @@ bool task__pool_take_back(struct job *job)
     return is_in_queue;
 }
 
+static size_t take_back_admitted(struct lane_threads *lane,
+                                 struct lane_share *share)
+{
+    size_t n = 0;
+
+    for (struct list_node *node = lane->jobs.first; node;) {
+        struct job *job = container_of(node, struct job, node);
+
+        node = node->next;
+        if (job->share != share)
+            continue;
+        list_remove(&job->node);
+        n++;
+    }
+    lane->n_jobs -= n;
+    share->n_admitted -= n;
+    return n;
+}
+
+/* First those that wait: so none takes the place of another. */
+size_t task__pool_take_back_all(struct lane_share shares[N_LANES])
+{
+    size_t n = 0;
+
+    pool_lock();
+    for (int i = 0; i < N_LANES; i++) {
+        while (list_pop(&shares[i].waiting))
+            n++;
+        n += take_back_admitted(&task__pool.lanes[i], &shares[i]);
+    }
+    pool_unlock();
+    return n;
+}
+
 void task__worker_pause(void)
 {
     struct job *job = task__pool_current;

@@ -76,6 +76,9 @@ int task__pool_submit(struct job *job);
 /* Take one back. False: it is at work, or done. */
 bool task__pool_take_back(struct job *job);
 
+/* Take back all of a loop's; how many were not at work. */
+size_t task__pool_take_back_all(struct lane_share shares[N_LANES]);
+
 /* Under the mutex: one of the share's jobs is at work no more, so the next may
  * be. */
 void task__pool_leave_share(struct job *job);

@@ -771,6 +771,67 @@ static void *runs_forever(void *arg)
     return NULL;
 }
 
+static int counts_a_job(void *arg)
+{
+    return (int)++((struct table *)arg)->n;
+}
+
+static int passes_its_gate(void *arg)
+{
+    return task_to_thread(passes, &((struct table *)arg)->gate);
+}
+
+static int insists_on_its_job(void *arg)
+{
+    while (task_to_thread(counts_a_job, arg) == -ECANCELED)
+        continue;
+    return 0;
+}
+
+/* Which is when the loop has dropped what is left. */
+static void *opens_when_it_is_refused(void *arg)
+{
+    struct table *table = arg;
+
+    runs_forever(table);
+    gate_open(&table->gate);
+    return NULL;
+}
+
+static pthread_t refused;
+
+static int leaves_a_job_that_waits_its_turn(void *arg)
+{
+    struct table *table = arg;
+
+    table->remote = loop_remote_open();
+    task_detach(start(passes_its_gate, table));
+    gate_await(&table->gate, 1);
+    task_detach(start(insists_on_its_job, table));
+    CHECK(stats().jobs == 2);
+    refused = thread_start(opens_when_it_is_refused, table);
+    while (stats().tasks < 4)
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    return 0;
+}
+
+static void a_job_of_one_that_is_dropped_is_not_begun(void **state)
+{
+    struct loop_options options = real_clock();
+    struct table table = {.gate = GATE_INIT};
+
+    (void)state;
+    options.worker_threads = 1;
+    options.shutdown_timeout = 5 * TASK_MILLISECOND;
+    assert_int_equal(
+        run_with(options, leaves_a_job_that_waits_its_turn, &table), 0);
+    thread_join(refused);
+    loop_remote_close(table.remote);
+    assert_int_equal(table.status, -ESHUTDOWN);
+    assert_int_equal(table.n, 0);
+    record_clear();
+}
+
 static int serves_a_while(void *arg)
 {
     struct table *table = arg;
@@ -1517,6 +1578,7 @@ int main(void)
         behaviour(the_descriptor_goes_with_the_last_remote),
         behaviour(who_waits_for_a_task_that_is_dropped_hears_of_it),
         behaviour(so_does_a_worker_for_which_the_loop_waits),
+        behaviour(a_job_of_one_that_is_dropped_is_not_begun),
         in_main(another_thread_runs_a_coroutine),
         in_main(one_that_is_in_time_is_not_cancelled),
         in_main(one_that_is_late_is_cancelled_and_awaited),

@@ -100,6 +100,7 @@ struct loop_options {
     /** At the end: how long the tasks that were cancelled may take, on the
      *  loop's clock; then what is left is reported as LOOP_ERROR_SHUTDOWN, and
      *  dropped, but for jobs that run in worker threads: these are waited for.
+     *  Those that wait their turn are not begun.
      *  0: wait for ever. */
     task_time shutdown_timeout;
 

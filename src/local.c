@@ -12,8 +12,8 @@ struct local_value {
 };
 
 /* Outside of tasks: whose job this worker thread does; whom an error hook is told
- * of. */
-static THREAD_LOCAL const struct task *lender;
+ * of. What they begin another loop for has no part in it. */
+static THREAD_LOCAL struct loan loan;
 
 /* What points to the value of a local; or the end of the list. */
 static struct local_value **find(struct task *task,
@@ -26,12 +26,17 @@ static struct local_value **find(struct task *task,
     return at;
 }
 
-const struct task *task__locals_lend(const struct task *task)
+struct loan task__locals_lend(const struct task *task)
 {
-    const struct task *former = lender;
+    struct loan former = loan;
 
-    lender = task;
+    loan = (struct loan){task, scheduler_current()};
     return former;
+}
+
+void task__locals_return(struct loan former)
+{
+    loan = former;
 }
 
 void *task_local_get(const struct task_local *local)
@@ -39,8 +44,8 @@ void *task_local_get(const struct task_local *local)
     const struct task *self = scheduler_self();
     const struct local_value *value;
 
-    if (!self)
-        self = lender;
+    if (!self && loan.scheduler == scheduler_current())
+        self = loan.lender;
     value = self ? self->locals : NULL;
 
     while (value && value->local != local)

@@ -359,9 +359,15 @@ size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
 bool task__locals_inherit(struct task *child, const struct task *creator);
 void task__locals_destroy(struct task *task);
 
-/* Outside of tasks this thread sees what that task (NULL: none) has; returns whose
- * it saw before. */
-const struct task *task__locals_lend(const struct task *task);
+/* Outside of tasks this thread sees what that task (NULL: none) has, in the loop
+ * that is current now, or in none; until the loan that there was before, which is
+ * returned, is back. */
+struct loan {
+    const struct task *lender;
+    const struct scheduler *scheduler;
+};
+struct loan task__locals_lend(const struct task *task);
+void task__locals_return(struct loan former);
 
 /* lock.c */
 void task__locks_abandon(struct task *task);

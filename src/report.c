@@ -34,12 +34,12 @@ void task__report(struct loop *loop, struct loop_error *error)
         return;
     }
     struct aside before = aside_begin(loop);
-    const struct task *lender = task__locals_lend(error->task);
+    struct loan former = task__locals_lend(error->task);
 
     loop->in_report = true;
     hook(error, loop->options.on_error_arg);
     loop->in_report = false;
-    task__locals_lend(lender);
+    task__locals_return(former);
     aside_end(loop, before);
 }
 

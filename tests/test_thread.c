@@ -277,6 +277,55 @@ static int it_may_run_a_loop_of_its_own(void *arg)
     return 0;
 }
 
+static int fails_with_a_local(void *arg)
+{
+    CHECK(task_local_get(&local) == NULL);
+    CHECK_STATUS(task_local_set(&another, arg), 0);
+    return -EIO;
+}
+
+static void sees_its_own(const struct loop_error *error, void *arg)
+{
+    CHECK_STATUS(error->status, -EIO);
+    CHECK(task_local_get(&local) == NULL);
+    CHECK(task_local_get(&another) == arg);
+    record("hook");
+}
+
+static void sees_none(void *arg)
+{
+    (void)arg;
+    CHECK(task_local_get(&local) == NULL);
+    CHECK(task_local_get(&another) == NULL);
+    record("callback");
+}
+
+static int has_callbacks_and_a_hook(void *arg)
+{
+    loop_set_error_handler(loop_current(), sees_its_own, arg);
+    task_detach(task_create(fails_with_a_local, arg));
+    CHECK(loop_call_soon(sees_none, NULL) > 0);
+    CHECK_STATUS(task_yield(), 0);
+    return 5;
+}
+
+static int runs_a_loop_with_callbacks(void *arg)
+{
+    CHECK_STATUS(run_virtual(has_callbacks_and_a_hook, text("its own")), 5);
+    CHECK_RECORD("hook, callback");
+    return has_local(arg);
+}
+
+static int that_loop_sees_no_locals_of_who_waits_for_the_job(void *arg)
+{
+    char *value = text("a");
+
+    (void)arg;
+    CHECK_STATUS(task_local_set(&local, value), 0);
+    CHECK_STATUS(task_to_thread(runs_a_loop_with_callbacks, value), 0);
+    return 0;
+}
+
 /* A worker that waits for the loop that waits for another worker. */
 
 struct nesting {
@@ -665,6 +714,7 @@ int main(void)
         in_main(it_sees_the_locals_of_its_task_alone),
         in_main(it_cannot_call_what_needs_a_loop),
         in_main(it_may_run_a_loop_of_its_own),
+        in_main(that_loop_sees_no_locals_of_who_waits_for_the_job),
         behaviour(a_worker_that_waits_for_the_loop_makes_room),
         in_main(a_cancel_waits_for_a_job_that_runs),
         behaviour(a_cancel_takes_back_a_job_that_waits),

@@ -500,6 +500,28 @@ static void another_loops_task_is_refused(void **state)
     run_with_foreign(waits_for_foreign);
 }
 
+static int waits_for_foreign_that_is_done(void *arg)
+{
+    both_refuse(arg, -EINVAL);
+    CHECK(task_done(arg));
+    CHECK_STATUS(task_status(arg), 7);
+    return 0;
+}
+
+static void another_loops_task_is_refused_when_it_is_done_too(void **state)
+{
+    int seven = 7;
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+    struct task *foreign = loop_create_task(loop, returns, &seven);
+
+    (void)state;
+    assert_int_equal(loop_run_turn(loop, 0), 0);
+    assert_int_equal(run_virtual(waits_for_foreign_that_is_done, foreign), 0);
+    task_detach(foreign);
+    test_loop_free(loop, &count);
+}
+
 static void wait_in_callback(void *arg)
 {
     both_refuse(arg, -EPERM);
@@ -589,6 +611,7 @@ int main(void)
         in_main(no_task_is_out_of_memory),
         in_main(oneself_is_refused),
         behaviour(another_loops_task_is_refused),
+        behaviour(another_loops_task_is_refused_when_it_is_done_too),
         in_main(outside_a_task_they_are_refused),
         behaviour(waiting_again_and_again_leaves_nothing_behind),
     };

@@ -119,6 +119,38 @@ static void timers_fire_in_the_order_of_deadlines(void **state)
     assert_record("a at 10, b at 20, c at 30, d at 40");
 }
 
+static struct task_event event;
+
+static void set_and_note(void *timeout)
+{
+    record("set, %sexpired", task_timeout_expired(timeout) ? "" : "not ");
+    task_event_set(&event);
+}
+
+static int sets_before_a_timeout(void *by)
+{
+    struct task_timeout timeout;
+    int status;
+
+    event = (struct task_event){0};
+    CHECK(loop_call_later(TASK_SECOND, set_and_note, &timeout) > 0);
+    task_timeout_begin(&timeout, 2 * TASK_SECOND);
+    loop_advance(loop_current(), *(task_time *)by);
+    status = task_event_wait(&event);
+    return task_timeout_end(&timeout, status);
+}
+
+static void a_timeout_of_the_same_look_acts_before_the_call(void **state)
+{
+    static task_time by[] = {TASK_SECOND, 2 * TASK_SECOND};
+
+    (void)state;
+    assert_int_equal(run_virtual(sets_before_a_timeout, &by[0]), 0);
+    assert_record("set, not expired");
+    assert_int_equal(run_virtual(sets_before_a_timeout, &by[1]), -ETIMEDOUT);
+    assert_record("set, expired");
+}
+
 static int call_in_the_past(void *arg)
 {
     (void)arg;
@@ -757,6 +789,7 @@ int main(void)
         behaviour(callbacks_of_callbacks_run_in_the_next_turn),
         behaviour(callbacks_and_tasks_stand_in_one_queue),
         behaviour(timers_fire_in_the_order_of_deadlines),
+        behaviour(a_timeout_of_the_same_look_acts_before_the_call),
         behaviour(negative_delays_are_deadlines_in_the_past),
         behaviour(a_deadline_at_the_beginning_of_time_is_due),
         behaviour(equal_deadlines_fire_in_the_order_of_setting),

@@ -32,7 +32,10 @@ int64_t loop_call_soon(loop_fn *fn, void *arg);
  * Call a function after a time.
  *
  * Never earlier, and among timers in the order of deadlines, equal ones in the
- * order in which they were set.
+ * order in which they were set. Firing queues the call, as by
+ * loop_call_soon(), for the next turn, while a time-out acts as it fires: so one
+ * that is due later, but is found due in the same look, has expired before @p fn
+ * is called.
  *
  * @param delay  nanoseconds from now. 0 is due at once, a negative one is a
  *               deadline in the past, and comes before it; both run in a later

@@ -154,8 +154,11 @@ struct task *task_create_at(task_fn *fn, void *arg,
  * registration. Awaiting counts as reading the status.
  *
  * @param task  a handle of the caller's; NULL gives -ENOMEM. It is ended unless
- *              the call itself fails, with -EDEADLK, -EINVAL or -EPERM: a
- *              task_done() that is still false tells these from a status.
+ *              the call itself fails, with -EDEADLK, -EINVAL or -EPERM. A
+ *              task_done() that is still false tells these from a status (ask
+ *              by another handle, as this one may be ended). With a task that
+ *              was done before, two calls fail: outside of tasks, where
+ *              task_current() is NULL, and in another loop than the task's.
  *
  * Suspends until the task ends; a done one is taken at once, also while a
  * request waits, which then comes next. A cancel of the caller is passed on to

@@ -329,6 +329,11 @@ int loop_run_turn(struct loop *loop, task_time timeout);
  * deadline has passed: poll it from another loop, then call loop_run_turn()
  * with 0. Only polling is allowed.
  *
+ * On a virtual clock time does not pass between turns: it is readable as long as
+ * there is a deadline, and a turn with 0 does not come to that. There, call
+ * loop_run_turn() with TASK_FOREVER, which jumps to the next one, or waits for a
+ * job that is under way.
+ *
  * @param loop  a loop
  *
  * @return the descriptor, owned by the loop and open until loop_free(), or

@@ -114,7 +114,10 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg);
  *
  * May be called from any thread but the loop's own: the one that runs it or, as
  * long as none does, has run it last. In a worker thread it lets another job
- * take its place meanwhile; so the coroutine may use task_to_thread().
+ * take its place meanwhile; so the coroutine may use task_to_thread(). But on a
+ * virtual clock time stands still while a job of the loop's is under way: one
+ * that waits so for a coroutine that sleeps, or for its own @p timeout, waits for
+ * ever.
  *
  * @param remote   an open remote
  * @param fn       the coroutine's body

@@ -227,6 +227,10 @@ ssize_t task__stream_fill_now(struct task_stream *s, struct task *self);
 /* Have what has come read, and the end after that, on an open socket. */
 void task__stream_end_input(struct task_stream *s);
 
+/* stream_write.c: wait for those that write to the file to have done so; 0, or a
+ * negative errno. */
+int task__stream_await_writers(struct task_stream *s, struct task *self);
+
 /* stream_output.c */
 
 /* A task that waits until what is not sent is no more than the low mark, or

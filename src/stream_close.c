@@ -93,7 +93,8 @@ void task__stream_free(struct task_stream *s)
 
 /*
  * The handle is gone: calls of others end. What writes of theirs have not sent
- * is kept, and sent with the rest; 0, or -ENOMEM: it could not be kept.
+ * is kept, and sent with the rest; 0, or -ENOMEM: it could not be kept. Those that
+ * write to a file go on.
  */
 static int begin_to_close(struct task_stream *s)
 {
@@ -106,8 +107,7 @@ static int begin_to_close(struct task_stream *s)
         return error;
     s->broken = -EBADF;
     stream_wake_reader(s, s->broken);
-    while (wake_first(&s->writers, s->broken) ||
-           wake_first(&s->waiting, s->broken))
+    while (wake_first(&s->waiting, s->broken))
         continue;
     return error;
 }
@@ -117,12 +117,14 @@ static int send_all(struct task_stream *s, struct task *self)
 {
     if (s->write_error)
         return s->write_error;
-    if (!stream_pending(s))
+    if (!stream_pending(s) && !s->is_written)
         return 0;
     if (self->undelivered) {
         task_take_requests(self);
         return -ECANCELED;
     }
+    if (s->is_written)
+        return task__stream_await_writers(s, self);
     return task__stream_await(s, self, NULL, 0, true, &CLOSING);
 }
 

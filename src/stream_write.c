@@ -24,6 +24,10 @@ static const struct wait_kind QUEUING = {
     .verb = "writing",
     .describe = describe,
 };
+static const struct wait_kind CLOSING = {
+    .verb = "closing",
+    .describe = describe,
+};
 
 /* Send what is taken at once; how many bytes, or a negative errno. A short write
  * has filled a stream socket; of others only an error tells. */
@@ -88,7 +92,8 @@ static ssize_t write_part(struct task_stream *s, struct task *self,
     return 0;
 }
 
-/* Write to a file all of it. */
+/* Write to a file all of it, also when the handle has ended meanwhile: then the
+ * one who closes waits for that, unless the descriptor is closed at once. */
 static int write_all(struct task_stream *s, struct task *self, const char *data,
                      size_t n)
 {
@@ -102,13 +107,31 @@ static int write_all(struct task_stream *s, struct task *self, const char *data,
         result = write_part(s, self, data + written, n - written, written);
         if (result == -ECANCELED)
             return -ECANCELED;
-        if (s->broken)
+        if (s->fd < 0)
             return s->broken;
         if (result < 0)
             return task__stream_fail(s, (int)result);
         written += (size_t)result;
     }
-    return 0;
+    return s->broken;
+}
+
+/* Wait for one's turn at a file that is written to. */
+static int await_turn(struct task_stream *s, struct task *self,
+                      const struct wait_kind *kind)
+{
+    struct waiter waiter;
+
+    waiter_init(&waiter, self, kind);
+    list_append(&s->writers, &waiter.node);
+    return task__park(&waiter);
+}
+
+int task__stream_await_writers(struct task_stream *s, struct task *self)
+{
+    int result = await_turn(s, self, &CLOSING);
+
+    return result ? result : s->write_error;
 }
 
 static COLD int write_file(struct task_stream *s, struct task *self,
@@ -117,12 +140,8 @@ static COLD int write_file(struct task_stream *s, struct task *self,
     int result = 0;
 
     if (s->is_written) {
-        struct waiter waiter;
-
-        waiter_init(&waiter, self, &QUEUING);
-        list_append(&s->writers, &waiter.node);
-        result = task__park(&waiter);
-        if (result || s->broken)
+        result = await_turn(s, self, &QUEUING);
+        if (result || s->fd < 0)
             return result ? result : s->broken;
     }
     s->is_written = true;

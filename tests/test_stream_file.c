@@ -387,17 +387,17 @@ static int a_read_that_fails_breaks_the_reading(void *arg)
     return 0;
 }
 
-/* Closing while a job is at work: the descriptor stays open as long, and nobody
- * else gets its number. */
-static int closing_waits_for_no_job_and_takes_nothing_from_it(void *arg)
+/* The end while a job is at work, but a write that is closed: the descriptor stays
+ * open as long, and nobody else gets its number. */
+static int the_end_waits_for_no_job_and_takes_nothing_from_it(void *arg)
 {
     (void)arg;
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 3; way++) {
         struct file file = open_file();
         int fd = task_stream_fd(file.s);
         struct writing writing = {file.s, 0, 100};
         struct task *task =
-            way % 2 ? start(reads, file.s) : start(writes, &writing);
+            way ? start(reads, file.s) : start(writes, &writing);
         struct task *closer = NULL;
         int other;
 
@@ -411,12 +411,108 @@ static int closing_waits_for_no_job_and_takes_nothing_from_it(void *arg)
         CHECK(other != fd);
         CHECK_STATUS(task_await(task), -EBADF);
         CHECK(fcntl(fd, F_GETFD) < 0);
-        CHECK_STATUS(look(&file), way % 2 ? 0 : 100);
+        CHECK_STATUS(look(&file), way ? 0 : 100);
         if (closer)
             CHECK_STATUS(task_await(closer), 0);
         close(other);
         close(file.fd);
     }
+    return 0;
+}
+
+/* Three writers of 300 bytes, 100 by each job, in the midst of their first one. */
+struct writers {
+    struct file file;
+    struct writing writings[3];
+    struct task *tasks[3];
+};
+
+static void start_writers(struct writers *writers)
+{
+    writers->file = open_file();
+    worker.most = 100;
+    for (size_t i = 0; i < 3; i++) {
+        writers->writings[i] = (struct writing){writers->file.s, i * 300, 300};
+        writers->tasks[i] = start(writes, &writers->writings[i]);
+    }
+    begin_work();
+}
+
+/* What they return; and how many bytes are in the file then. */
+static void end_writers(const struct writers *writers, int status, size_t size)
+{
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(task_await(writers->tasks[i]), status);
+    CHECK_STATUS(look(&writers->file), size);
+    CHECK_STATUS(close(writers->file.fd), 0);
+}
+
+static int closing_waits_for_the_writes_of_others(void *arg)
+{
+    struct writers writers;
+
+    (void)arg;
+    start_writers(&writers);
+    CHECK_STATUS(task_stream_close(writers.file.s), 0);
+    CHECK_STATUS(worker.n_jobs, 9);
+    end_writers(&writers, -EBADF, 900);
+    return 0;
+}
+
+static int closing_tells_that_a_write_of_others_has_failed(void *arg)
+{
+    struct writers writers;
+
+    (void)arg;
+    start_writers(&writers);
+    worker.fail_at = 5;
+    worker.error = -ENOSPC;
+    CHECK_STATUS(task_stream_close(writers.file.s), -ENOSPC);
+    CHECK_STATUS(task_await(writers.tasks[0]), -EBADF);
+    CHECK_STATUS(task_await(writers.tasks[1]), -ENOSPC);
+    CHECK_STATUS(task_await(writers.tasks[2]), -ENOSPC);
+    CHECK_STATUS(look(&writers.file), 400);
+    CHECK_STATUS(close(writers.file.fd), 0);
+    return 0;
+}
+
+static int a_closing_that_is_cancelled_drops_the_writes_of_others(void *arg)
+{
+    struct writers writers;
+    struct task *closer;
+
+    (void)arg;
+    start_writers(&writers);
+    closer = start(closes, writers.file.s);
+    CHECK_STATUS(task_sleep(2 * TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_cancel_await(closer), -ECANCELED);
+    end_writers(&writers, -EBADF, 300);
+    return 0;
+}
+
+static int a_request_before_closing_drops_the_writes_of_others(void *arg)
+{
+    struct writers writers;
+
+    (void)arg;
+    start_writers(&writers);
+    task_cancel(task_current());
+    CHECK_STATUS(task_stream_close(writers.file.s), -ECANCELED);
+    end_writers(&writers, -EBADF, 100);
+    return 0;
+}
+
+static int a_closing_that_is_aborted_hears_of_it(void *arg)
+{
+    struct writers writers;
+    struct task *closer;
+
+    (void)arg;
+    start_writers(&writers);
+    closer = start(closes, writers.file.s);
+    task_stream_abort(writers.file.s);
+    CHECK_STATUS(task_await(closer), -EBADF);
+    end_writers(&writers, -EBADF, 100);
     return 0;
 }
 
@@ -585,7 +681,12 @@ int main(void)
         in_streams(a_line_too_long_is_dropped_whole),
         in_streams(a_write_that_fails_breaks_the_writing),
         in_streams(a_read_that_fails_breaks_the_reading),
-        in_streams(closing_waits_for_no_job_and_takes_nothing_from_it),
+        in_streams(the_end_waits_for_no_job_and_takes_nothing_from_it),
+        in_streams(closing_waits_for_the_writes_of_others),
+        in_streams(closing_tells_that_a_write_of_others_has_failed),
+        in_streams(a_closing_that_is_cancelled_drops_the_writes_of_others),
+        in_streams(a_request_before_closing_drops_the_writes_of_others),
+        in_streams(a_closing_that_is_aborted_hears_of_it),
         in_streams(writers_that_wait_for_their_turn_hear_of_the_end),
         in_streams(writers_whose_file_is_lost_write_to_no_other),
         in_streams(a_request_before_the_end_is_delivered),

@@ -352,9 +352,9 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high,
  * Calls of other tasks that are under way return -EBADF; what their writes have
  * not sent yet is sent as well.
  *
- * Suspends until the buffer is empty. A cancel meanwhile drops the rest, and so
- * does a request that was waiting when it would have to suspend; else that stays
- * for the next call.
+ * Suspends until the buffer is empty, and the writes to a file are done. A cancel
+ * meanwhile drops the rest, and so does a request that was waiting when it would
+ * have to suspend; else that stays for the next call.
  *
  * @return 0; an error of writing, now or before, or of close(); or
  *         -EBADF      another task is closing the stream, or has aborted it

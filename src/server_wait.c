@@ -42,20 +42,25 @@ static bool is_handler(const struct task_server *server,
     return node;
 }
 
-/* What every call that waits begins with; the server stays until leave(). */
+/* The server stays until leave(), if it is one to wait for. */
+static int hold(const char *call, struct task_server *server,
+                const struct task *self)
+{
+    if (!server || server->loop != loop_of_task(self))
+        return misuse(call, -EINVAL, "the server is NULL or another loop's");
+    if (is_handler(server, self))
+        return misuse(call, -EDEADLK, "it was called in one of its handlers");
+    server->n_calls++;
+    return 0;
+}
+
+/* What every call that waits begins with. */
 static int enter(const char *call, struct task_server *server,
                  struct task **self)
 {
     int error = task_enter_in(self, call);
 
-    if (error)
-        return error;
-    if (!server || server->loop != loop_of_task(*self))
-        return misuse(call, -EINVAL, "the server is NULL or another loop's");
-    if (is_handler(server, *self))
-        return misuse(call, -EDEADLK, "it was called in one of its handlers");
-    server->n_calls++;
-    return 0;
+    return error ? error : hold(call, server, *self);
 }
 
 static void leave(struct task_server *server)
@@ -91,10 +96,12 @@ int task_server_wait_closed(struct task_server *server)
     return status;
 }
 
-static int serve_forever(struct task_server *server, struct task *self)
+/* `status` is not 0 if a request was there already. */
+static int serve_forever(struct task_server *server, struct task *self,
+                         int status)
 {
-    int status = await_end(server, self, TASK_FOREVER, &SERVING);
-
+    if (!status)
+        status = await_end(server, self, TASK_FOREVER, &SERVING);
     if (!status)
         return server->error;
     task_server_close(server);
@@ -105,16 +112,18 @@ static int serve_forever(struct task_server *server, struct task *self)
 int task_server_serve_forever(struct task_server *server)
 {
     struct task *self;
-    int status = enter(__func__, server, &self);
+    int request = task_enter_in(&self, __func__);
+    int status = self ? hold(__func__, server, self) : request;
 
     if (status)
-        return status;
+        return request ? request : status;
     if (server->is_serving) {
         leave(server);
-        return MISUSE(-EBUSY, "another task serves already");
+        return request ? request
+                       : MISUSE(-EBUSY, "another task serves already");
     }
     server->is_serving = true;
-    status = serve_forever(server, self);
+    status = serve_forever(server, self, request);
     server->is_serving = false;
     leave(server);
     return status;

@@ -733,6 +733,28 @@ static int serving_ends_by_a_cancel(void *arg)
     return 0;
 }
 
+/* Before it has begun: then too the end is waited for. */
+static int serving_ends_by_a_request_that_was_there(void *arg)
+{
+    struct task_server *server = start_echo();
+    int fd = dial(port(server));
+    struct task *task;
+
+    (void)arg;
+    send_text(fd, "x\n");
+    expect_text(fd, "x\n");
+    task = task_create(serves, server);
+    task_cancel(task);
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK(!task_done(task));
+    CHECK_STATUS(try_port(port(server)), -ECONNREFUSED);
+    expect_echo(fd);
+    CHECK_STATUS(task_await(task), -ECANCELED);
+    CHECK_RECORD("served -125");
+    task_server_free(server);
+    return 0;
+}
+
 static int a_second_cancel_does_not_wait(void *arg)
 {
     struct task_server *server = start_echo();
@@ -1397,6 +1419,7 @@ int main(void)
         in_main(a_server_may_be_freed_in_a_handler),
         in_main(a_server_may_be_freed_at_once),
         in_main(serving_ends_by_a_cancel),
+        in_main(serving_ends_by_a_request_that_was_there),
         in_main(a_second_cancel_does_not_wait),
         in_main(serving_ends_when_somebody_closes),
         in_main(clients_are_closed_after_what_they_were_sent),

@@ -225,8 +225,8 @@ int task_server_fd(const struct task_server *server, size_t i);
 /**
  * Wait until a server is closed by somebody, and the last handler has ended.
  *
- * Suspends until then. A cancel closes the server, and the end is waited for all
- * the same, unless there is another cancel.
+ * Suspends until then. A cancel, also one that was waiting, closes the server,
+ * and the end is waited for all the same, unless there is another cancel.
  *
  * @return 0, or
  *         -ECANCELED  cancelled, as said,

@@ -31,6 +31,7 @@ struct listener {
     bool is_observed;
     bool is_lost;   /* somebody else has closed it */
     int fd;         /* -1: closed */
+    int kept;       /* -1, or a connection for which there was no memory */
     uint64_t inode; /* 0: not known yet */
 };
 

@@ -160,6 +160,7 @@ static struct task *create_task_of(struct connection *connection)
 
     if (task) {
         task->was_read = true; /* what it fails with is reported by itself */
+        connection->server->n_served++;
         connection->task = task;
         name(connection->server, task);
         task_detach(task);
@@ -167,7 +168,7 @@ static struct task *create_task_of(struct connection *connection)
     return task;
 }
 
-/* Have a new connection served. -ENOMEM: its descriptor is closed. */
+/* Have a new connection served. -ENOMEM: its descriptor stays open. */
 static int welcome(struct task_server *server, struct connection *connection,
                    int fd)
 {
@@ -176,16 +177,13 @@ static int welcome(struct task_server *server, struct connection *connection,
     struct loop *loop = server->loop;
     struct task_stream *stream = task__stream_new(loop, fd, kind);
 
-    if (!stream) {
-        task_close(fd);
+    if (!stream)
         return -ENOMEM;
-    }
-    server->n_served++;
     connection->server = server;
     stream_set_owner(stream, &connection->owner);
     if (!create_task_of(connection)) {
-        stream->owner = NULL;
-        task_stream_abort(stream);
+        stream->fd = -1;
+        task__stream_free(stream);
         return -ENOMEM;
     }
     connection->node.list = NULL;
@@ -194,7 +192,19 @@ static int welcome(struct task_server *server, struct connection *connection,
     return 0;
 }
 
-/* Accept one; 0, or a negative errno. */
+/* The one that was kept, or another; its descriptor, or a negative errno. */
+static int take_next(struct listener *listener)
+{
+    int fd = listener->kept;
+
+    listener->kept = -1;
+    if (fd < 0)
+        fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Accept one; 0, or a negative errno. Where there is no memory for it, it is kept
+ * until there is. */
 static int accept_one(struct listener *listener)
 {
     struct task_server *server = listener->server;
@@ -205,10 +215,12 @@ static int accept_one(struct listener *listener)
 
     if (!connection)
         return -ENOMEM;
-    fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    error = fd < 0 ? -errno : welcome(server, connection, fd);
+    fd = take_next(listener);
+    error = fd < 0 ? fd : welcome(server, connection, fd);
     if (error)
         pool_put(pool, connection);
+    if (error && fd >= 0)
+        listener->kept = fd;
     return error;
 }
 

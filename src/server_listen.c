@@ -50,7 +50,8 @@ static struct task_server *make(const struct task_server_options *options,
     server->port = -EAFNOSUPPORT;
     server->n_listeners = n;
     for (size_t i = 0; i < n; i++)
-        server->listeners[i] = (struct listener){.server = server, .fd = -1};
+        server->listeners[i] =
+            (struct listener){.server = server, .fd = -1, .kept = -1};
     list_append(&loop->servers, &server->node);
     return server;
 }
@@ -300,6 +301,9 @@ static void stop(struct listener *listener)
     if (is_ours(listener))
         task_close(listener->fd);
     listener->fd = -1;
+    if (listener->kept >= 0)
+        task_close(listener->kept);
+    listener->kept = -1;
 }
 
 /* The path goes first: see task__unix_remove(). */

@@ -563,8 +563,62 @@ static int serves_a_few(void *arg)
     return status;
 }
 
+static int says_hello(struct task_stream *stream, void *arg)
+{
+    return task_stream_write(stream, arg, strlen(arg));
+}
+
+/* Each is served sooner or later, and once. */
+static int serves_each(void *arg)
+{
+    struct task_server *server = NULL;
+    char buf[16];
+    int status;
+    int fds[3];
+    int n;
+
+    (void)arg;
+    no_faults();
+    status =
+        task_start_server(&server, "127.0.0.1", "0", says_hello, text("hello"));
+    if (status)
+        return status;
+    for (n = 0; n < 3; n++)
+        fds[n] = dial_at_once(port(server));
+    status = task_sleep(TASK_SECOND);
+    for (n = 0; n < 3; n++) {
+        if (!status)
+            CHECK_STATUS(recv(fds[n], buf, sizeof buf, MSG_DONTWAIT), 5);
+        CHECK_STATUS(close(fds[n]), 0);
+    }
+    task_server_free(server);
+    record_clear(); /* it may have been short of memory */
+    return status;
+}
+
+/* Closed while it keeps one, or not. */
+static int serves_nobody(void *arg)
+{
+    struct task_server *server = NULL;
+    int status;
+    int fd;
+
+    (void)arg;
+    no_faults();
+    status =
+        task_start_server(&server, "127.0.0.1", "0", says_hello, text("hello"));
+    if (status)
+        return status;
+    fd = dial_at_once(port(server));
+    status = task_sleep(10 * TASK_MILLISECOND);
+    task_server_free(server);
+    CHECK_STATUS(close(fd), 0);
+    record_clear();
+    return status;
+}
+
 /* One run in which an allocation is refused. False: there are not so many. */
-static bool run_with_little_memory(size_t fail_at)
+static bool run_with_little_memory(task_fn *fn, size_t fail_at)
 {
     struct memory_count count = {.fail_at = fail_at};
     struct loop_options options = test_options(&count);
@@ -574,7 +628,7 @@ static bool run_with_little_memory(size_t fail_at)
 
     if (!loop)
         return true;
-    status = loop_run_main(loop, serves_a_few, NULL);
+    status = loop_run_main(loop, fn, NULL);
     assert_true(!status || (status == -ENOMEM && !count.fail_at));
     fail_at = count.fail_at;
     test_loop_free(loop, &count);
@@ -582,14 +636,18 @@ static bool run_with_little_memory(size_t fail_at)
     return !fail_at;
 }
 
-static void memory_that_is_short_loses_no_descriptor(void **state)
+static void memory_that_is_short_loses_no_connection(void **state)
 {
-    size_t fail_at = 1;
+    task_fn *const fns[] = {serves_a_few, serves_each, serves_nobody};
 
     (void)state;
-    while (run_with_little_memory(fail_at))
-        fail_at++;
-    assert_true(fail_at > 10);
+    for (int i = 0; i < 3; i++) {
+        size_t fail_at = 1;
+
+        while (run_with_little_memory(fns[i], fail_at))
+            fail_at++;
+        assert_true(fail_at > 5);
+    }
 }
 
 int main(void)
@@ -610,7 +668,7 @@ int main(void)
         in_main(all_addresses_or_none_are_listened_to),
         in_main(what_the_machine_does_not_have_is_left_out),
         in_main(a_descriptor_stays_the_callers_when_calls_fail),
-        behaviour(memory_that_is_short_loses_no_descriptor),
+        behaviour(memory_that_is_short_loses_no_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,8 @@ task_start_server_with(struct task_server **server,
  * Start a server at a Unix socket.
  *
  * The end of the listening removes the path, if it is still that of the server's
- * own socket.
+ * own socket. A relative path is looked up from the working directory of then: if
+ * that is another one, the file stays.
  *
  * Does not wait. A waiting request is delivered.
  *

@@ -64,6 +64,7 @@ struct descriptor {
     uint64_t inode;   /* of the open file that had one, or that is closing */
     struct list jobs; /* of fd.h: what worker threads do with it */
     struct list_node node; /* if it is listed */
+    uint64_t watched; /* poll's: the inode of the open file that is watched */
 };
 
 /* A task that waits: for `wanted`, errors and hang-ups. */

@@ -4,6 +4,10 @@
  * Those that are waited for are in a list. It is gone through at each wait,
  * which is no more than poll does, and then those are dropped for which nobody
  * waits any more.
+ *
+ * poll knows numbers only. That one has become another open file is known by its
+ * inode, which is looked at when somebody begins to wait, and before anybody is told
+ * of an event: what has none of its own (an eventfd, a timerfd) is like its kin.
  */
 #include "poller.h"
 
@@ -65,13 +69,19 @@ static int reserve(struct poll_poller *self, size_t n)
     return 0;
 }
 
-/* 0; -EBADF; -EPERM: it never makes anybody wait. */
-static int check(int fd)
+/* Whoever waits for a file that was closed has to go, if the number is another one
+ * now. 0; -EBADF; -EPERM: it never makes anybody wait. */
+static int check(struct descriptor *descriptor)
 {
     struct stat stat;
 
-    if (fstat(fd, &stat))
+    if (fstat(descriptor->fd, &stat))
         return -errno;
+    if (descriptor->is_listed && descriptor->watched != stat.st_ino) {
+        task__descriptor_refute(descriptor);
+        descriptor->registered = 0;
+    }
+    descriptor->watched = stat.st_ino;
     return S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) ||
                    S_ISBLK(stat.st_mode)
                ? -EPERM
@@ -81,19 +91,18 @@ static int check(int fd)
 static int watch(struct poller *poller, struct descriptor *descriptor)
 {
     struct poll_poller *self = self_of(poller);
-    int error = 0;
+    int error = check(descriptor);
 
-    if (!descriptor->is_listed || descriptor->is_doubtful)
-        error = check(descriptor->fd);
     descriptor->is_doubtful = false;
     if (error)
         return error;
-    if (descriptor->is_listed)
-        return 0;
-    if (reserve(self, self->n_watched + 2))
-        return -ENOMEM;
-    descriptor_list(descriptor, &self->watched);
-    self->n_watched++;
+    if (!descriptor->is_listed) {
+        if (reserve(self, self->n_watched + 2))
+            return -ENOMEM;
+        descriptor_list(descriptor, &self->watched);
+        self->n_watched++;
+    }
+    task__descriptor_confirm(descriptor);
     return 0;
 }
 
@@ -151,7 +160,7 @@ static void hear(struct poller *poller, const struct pollfd *polled)
     struct descriptor *descriptor =
         descriptors_find(&poller->descriptors, polled->fd);
 
-    if (polled->revents & POLLNVAL) {
+    if ((polled->revents & POLLNVAL) || check(descriptor) == -EBADF) {
         task__descriptor_lose(descriptor);
         return;
     }

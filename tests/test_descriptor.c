@@ -633,7 +633,7 @@ static int a_reader_of_what_is_closed_is_told(void *arg)
 static int a_reader_of_the_former_file_gives_way(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < N_OPENINGS && is_epoll(); i++) {
+    for (int i = 0; i < N_OPENINGS; i++) {
         int old[2];
         int new[2];
         struct task *former;
@@ -649,6 +649,38 @@ static int a_reader_of_the_former_file_gives_way(void *arg)
         CHECK_STATUS(task_await(former), -EBADF);
         CHECK_STATUS(task_await(reader), 2);
         CHECK_RECORD("read -9 , read 2 cd");
+        close_both(new);
+        CHECK_STATUS(task_close(old[1]), 0);
+    }
+    return 0;
+}
+
+/* Whether or not it is told at once. */
+static void end_former(struct task *former)
+{
+    int status = task_cancel_await(former);
+
+    CHECK(status == -EBADF || status == -ECANCELED);
+    record_clear();
+}
+
+static int a_reader_of_the_former_file_takes_nothing(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OPENINGS; i++) {
+        int old[2];
+        int new[2];
+        struct task *former;
+
+        OPENINGS[i](old);
+        former = start(reads, &old[0]);
+        OPENINGS[i](new);
+        move_to(old[0], new);
+        put(new[1], "cd");
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+        end_former(former);
+        CHECK_STATUS(reads(&new[0]), 2);
+        CHECK_RECORD("read 2 cd");
         close_both(new);
         CHECK_STATUS(task_close(old[1]), 0);
     }
@@ -887,6 +919,7 @@ int main(void)
         everywhere(many_events_of_a_duplicate_are_got_rid_of),
         everywhere(a_reader_of_what_is_closed_is_told),
         everywhere(a_reader_of_the_former_file_gives_way),
+        everywhere(a_reader_of_the_former_file_takes_nothing),
         everywhere(many_are_waited_for),
         everywhere(storm),
     };

@@ -15,7 +15,9 @@
  * A number that was closed elsewhere, by close(), and opened again, is found
  * out. But whoever waits for it when it is closed should hear of it at once, and
  * a worker thread that is to read or write a file knows its number only: close it
- * by task_close().
+ * by task_close(). (LOOP_BACKEND_POLL tells open files apart by their inodes, and
+ * an eventfd, a timerfd and the like share theirs: of these it takes one for the
+ * other.)
  *
  * Cancellation. A waiting request is delivered before anything is moved. Bytes
  * are a grant: a call that has moved some returns their number, and what has

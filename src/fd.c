@@ -148,19 +148,35 @@ int task__fd_wait(struct task *self, struct descriptor *descriptor,
     return wait_for(self, descriptor, events, kind);
 }
 
-int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
-                        short events)
+/* Have those go that wait for a file that was closed. 0; -EBADF. */
+static int doubt(struct loop *loop, struct descriptor *descriptor)
 {
     struct poller *poller = loop->poller;
 
+    descriptor->is_doubtful = true;
+    if (poller->backend->watch(poller, descriptor) != -EBADF)
+        return 0;
+    task__descriptor_lose(descriptor);
+    return -EBADF;
+}
+
+int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
+                        short events)
+{
     if (!descriptor_is_busy(descriptor, events))
         return 0;
-    descriptor->is_doubtful = true;
-    if (poller->backend->watch(poller, descriptor) == -EBADF) {
-        task__descriptor_lose(descriptor);
+    if (doubt(loop, descriptor))
         return -EBADF;
-    }
     return descriptor_is_busy(descriptor, events) ? -EBUSY : 0;
+}
+
+int task__fd_check_idle(struct loop *loop, struct descriptor *descriptor)
+{
+    if (descriptor_is_idle(descriptor))
+        return 0;
+    if (doubt(loop, descriptor))
+        return -EBADF;
+    return descriptor_is_idle(descriptor) ? 0 : -EBUSY;
 }
 
 static ALWAYS_INLINE int check_free(struct loop *loop,

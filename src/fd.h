@@ -93,6 +93,9 @@ int task__fd_poll(int fd, short events);
 int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,
                         short events);
 
+/* The same for anything. */
+int task__fd_check_idle(struct loop *loop, struct descriptor *descriptor);
+
 /* A task that never has to wait lets the others run after so many calls. */
 enum { FD_STREAK = 64 };
 

@@ -230,7 +230,7 @@ static int check(struct loop *loop, int fd)
         return -errno;
     if (type != SOCK_STREAM)
         return -EINVAL;
-    return descriptor_is_idle(descriptor) ? 0 : -EBUSY;
+    return task__fd_check_idle(loop, descriptor);
 }
 
 static int prepare(struct loop *loop, int fd, int backlog)

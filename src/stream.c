@@ -50,7 +50,7 @@ static struct task_stream *open_fd(struct loop *loop, int fd)
     struct descriptor *descriptor;
 
     if (task__descriptors_get(&loop->poller->descriptors, fd, &descriptor) ||
-        !descriptor_is_idle(descriptor))
+        task__fd_check_idle(loop, descriptor))
         return NULL;
     if (task__descriptor_classify_again(descriptor))
         return NULL;

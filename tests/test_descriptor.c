@@ -687,6 +687,63 @@ static int a_reader_of_the_former_file_takes_nothing(void *arg)
     return 0;
 }
 
+static int a_stream_may_follow_what_is_waited_for(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OPENINGS; i++) {
+        int old[2];
+        int new[2];
+        struct task *former;
+        struct task_stream *s;
+        char bytes[2];
+
+        OPENINGS[i](old);
+        former = start(reads, &old[0]);
+        make_local(new);
+        move_to(old[0], new);
+        s = task_stream_open(new[0]);
+        CHECK(s);
+        CHECK_STATUS(task_cancel_await(former), -EBADF);
+        CHECK_RECORD("read -9 ");
+        put(new[1], "cd");
+        CHECK_STATUS(task_stream_read_exactly(s, bytes, sizeof bytes), 0);
+        CHECK_STATUS(task_stream_close(s), 0);
+        CHECK_STATUS(task_close(new[1]), 0);
+        CHECK_STATUS(task_close(old[1]), 0);
+    }
+    return 0;
+}
+
+static int is_served(struct task_stream *stream, void *arg)
+{
+    (void)stream;
+    (void)arg;
+    return 0;
+}
+
+static int a_server_may_follow_what_is_waited_for(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_OPENINGS; i++) {
+        int old[2];
+        int new[] = {socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), -1};
+        struct task *former;
+        struct task_server_options options = {.handler = is_served};
+        struct task_server *server = NULL;
+
+        OPENINGS[i](old);
+        former = start(reads, &old[0]);
+        move_to(old[0], new);
+        options.fd = new[0];
+        CHECK_STATUS(task_start_server_with(&server, &options), 0);
+        CHECK_STATUS(task_cancel_await(former), -EBADF);
+        CHECK_RECORD("read -9 ");
+        task_server_free(server);
+        CHECK_STATUS(task_close(old[1]), 0);
+    }
+    return 0;
+}
+
 /* More than FD_SETSIZE. */
 
 enum { MANY = 2100 };
@@ -920,6 +977,8 @@ int main(void)
         everywhere(a_reader_of_what_is_closed_is_told),
         everywhere(a_reader_of_the_former_file_gives_way),
         everywhere(a_reader_of_the_former_file_takes_nothing),
+        everywhere(a_stream_may_follow_what_is_waited_for),
+        everywhere(a_server_may_follow_what_is_waited_for),
         everywhere(many_are_waited_for),
         everywhere(storm),
     };

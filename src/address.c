@@ -129,9 +129,12 @@ static int look_up_and_bind(const char *call, const char *host,
                             const char *service, struct binding *binding)
 {
     struct addrinfo *list;
-    int result =
-        task__address_look_up(call, host, service, binding->type, &list);
+    struct task *self;
+    int result = task_enter_in(&self, call);
 
+    if (!result)
+        result =
+            task__address_look_up(call, host, service, binding->type, &list);
     return result ? result : bind_found(list, host, binding);
 }
 

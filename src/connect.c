@@ -264,8 +264,11 @@ int task_tcp_connect(const char *host, const char *service)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
-    int result;
+    struct task *self;
+    int result = task_enter(&self);
 
+    if (result)
+        return result;
     if (!address_name(service))
         return MISUSE(-EINVAL, "there is no service");
     result = task_getaddrinfo(host, service, &hints, &list);

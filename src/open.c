@@ -8,7 +8,16 @@
 #include <task/net.h>
 #include <task/stream.h>
 
-#define NO_PLACE "there is no place for the stream"
+/* What both do first. */
+static int enter(struct task_stream **stream, const char *call)
+{
+    struct task *self;
+    int error = task_enter_in(&self, call);
+
+    if (!error && !stream)
+        error = misuse(call, -EINVAL, "there is no place for the stream");
+    return error;
+}
 
 static int open_stream(struct task_stream **stream, int fd, const char *file,
                        int line)
@@ -25,17 +34,20 @@ static int open_stream(struct task_stream **stream, int fd, const char *file,
 int task_open_connection_at(struct task_stream **stream, const char *host,
                             const char *service, const char *file, int line)
 {
-    if (!stream)
-        return misuse("task_open_connection", -EINVAL, NO_PLACE);
-    return open_stream(stream, task_tcp_connect(host, service), file, line);
+    int error = enter(stream, "task_open_connection");
+
+    return error ? error
+                 : open_stream(stream, task_tcp_connect(host, service), file,
+                               line);
 }
 
 int task_open_unix_connection_at(struct task_stream **stream, const char *path,
                                  const char *file, int line)
 {
-    if (!stream)
-        return misuse("task_open_unix_connection", -EINVAL, NO_PLACE);
-    return open_stream(stream, task_unix_connect(path), file, line);
+    int error = enter(stream, "task_open_unix_connection");
+
+    return error ? error
+                 : open_stream(stream, task_unix_connect(path), file, line);
 }
 
 int(task_open_connection)(struct task_stream **stream, const char *host,

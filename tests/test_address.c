@@ -182,7 +182,9 @@ static void outside_of_tasks_nothing_is_opened(void **state)
 {
     (void)state;
     assert_int_equal(task_tcp_listen("127.0.0.1", "0", 1), -EPERM);
+    assert_int_equal(task_tcp_listen(NULL, NULL, 1), -EPERM);
     assert_int_equal(task_udp_open("127.0.0.1", "0"), -EPERM);
+    assert_int_equal(task_udp_open(NULL, NULL), -EPERM);
     assert_int_equal(task_getaddrinfo("127.0.0.1", "0", NULL, NULL), -EPERM);
 }
 

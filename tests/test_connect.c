@@ -687,7 +687,25 @@ static void a_connection_is_made_of_a_callback_never(void **state)
 {
     (void)state;
     assert_int_equal(task_tcp_connect("127.0.0.1", "1"), -EPERM);
+    assert_int_equal(task_tcp_connect("127.0.0.1", NULL), -EPERM);
+    assert_int_equal(task_open_connection(NULL, NULL, NULL), -EPERM);
+    assert_int_equal(task_open_unix_connection(NULL, NULL), -EPERM);
     assert_int_equal(task_tcp_connect_list(NULL), -EPERM);
+}
+
+static int a_request_comes_before_what_is_wrong(void *arg)
+{
+    (void)arg;
+    task_cancel(task_current());
+    CHECK_STATUS(task_tcp_connect("127.0.0.1", NULL), -ECANCELED);
+    task_cancel(task_current());
+    CHECK_STATUS(task_open_connection(NULL, "127.0.0.1", "1"), -ECANCELED);
+    task_cancel(task_current());
+    CHECK_STATUS(task_open_unix_connection(NULL, "/"), -ECANCELED);
+    CHECK_STATUS(task_tcp_connect("127.0.0.1", NULL), -EINVAL);
+    CHECK_STATUS(task_open_connection(NULL, "127.0.0.1", "1"), -EINVAL);
+    CHECK_STATUS(task_open_unix_connection(NULL, "/"), -EINVAL);
+    return 0;
 }
 
 /* In truth. */
@@ -804,6 +822,7 @@ int main(void)
         in_main(somebody_else_closes_its_descriptor),
         behaviour(memory_that_is_short_is_told),
         behaviour(a_connection_is_made_of_a_callback_never),
+        in_main(a_request_comes_before_what_is_wrong),
         in_main(a_listener_is_connected_to),
         in_main(an_address_without_a_port_is_none),
         in_main(a_full_backlog_is_waited_for),

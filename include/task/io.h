@@ -31,6 +31,9 @@
  *     -EBADF      the number is not open, or was closed while it waited,
  *     -EBUSY      another task or a callback waits for the same,
  *     -ECANCELED  a request was waiting, or came before anything was moved,
+ *     -EMFILE, -ENFILE
+ *                 no descriptor is left for those that the loop opens for itself
+ *                 when it waits for one first,
  *     -ENOMEM     out of memory,
  *     -ENOSPC     the user has too many descriptors watched by epoll,
  *     -EPERM      called outside a task.
@@ -60,7 +63,9 @@ TASK_BEGIN_DECLS
  *
  * @return those of @p events that have come, and POLLERR and POLLHUP if they
  *         have; or see above, and
- *         -EINVAL  @p events has others.
+ *         -EINVAL      @p events has others,
+ *         -EOPNOTSUPP  it is always ready to be read and written, and they never
+ *                      come: 0 or POLLPRI of a regular file.
  *
  * Source: poll(2); Trio's wait_readable and wait_writable
  */

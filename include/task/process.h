@@ -39,7 +39,7 @@ struct task_stream;
  */
 struct task_buffer {
     /** The bytes, and a 0 byte behind them, which does not count; NULL as long
-     *  as nothing has ever been in it. */
+     *  as there is no room. */
     char *data;
 
     /** How many there are, and for how many there is room. */

@@ -67,7 +67,7 @@ static bool has_last_callbacks(const struct loop *loop)
     return loop->n_done_callbacks && !loop->n_tasks && !loop_is_inherited(loop);
 }
 
-/* The tasks that these create are ended like others; what they make ready, once. */
+/* The tasks that these create are ended like others. */
 static void run_last_calls(struct loop *loop)
 {
     close_inbox(loop);
@@ -77,8 +77,8 @@ static void run_last_calls(struct loop *loop)
         task__loop_run_batch(loop);
 }
 
-/* Whoever goes on with every end does not keep the loop from its own: nothing can
- * be made any more that would be called. */
+/* Whoever goes on with every end does not keep the loop from its own: nothing
+ * can be made any more that would be called. */
 static void run_last_callbacks(struct loop *loop)
 {
     loop->freed = true;

@@ -138,7 +138,8 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks);
 /**
  * Have hooks called no more, from this moment on; also by one of them.
  *
- * @return as loop_add_hooks(), but for -EBUSY and -ESHUTDOWN; 0 too if they are not the loop's.
+ * @return as loop_add_hooks(), but for -EBUSY and -ESHUTDOWN; 0 too if they are
+ *         not the loop's.
  */
 int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
 

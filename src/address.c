@@ -78,13 +78,11 @@ int task__address_bind(const struct addrinfo *address,
     return error;
 }
 
-int task__address_look_up(const char *call, const char *host,
-                          const char *service, int type, struct addrinfo **list)
+int task__address_look_up(const char *host, const char *service, int type,
+                          struct addrinfo **list)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
 
-    if (!host && !service)
-        return misuse(call, -EINVAL, "there is neither host nor service");
     service = address_name(service);
     return task_getaddrinfo(address_name(host), service ? service : "0", &hints,
                             list);
@@ -125,16 +123,19 @@ static NEVER_INLINE int bind_found(struct addrinfo *list, const char *host,
     return result;
 }
 
-static int look_up_and_bind(const char *call, const char *host,
-                            const char *service, struct binding *binding)
+static ALWAYS_INLINE int look_up_and_bind(const char *call, const char *host,
+                                          const char *service,
+                                          struct binding *binding)
 {
     struct addrinfo *list;
     struct task *self;
     int result = task_enter_in(&self, call);
 
-    if (!result)
-        result =
-            task__address_look_up(call, host, service, binding->type, &list);
+    if (result)
+        return result;
+    if (!host && !service)
+        return misuse(call, -EINVAL, "there is neither host nor service");
+    result = task__address_look_up(host, service, binding->type, &list);
     return result ? result : bind_found(list, host, binding);
 }
 

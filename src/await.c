@@ -60,10 +60,8 @@ static ALWAYS_INLINE int may_await_in(struct task *task, struct task **self,
                                       const char *call)
 {
     *self = scheduler_self();
-    if (unlikely(!*self)) {
-        task__misplaced(task, call);
-        return -EPERM;
-    }
+    if (unlikely(!*self))
+        return misplaced(task ? loop_of_task(task) : NULL, call);
     if (unlikely(!task))
         return -ENOMEM;
     if (unlikely(task->scheduler != (*self)->scheduler))

@@ -31,11 +31,11 @@ static ALWAYS_INLINE int may_wait(const struct task_lock *lock,
     return task_enter_in(self, call);
 }
 
-int task_condition_wait(struct task_condition *condition,
-                        struct task_lock *lock)
+static ALWAYS_INLINE int wait(struct task_condition *condition,
+                              struct task_lock *lock, const char *call)
 {
     struct task *self;
-    int status = may_wait(lock, &self, __func__);
+    int status = may_wait(lock, &self, call);
     unsigned heard;
     int error;
 
@@ -52,6 +52,12 @@ int task_condition_wait(struct task_condition *condition,
     return error;
 }
 
+int task_condition_wait(struct task_condition *condition,
+                        struct task_lock *lock)
+{
+    return wait(condition, lock, __func__);
+}
+
 int task_condition_wait_for(struct task_condition *condition,
                             struct task_lock *lock, bool (*predicate)(void *),
                             void *arg)
@@ -61,7 +67,7 @@ int task_condition_wait_for(struct task_condition *condition,
                            : MISUSE(-EINVAL, "the predicate is NULL");
 
     while (!status && !predicate(arg))
-        status = task_condition_wait(condition, lock);
+        status = wait(condition, lock, __func__);
     return status;
 }
 

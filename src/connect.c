@@ -260,21 +260,27 @@ int task_tcp_connect_list(const struct addrinfo *list)
     return n ? race_to(self, list, n) : -EINVAL;
 }
 
-int task_tcp_connect(const char *host, const char *service)
+int task__tcp_connect(struct call_site site, const char *host,
+                      const char *service)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
     struct task *self;
-    int result = task_enter(&self);
+    int result = task_enter_at(&self, site);
 
     if (result)
         return result;
     if (!address_name(service))
-        return MISUSE(-EINVAL, "there is no service");
+        return misuse_at(site, -EINVAL, "there is no service");
     result = task_getaddrinfo(host, service, &hints, &list);
     if (result)
         return result;
     result = task_tcp_connect_list(list);
     freeaddrinfo(list);
     return result;
+}
+
+int task_tcp_connect(const char *host, const char *service)
+{
+    return task__tcp_connect(site_here(__func__), host, service);
 }

@@ -25,7 +25,7 @@ static bool is_alive(const struct loop *loop)
 
 int loop_run_turn(struct loop *loop, task_time timeout)
 {
-    int status = task__loop_enter(loop, __func__);
+    int status = task__loop_enter(loop, site_here(__func__));
 
     if (status)
         return status;

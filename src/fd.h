@@ -43,6 +43,9 @@ static ALWAYS_INLINE ssize_t fd_result(ssize_t result, const char *call)
                : result;
 }
 
+/* io.c: task_read_full() for another public call, which tells of its misuse. */
+TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
+
 /* Whether it was closed, and is open for the sake of jobs only. */
 bool task__fd_is_closing(const struct descriptor *descriptor);
 

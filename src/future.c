@@ -124,8 +124,7 @@ struct task *task_future_create_at(const char *file, int line)
     struct loop *loop = loop_current();
 
     if (!loop)
-        task__misuse("task_future_create", -EPERM,
-                     "no loop runs in this thread");
+        misuse("task_future_create", -EPERM, "no loop runs in this thread");
     return loop ? task__make_future(loop, file, line) : NULL;
 }
 

@@ -157,16 +157,16 @@ static int may_create(const struct task_group *group, task_fn *fn)
 }
 
 /* A child with a handle; NULL and the error. */
-static struct task *create(struct task_group *group, task_fn *fn, void *arg,
-                           const char *file, int line, int *error,
-                           const char *call)
+static ALWAYS_INLINE struct task *create(struct task_group *group, task_fn *fn,
+                                         void *arg, const char *file, int line,
+                                         int *error, const char *call)
 {
     struct loop *loop = loop_current();
     struct child *child;
 
     *error = may_create(group, fn);
     if (*error) {
-        task__misuse(call, *error,
+        task__misuse(site_here(call), *error,
                      fn ? "the group is not open in this thread"
                         : "the function is NULL");
         return NULL;

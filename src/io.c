@@ -286,19 +286,27 @@ static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
         result = move_parts(self, descriptor, way, (struct iovec){buf, n},
                             first, more);
     fd_restore_errno(self, saved_errno);
-    return fd_result(result, call);
+    return result;
 }
 
-ssize_t task_read_full(int fd, void *buf, size_t n)
+ssize_t task__io_read_full(int fd, void *buf, size_t n)
 {
     return move_all(fd, &READING, buf, n, &task__reading, &task__reading_more,
                     __func__);
 }
 
+ssize_t task_read_full(int fd, void *buf, size_t n)
+{
+    return fd_result(move_all(fd, &READING, buf, n, &task__reading,
+                              &task__reading_more, __func__),
+                     __func__);
+}
+
 ssize_t task_write_all(int fd, const void *buf, size_t n)
 {
-    return move_all(fd, &WRITING, (char *)(uintptr_t)buf, n, &task__writing,
-                    &task__writing_more, __func__);
+    return fd_result(move_all(fd, &WRITING, (char *)(uintptr_t)buf, n,
+                              &task__writing, &task__writing_more, __func__),
+                     __func__);
 }
 
 static ALWAYS_INLINE ssize_t move_at(int fd, const struct way *way, void *buf,

@@ -197,7 +197,7 @@ int loop_free(struct loop *loop)
     }
     if (!loop->watchdog)
         loop->options.stall_timeout = 0;
-    status = task__loop_enter(loop, __func__);
+    status = task__loop_enter(loop, site_here(__func__));
     if (status)
         return status;
     task__servers_stop(loop);

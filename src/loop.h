@@ -204,10 +204,16 @@ static inline struct loop *loop_of_task(const struct task *task)
 extern unsigned task__loop_forks;
 
 /* misuse.c: for a loop that is not this thread's current one. */
-COLD bool task__loop_refuses(struct loop *loop, const char *call);
+COLD bool task__loop_refuses(struct loop *loop, struct call_site site);
 
-/* A call outside of any task with this one (or NULL): its error. */
-COLD void task__misplaced(struct task *task, const char *call);
+/* A call outside of any task that has to do with that loop (or NULL): -EPERM. */
+COLD void task__misplaced(struct loop *loop, struct call_site site);
+
+static ALWAYS_INLINE int misplaced(struct loop *loop, const char *call)
+{
+    task__misplaced(loop, site_here(call));
+    return -EPERM;
+}
 
 static inline bool loop_is_inherited(const struct loop *loop)
 {
@@ -221,7 +227,7 @@ static inline bool loop_is_inherited(const struct loop *loop)
 static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
 {
     return unlikely(&loop->scheduler != scheduler_current()) &&
-           task__loop_refuses(loop, call);
+           task__loop_refuses(loop, site_here(call));
 }
 
 #define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
@@ -256,7 +262,7 @@ static inline void aside_end(struct loop *loop, struct aside before)
 }
 
 /* run.c: make a loop this thread's current one, or say why not; and leave it. */
-int task__loop_enter(struct loop *loop, const char *call);
+int task__loop_enter(struct loop *loop, struct call_site site);
 void task__loop_leave(struct loop *loop);
 
 /*

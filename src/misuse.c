@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 /* What was told of; when there is too much of it the earliest is forgotten. */
 enum { MISUSES = 64 };
@@ -18,7 +17,7 @@ struct misuses {
     unsigned n;
     struct misuse {
         const char *why;
-        uintptr_t frames[2]; /* the latter is 0: the place itself */
+        uintptr_t place;
     } known[MISUSES];
 };
 
@@ -44,80 +43,28 @@ static bool note_misuse(struct loop *loop, struct misuses **misuses,
     for (unsigned i = 0; i < (*misuses)->n && i < MISUSES; i++) {
         const struct misuse *known = &(*misuses)->known[i];
 
-        if (known->why == new->why && known->frames[0] == new->frames[0] &&
-            known->frames[1] == new->frames[1])
+        if (known->why == new->why && known->place == new->place)
             return false;
     }
     (*misuses)->known[(*misuses)->n++ % MISUSES] = *new;
     return true;
 }
 
-/* Whether an address is in this function of the library's. */
-static bool is_in(uintptr_t address, const char *call)
-{
-    struct sentence name;
-    uintptr_t offset;
-
-    sentence_clear(&name);
-    return task__symbols_find(&name, address, &offset) &&
-           !strncmp(name.chars, call, strlen(call));
-}
-
-enum { FRAMES = 12 };
-
-/* Return addresses from the one by which this file was entered, and how many. */
-static size_t frames_from(uintptr_t from, uintptr_t frames[FRAMES])
-{
-    size_t n = task__symbols_backtrace(frames, FRAMES);
-    size_t i = 0;
-
-    while (i < n && frames[i] != from)
-        i++;
-    if (i == n) { /* there are no backtraces here */
-        frames[0] = from;
-        return 1;
-    }
-    memmove(frames, frames + i, (n - i) * sizeof *frames);
-    return n - i;
-}
-
-/*
- * Where the public function was called: one frame beyond its own. Unless a jump
- * has replaced its return: then it has none, and the first is the place.
- */
-static uintptr_t find_place(const uintptr_t frames[], size_t n,
-                            const char *call)
-{
-    for (size_t i = 0; i + 1 < n; i++)
-        if (is_in(frames[i] - 1, call))
-            return frames[i + 1];
-    return frames[0];
-}
-
 /* A call, and what is wrong with it. */
 struct wrong_call {
-    const char *call;
-    uintptr_t from; /* where this file was entered from */
+    struct call_site site;
     int status;
     const char *why;
     const char *file; /* where what it was for was opened; NULL: not known */
     int line;
 };
 
-/* Whether it is told of there the first time; to find out by name takes long, and
- * is done once for each pair of frames. */
+/* Whether it is told of there the first time. */
 static bool is_news(struct loop *loop, struct misuses **misuses,
-                    const struct wrong_call *wrong, uintptr_t *place)
+                    const struct wrong_call *wrong)
 {
-    uintptr_t frames[FRAMES] = {0};
-    size_t n = frames_from(wrong->from, frames);
-    struct misuse misuse = {wrong->why, {wrong->from, n > 1 ? frames[1] : 0}};
-
-    if (!note_misuse(loop, misuses, &misuse))
-        return false;
-    *place = find_place(frames, n, wrong->call);
-    misuse = (struct misuse){wrong->why, {*place, 0}};
-    return n == 1 || note_misuse(loop, misuses, &misuse);
+    return note_misuse(loop, misuses,
+                       &(struct misuse){wrong->why, wrong->site.from});
 }
 
 static const char *name_of_misuse(int status)
@@ -153,12 +100,12 @@ static void say_opened(struct sentence *sentence, const char *file, int line)
 /* task_lock_release: the caller does not own the lock (-EPERM); called by task 2
  * "worker" in work+0x2c */
 static void say_misuse(struct sentence *sentence,
-                       const struct wrong_call *wrong, uintptr_t place)
+                       const struct wrong_call *wrong)
 {
     const struct task *self = scheduler_self();
 
     sentence_clear(sentence);
-    task__say(sentence, wrong->call);
+    task__say(sentence, wrong->site.call);
     task__say(sentence, ": ");
     task__say(sentence, wrong->why);
     task__say(sentence, " (-");
@@ -173,19 +120,16 @@ static void say_misuse(struct sentence *sentence,
         task__say_task(sentence, self);
         task__say(sentence, " in ");
     }
-    task__symbols_say(sentence, place - 1);
+    task__symbols_say(sentence, wrong->site.from - 1);
 }
 
 static void tell_without_loop(const struct wrong_call *wrong)
 {
-    uintptr_t frames[FRAMES];
-    size_t n;
     struct sentence sentence;
 
     if (!task__debug_is_asked_for())
         return;
-    n = frames_from(wrong->from, frames);
-    say_misuse(&sentence, wrong, find_place(frames, n, wrong->call));
+    say_misuse(&sentence, wrong);
     fprintf(stderr, "libtask: %s\n", sentence.chars);
 }
 
@@ -193,7 +137,6 @@ static void tell_without_loop(const struct wrong_call *wrong)
 static void tell(const struct wrong_call *wrong)
 {
     struct loop *loop = loop_current();
-    uintptr_t place;
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
@@ -205,30 +148,28 @@ static void tell(const struct wrong_call *wrong)
         tell_without_loop(wrong);
         return;
     }
-    if (!loop->debug || !is_news(loop, &loop->misuses, wrong, &place))
+    if (!loop->debug || !is_news(loop, &loop->misuses, wrong))
         return;
     error.task = loop->scheduler.current;
-    say_misuse(&sentence, wrong, place);
+    say_misuse(&sentence, wrong);
     task__report(loop, &error);
 }
 
 /* Of a descriptor; of a task, the loop, or a stream what follows. */
 static const char LOST[] = " was closed, and not by task_close(), while ";
 
-#define HERE ((uintptr_t)__builtin_return_address(0))
-
-int task__misuse(const char *call, int status, const char *why)
+int task__misuse(struct call_site site, int status, const char *why)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){call, HERE, status, why, NULL, 0});
+        tell(&(struct wrong_call){site, status, why, NULL, 0});
     return status;
 }
 
-int task__misuse_of(const char *call, int status, const char *why,
+int task__misuse_of(struct call_site site, int status, const char *why,
                     const char *file, int line)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){call, HERE, status, why, file, line});
+        tell(&(struct wrong_call){site, status, why, file, line});
     return status;
 }
 
@@ -236,7 +177,7 @@ int task__misuse_of(const char *call, int status, const char *why,
 static void tell_lost(struct loop *loop, struct loop_error *error,
                       uintptr_t key)
 {
-    const struct misuse lost = {LOST, {key, 0}};
+    const struct misuse lost = {LOST, key};
 
     error->kind = LOOP_ERROR_MISUSE;
     error->status = -EBADF;
@@ -291,28 +232,27 @@ void task__report_lost_stream(struct loop *loop, int fd, const char *file,
  * since only there can a debugger show who does it. Nothing else of the loop is
  * looked at.
  */
-static void tell_of_foreign(struct loop *loop, const char *call, uintptr_t from,
+static void tell_of_foreign(struct loop *loop, struct call_site site,
                             const char *why)
 {
-    const struct wrong_call wrong = {call, from, -EPERM, why, NULL, 0};
+    const struct wrong_call wrong = {site, -EPERM, why, NULL, 0};
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    uintptr_t place;
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
                                .status = -EPERM,
                                .fd = -1,
                                .loop = loop};
-    bool told;
+    bool is_new;
 
     if (!loop->debug)
         return;
     pthread_mutex_lock(&mutex);
-    told = !is_news(loop, &loop->foreign, &wrong, &place);
+    is_new = is_news(loop, &loop->foreign, &wrong);
     pthread_mutex_unlock(&mutex);
-    if (told)
+    if (!is_new)
         return;
-    say_misuse(&sentence, &wrong, place);
+    say_misuse(&sentence, &wrong);
     if (loop->options.on_error)
         loop->options.on_error(&error, loop->options.on_error_arg);
     else
@@ -321,33 +261,33 @@ static void tell_of_foreign(struct loop *loop, const char *call, uintptr_t from,
 
 void task__report_foreign_wake(struct loop *loop)
 {
-    tell_of_foreign(loop, "a call from another thread", HERE,
+    tell_of_foreign(loop, site_here("a call from another thread"),
                     "it woke a task of a loop that runs");
 }
 
-bool task__loop_refuses(struct loop *loop, const char *call)
+static const char IN_ANOTHER[] = "the loop runs in another thread";
+
+bool task__loop_refuses(struct loop *loop, struct call_site site)
 {
     static const char INHERITED[] = "the loop was inherited over fork";
 
     if (loop_is_inherited(loop)) {
-        tell(&(struct wrong_call){call, HERE, -EPERM, INHERITED, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, INHERITED, NULL, 0});
         return true;
     }
     if (!loop_runs(loop))
         return false;
-    tell_of_foreign(loop, call, HERE, "the loop runs in another thread");
+    tell_of_foreign(loop, site, IN_ANOTHER);
     return true;
 }
 
-void task__misplaced(struct task *task, const char *call)
+void task__misplaced(struct loop *loop, struct call_site site)
 {
-    struct loop *loop = task ? loop_of_task(task) : NULL;
-
     if (loop && !loop_is_inherited(loop) && loop_runs(loop) &&
         loop != loop_current())
-        tell_of_foreign(loop, call, HERE, "the loop runs in another thread");
+        tell_of_foreign(loop, site, IN_ANOTHER);
     else
-        tell(&(struct wrong_call){call, HERE, -EPERM, OUTSIDE_A_TASK, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, NULL, 0});
 }
 
 void task__misuses_destroy(struct loop *loop)

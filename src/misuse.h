@@ -7,28 +7,45 @@
 
 #include "base.h"
 
+/* A public function, by its name, and where it was called: its return address. */
+struct call_site {
+    const char *call;
+    uintptr_t from;
+};
+
+/* In the public function itself, or always inline in it: so it does not matter how
+ * many frames of the library's own a build has, nor who waits further out. */
+static ALWAYS_INLINE struct call_site site_here(const char *call)
+{
+    return (struct call_site){call, (uintptr_t)__builtin_return_address(0)};
+}
+
 /*
  * Tell of one, by the hook of the loop that runs in this thread; returns the
  * status, which is negative. One that misuse does not cause may come here too: it
  * is not told of.
- *
- * `call` is the name of the public function that this happens in; where that was
- * called is found out.
  */
-COLD int task__misuse(const char *call, int status, const char *why);
+COLD int task__misuse(struct call_site site, int status, const char *why);
 
 /* The same of something that was opened there (NULL: it is not known where). */
-COLD int task__misuse_of(const char *call, int status, const char *why,
+COLD int task__misuse_of(struct call_site site, int status, const char *why,
                          const char *file, int line);
 
-/* The same, as a tail call, of which compilers know that it is no success. */
-static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)
+/* The same, of which compilers know that it is no success. */
+static ALWAYS_INLINE int misuse_at(struct call_site site, int status,
+                                   const char *why)
 {
-    int error = task__misuse(call, status, why);
+    int error = task__misuse(site, status, why);
 
     if (error >= 0)
         __builtin_unreachable();
     return error;
+}
+
+/* Where site_here() may stand. */
+static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)
+{
+    return misuse_at(site_here(call), status, why);
 }
 
 /* In the public function itself. */

@@ -1,7 +1,7 @@
 /*
  * Connections as streams.
  */
-#include "loop.h"
+#include "address.h"
 
 #include <errno.h>
 #include <task/io.h>
@@ -9,13 +9,13 @@
 #include <task/stream.h>
 
 /* What both do first. */
-static int enter(struct task_stream **stream, const char *call)
+static int enter(struct task_stream **stream, struct call_site site)
 {
     struct task *self;
-    int error = task_enter_in(&self, call);
+    int error = task_enter_at(&self, site);
 
     if (!error && !stream)
-        error = misuse(call, -EINVAL, "there is no place for the stream");
+        error = misuse_at(site, -EINVAL, "there is no place for the stream");
     return error;
 }
 
@@ -34,20 +34,23 @@ static int open_stream(struct task_stream **stream, int fd, const char *file,
 int task_open_connection_at(struct task_stream **stream, const char *host,
                             const char *service, const char *file, int line)
 {
-    int error = enter(stream, "task_open_connection");
+    struct call_site site = site_here("task_open_connection");
+    int error = enter(stream, site);
 
     return error ? error
-                 : open_stream(stream, task_tcp_connect(host, service), file,
-                               line);
+                 : open_stream(stream, task__tcp_connect(site, host, service),
+                               file, line);
 }
 
 int task_open_unix_connection_at(struct task_stream **stream, const char *path,
                                  const char *file, int line)
 {
-    int error = enter(stream, "task_open_unix_connection");
+    struct call_site site = site_here("task_open_unix_connection");
+    int error = enter(stream, site);
 
     return error ? error
-                 : open_stream(stream, task_unix_connect(path), file, line);
+                 : open_stream(stream, task__unix_connect(site, path), file,
+                               line);
 }
 
 int(task_open_connection)(struct task_stream **stream, const char *host,

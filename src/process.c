@@ -215,15 +215,17 @@ int task_process_wait(struct task_process *process)
     return task__park(&waiter);
 }
 
-int task_process_send_signal(struct task_process *process, int signo)
+static ALWAYS_INLINE int send_signal(struct task_process *process, int signo,
+                                     const char *call)
 {
     int saved_errno = errno;
     int result;
 
     if (!process || signo < 0 || signo >= NSIG)
-        return MISUSE(-EINVAL, process ? "there is no such signal"
-                                       : "the process is NULL");
-    if (LOOP_REFUSES(process->loop))
+        return misuse(call, -EINVAL,
+                      process ? "there is no such signal"
+                              : "the process is NULL");
+    if (loop_refuses(process->loop, call))
         return -EPERM;
     result = look(process) ? -ESRCH
                            : process->child.kind->send(&process->child, signo);
@@ -231,14 +233,19 @@ int task_process_send_signal(struct task_process *process, int signo)
     return result;
 }
 
+int task_process_send_signal(struct task_process *process, int signo)
+{
+    return send_signal(process, signo, __func__);
+}
+
 int task_process_terminate(struct task_process *process)
 {
-    return task_process_send_signal(process, SIGTERM);
+    return send_signal(process, SIGTERM, __func__);
 }
 
 int task_process_kill(struct task_process *process)
 {
-    return task_process_send_signal(process, SIGKILL);
+    return send_signal(process, SIGKILL, __func__);
 }
 
 struct task_stream *task_process_stdin(struct task_process *process)

@@ -184,11 +184,12 @@ static int call_there(struct inbox *inbox, loop_fn *fn, void *arg)
     return n ? 0 : -ESHUTDOWN;
 }
 
-static COLD int refuse_call(const struct loop_remote *remote)
+static COLD int refuse_call(const struct loop_remote *remote,
+                            struct call_site site)
 {
     int error = refusal(remote);
 
-    return error ? error : MISUSE(-EINVAL, "the function is NULL");
+    return error ? error : misuse_at(site, -EINVAL, "the function is NULL");
 }
 
 /* Whether the loop is gone the inbox tells when it is called: to look at it before
@@ -196,7 +197,7 @@ static COLD int refuse_call(const struct loop_remote *remote)
 int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
 {
     if (unlikely(!remote || remote->forks != task__loop_forks || !fn))
-        return refuse_call(remote);
+        return refuse_call(remote, site_here(__func__));
     return is_of_current(remote) ? call_own(loop_current(), fn, arg)
                                  : call_there(remote->inbox, fn, arg);
 }

@@ -19,13 +19,14 @@ enum { CROWD = 8, PLENTY = 256 };
 #define NAP_FOR_EACH (10 * TASK_MICROSECOND)
 
 /* Why a loop cannot be run; 0: it can. */
-static int may_enter(struct loop *loop, const char *call)
+static int may_enter(struct loop *loop, struct call_site site)
 {
     if (!loop)
-        return misuse(call, -EINVAL, "the loop is NULL");
+        return misuse_at(site, -EINVAL, "the loop is NULL");
     if (scheduler_current() && !loop_is_inherited(loop))
-        return misuse(call, -EBUSY, "a loop runs in this thread");
-    if (loop_refuses(loop, call))
+        return misuse_at(site, -EBUSY, "a loop runs in this thread");
+    if (&loop->scheduler != scheduler_current() &&
+        task__loop_refuses(loop, site))
         return loop_is_inherited(loop) ? -EPERM : -EBUSY;
     return 0;
 }
@@ -38,9 +39,9 @@ static void change_thread(struct loop *loop)
         task__signals_move(loop);
 }
 
-int task__loop_enter(struct loop *loop, const char *call)
+int task__loop_enter(struct loop *loop, struct call_site site)
 {
-    int error = may_enter(loop, call);
+    int error = may_enter(loop, site);
 
     if (!error && loop->options.stall_timeout > 0 && !loop->watchdog)
         error = task__watchdog_start(loop);
@@ -402,7 +403,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
 
     if (!fn)
         return MISUSE(-EINVAL, "the function is NULL");
-    status = task__loop_enter(loop, __func__);
+    status = task__loop_enter(loop, site_here(__func__));
     if (status)
         return status;
 
@@ -421,7 +422,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
 
 int loop_run_forever(struct loop *loop)
 {
-    int status = task__loop_enter(loop, __func__);
+    int status = task__loop_enter(loop, site_here(__func__));
 
     if (status)
         return status;

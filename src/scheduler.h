@@ -182,19 +182,25 @@ static inline void task_take_requests(struct task *task)
  */
 #define task_enter(self) task_enter_in(self, __func__)
 
-/* In a function that is not public itself: `call` is the public one. */
-static ALWAYS_INLINE int task_enter_in(struct task **self, const char *call)
+static ALWAYS_INLINE int task_enter_at(struct task **self,
+                                       struct call_site site)
 {
     struct task *task = scheduler_self();
 
     *self = task;
     if (unlikely(!task))
-        return misuse(call, -EPERM, OUTSIDE_A_TASK);
+        return misuse_at(site, -EPERM, OUTSIDE_A_TASK);
     if (unlikely(task->undelivered)) {
         task_take_requests(task);
         return -ECANCELED;
     }
     return 0;
+}
+
+/* In a function that is always inline in the public one, which is `call`. */
+static ALWAYS_INLINE int task_enter_in(struct task **self, const char *call)
+{
+    return task_enter_at(self, site_here(call));
 }
 
 #endif

@@ -37,30 +37,30 @@ static const struct task *owner_of(const struct task_scope *scope,
     return NULL;
 }
 
-static void refuse_outside(struct task_scope *scope, const char *call)
+static void refuse_outside(struct task_scope *scope, struct call_site site)
 {
     scope->task = NULL;
     scope->deadline = TASK_FOREVER;
     scope->again = 0;
     scope->elsewhere = 0;
     scope->asks = false;
-    scope->error = misuse(call, -EPERM, OUTSIDE_A_TASK);
+    scope->error = misuse_at(site, -EPERM, OUTSIDE_A_TASK);
     scope->state = SCOPE_REFUSED;
 }
 
 /* It seems to be open, or there is no task. */
 bool task__scope_may_begin(struct task_scope *scope, struct task *self,
-                           const char *call)
+                           struct call_site site)
 {
     const struct task *owner = owner_of(scope, self);
 
     if (!owner && self)
         return true;
     if (!owner) {
-        refuse_outside(scope, call);
+        refuse_outside(scope, site);
         return false;
     }
-    task__misuse(call, self ? -EALREADY : -EPERM, "the scope is open");
+    task__misuse(site, self ? -EALREADY : -EPERM, "the scope is open");
     scope->again += owner == self;
     scope->elsewhere += owner != self;
     return false;

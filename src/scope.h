@@ -21,7 +21,7 @@ bool task__scope_is_among(const struct task *self,
                           const struct task_scope *scope);
 
 bool task__scope_may_begin(struct task_scope *scope, struct task *self,
-                           const char *call);
+                           struct call_site site);
 int task__scope_check_failed(struct task_scope *scope, struct task *self);
 void task__scope_take_back(struct task_scope *scope);
 
@@ -48,7 +48,7 @@ static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
     struct task *self = scheduler_self();
 
     if (unlikely(!self || scope_seems_open(scope)) &&
-        !task__scope_may_begin(scope, self, call))
+        !task__scope_may_begin(scope, self, site_here(call)))
         return false;
     scope->task = self;
     scope->deadline = deadline;

@@ -28,9 +28,10 @@ static NEVER_INLINE int start(const struct task_server_options *options,
 }
 
 /* The body of all that start one. */
-static int start_server(const char *call, struct task_server **server,
-                        const struct task_server_options *options,
-                        const char *file, int line)
+static ALWAYS_INLINE int start_server(const char *call,
+                                      struct task_server **server,
+                                      const struct task_server_options *options,
+                                      const char *file, int line)
 {
     struct task_server *opened;
     struct task *self;
@@ -41,7 +42,7 @@ static int start_server(const char *call, struct task_server **server,
     if (!server || !options || is_bad(options))
         return misuse(call, -EINVAL,
                       "there is no handler, or not one place to listen at");
-    error = task__server_open(call, options, loop_of_task(self), &opened);
+    error = task__server_open(options, loop_of_task(self), &opened);
     if (!error)
         error = start(options, opened);
     if (error)

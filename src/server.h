@@ -77,8 +77,7 @@ struct task_server {
 };
 
 /* server_listen.c: open all listeners; 0, or a negative errno and none is. */
-TASK_SUSPENDS int task__server_open(const char *call,
-                                    const struct task_server_options *options,
+TASK_SUSPENDS int task__server_open(const struct task_server_options *options,
                                     struct loop *loop,
                                     struct task_server **server);
 

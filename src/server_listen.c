@@ -172,13 +172,12 @@ static NEVER_INLINE int bind_to_list(struct task_server *server,
     return error;
 }
 
-static int open_hosts(const char *call,
-                      const struct task_server_options *options,
+static int open_hosts(const struct task_server_options *options,
                       struct loop *loop, struct task_server **server)
 {
     struct addrinfo *list;
     size_t n = 0;
-    int error = task__address_look_up(call, options->host, options->service,
+    int error = task__address_look_up(options->host, options->service,
                                       SOCK_STREAM, &list);
 
     if (error)
@@ -265,8 +264,7 @@ static NEVER_INLINE int open_fd(const struct task_server_options *options,
     return error;
 }
 
-int task__server_open(const char *call,
-                      const struct task_server_options *options,
+int task__server_open(const struct task_server_options *options,
                       struct loop *loop, struct task_server **server)
 {
     int error;
@@ -277,7 +275,7 @@ int task__server_open(const char *call,
     else if (options->fd)
         error = open_fd(options, loop, server);
     else
-        error = open_hosts(call, options, loop, server);
+        error = open_hosts(options, loop, server);
     if (error && *server)
         task_server_free(*server);
     return error;

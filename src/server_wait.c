@@ -43,8 +43,8 @@ static bool is_handler(const struct task_server *server,
 }
 
 /* The server stays until leave(), if it is one to wait for. */
-static int hold(const char *call, struct task_server *server,
-                const struct task *self)
+static ALWAYS_INLINE int hold(const char *call, struct task_server *server,
+                              const struct task *self)
 {
     if (!server || server->loop != loop_of_task(self))
         return misuse(call, -EINVAL, "the server is NULL or another loop's");
@@ -55,8 +55,8 @@ static int hold(const char *call, struct task_server *server,
 }
 
 /* What every call that waits begins with. */
-static int enter(const char *call, struct task_server *server,
-                 struct task **self)
+static ALWAYS_INLINE int enter(const char *call, struct task_server *server,
+                               struct task **self)
 {
     int error = task_enter_in(self, call);
 

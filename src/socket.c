@@ -239,7 +239,7 @@ static ALWAYS_INLINE ssize_t receive(int fd, void *buf, size_t n, int flags,
     ssize_t result;
 
     if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags)) {
-        result = task_read_full(fd, buf, n);
+        result = fd_result(task__io_read_full(fd, buf, n), call);
         header.msg_namelen = 0; /* a stream tells of no sender */
     } else {
         result = exchange(fd, INCOMING, attempt_receive,

@@ -80,12 +80,13 @@ struct task_stream *(task_stream_open)(int fd)
 }
 
 int task__stream_refuse(const struct task_stream *s, const struct loop *loop,
-                        const char *call)
+                        struct call_site site)
 {
     if (!s || s->loop != loop)
-        return misuse(call, -EINVAL, "the stream is NULL, or of another loop");
+        return misuse_at(site, -EINVAL,
+                         "the stream is NULL, or of another loop");
     if (s->is_gone)
-        return task__misuse_of(call, -EBADF, "the stream was closed", s->file,
+        return task__misuse_of(site, -EBADF, "the stream was closed", s->file,
                                s->line);
     return s->broken;
 }
@@ -93,10 +94,10 @@ int task__stream_refuse(const struct task_stream *s, const struct loop *loop,
 /* Who goes on in vain is told of the fifth time, as asyncio does. */
 enum { IN_VAIN = 5 };
 
-int task__stream_refuse_to_write(struct task_stream *s, const char *call)
+int task__stream_refuse_to_write(struct task_stream *s, struct call_site site)
 {
     if (s->loop->debug && s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
-        task__misuse_of(call, -EPIPE,
+        task__misuse_of(site, -EPIPE,
                         "writing has failed, and this is the fifth call since",
                         s->file, s->line);
     return s->write_error;
@@ -129,7 +130,7 @@ int task__stream_yield(struct task_stream *s, struct task *self)
 int task_stream_fd(const struct task_stream *s)
 {
     if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
     return s->fd < 0 ? -EBADF : s->fd;
 }
 

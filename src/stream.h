@@ -121,10 +121,11 @@ void task__stream_end_job(struct task_stream *s);
 /* stream.c: why a call on a stream (NULL or not) does nothing; a misused one is
  * told of. */
 COLD int task__stream_refuse(const struct task_stream *s,
-                             const struct loop *loop, const char *call);
+                             const struct loop *loop, struct call_site site);
 
 /* The same of one that has failed to write. */
-COLD int task__stream_refuse_to_write(struct task_stream *s, const char *call);
+COLD int task__stream_refuse_to_write(struct task_stream *s,
+                                      struct call_site site);
 
 /* That the number was closed behind our back is told of. */
 COLD void task__stream_report_lost(const struct task_stream *s);
@@ -139,7 +140,7 @@ static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
     if (unlikely(error))
         return error;
     if (unlikely(!s || s->loop != loop_of_task(*self) || s->broken))
-        return task__stream_refuse(s, loop_of_task(*self), call);
+        return task__stream_refuse(s, loop_of_task(*self), site_here(call));
     s->calls++;
     return 0;
 }
@@ -159,7 +160,7 @@ static ALWAYS_INLINE int stream_enter_to_write(struct task_stream *s,
     int error = stream_enter(s, self, call);
 
     if (unlikely(!error && s->write_error)) {
-        error = task__stream_refuse_to_write(s, call);
+        error = task__stream_refuse_to_write(s, site_here(call));
         stream_leave(s);
     }
     return error;

@@ -149,7 +149,7 @@ int task_stream_close(struct task_stream *s)
     if (!self)
         return MISUSE(-EPERM, OUTSIDE_A_TASK);
     if (!s || s->loop != loop_of_task(self) || s->is_gone)
-        return task__stream_refuse(s, loop_of_task(self), __func__);
+        return task__stream_refuse(s, loop_of_task(self), site_here(__func__));
     saved_errno = errno;
     s->calls++;
     result = close_stream(s, self);
@@ -165,7 +165,7 @@ void task_stream_abort(struct task_stream *s)
     if (!s || loop_is_inherited(s->loop))
         return;
     if (s->is_gone && !s->calls) {
-        (void)task__stream_refuse(s, s->loop, __func__);
+        (void)task__stream_refuse(s, s->loop, site_here(__func__));
         return;
     }
     s->calls++;

@@ -75,7 +75,7 @@ int task_stream_write_eof(struct task_stream *s)
     int result;
 
     if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
     if (LOOP_REFUSES(s->loop))
         return -EPERM;
     if (stream_is_lost(s)) {
@@ -103,7 +103,7 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
     if (low == TASK_STREAM_DERIVED)
         low = high / 4;
     if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
     if (LOOP_REFUSES(s->loop))
         return -EPERM;
     if (low > high)

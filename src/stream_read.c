@@ -17,8 +17,8 @@ static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self,
     if (unlikely(error))
         return error;
     if (unlikely(s->is_read)) {
-        error = task__misuse_of(call, -EBUSY, "another task reads", s->file,
-                                s->line);
+        error = task__misuse_of(site_here(call), -EBUSY, "another task reads",
+                                s->file, s->line);
         stream_leave(s);
         return error;
     }
@@ -252,7 +252,7 @@ bool task_stream_at_eof(const struct task_stream *s)
 int task_stream_set_limit(struct task_stream *s, size_t limit)
 {
     if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, __func__);
+        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
     if (LOOP_REFUSES(s->loop))
         return -EPERM;
     if (!limit)

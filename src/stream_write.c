@@ -225,8 +225,9 @@ int task_stream_write(struct task_stream *s, const void *data, size_t n)
 
 /* A text of any length: as it is known now. */
 PRINTF_LIKE(4, 0)
-static int write_long(struct task_stream *s, size_t n, const char *call,
-                      const char *format, va_list arguments)
+static ALWAYS_INLINE int write_long(struct task_stream *s, size_t n,
+                                    const char *call, const char *format,
+                                    va_list arguments)
 {
     struct blocks *blocks = &s->loop->blocks;
     char *text = task__blocks_get(blocks, n + 1, 1);
@@ -258,7 +259,7 @@ int task_stream_printf(struct task_stream *s, const char *format, ...)
     if (!self)
         return MISUSE(-EPERM, OUTSIDE_A_TASK);
     if (!s || s->loop != loop_of_task(self) || s->is_gone)
-        return task__stream_refuse(s, loop_of_task(self), __func__);
+        return task__stream_refuse(s, loop_of_task(self), site_here(__func__));
     if (!format)
         return MISUSE(-EINVAL, "there is no format");
     va_start(arguments, format);

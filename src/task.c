@@ -247,9 +247,8 @@ struct task *task_create_at(task_fn *fn, void *arg,
     struct task *task;
 
     if (unlikely(!loop || !fn)) {
-        task__misuse("task_create", loop ? -EINVAL : -EPERM,
-                     loop ? "the function is NULL"
-                          : "no loop runs in this thread");
+        misuse("task_create", loop ? -EINVAL : -EPERM,
+               loop ? "the function is NULL" : "no loop runs in this thread");
         return NULL;
     }
     if (unlikely(options))
@@ -282,8 +281,8 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
     struct task *task;
 
     if (!loop || !fn) {
-        task__misuse("loop_create_task", -EINVAL,
-                     loop ? "the function is NULL" : "the loop is NULL");
+        misuse("loop_create_task", -EINVAL,
+               loop ? "the function is NULL" : "the loop is NULL");
         return NULL;
     }
     if (loop_refuses(loop, "loop_create_task"))

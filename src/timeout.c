@@ -16,9 +16,10 @@ static void expire(struct timer *timer)
 }
 
 static ALWAYS_INLINE void begin(struct task_timeout *timeout,
-                                struct scheduler *scheduler, task_time when)
+                                struct scheduler *scheduler, task_time when,
+                                const char *call)
 {
-    bool began = scope_begin(&timeout->scope, when, "task_timeout_begin");
+    bool began = scope_begin(&timeout->scope, when, call);
 
     if (unlikely(!began) && scope_is_open(&timeout->scope))
         return;
@@ -32,7 +33,7 @@ static ALWAYS_INLINE void begin(struct task_timeout *timeout,
 
 void task_timeout_begin_at(struct task_timeout *timeout, task_time when)
 {
-    begin(timeout, scheduler_current(), when);
+    begin(timeout, scheduler_current(), when, __func__);
 }
 
 void task_timeout_begin(struct task_timeout *timeout, task_time delay)
@@ -40,7 +41,8 @@ void task_timeout_begin(struct task_timeout *timeout, task_time delay)
     struct scheduler *scheduler = scheduler_current();
 
     begin(timeout, scheduler,
-          scheduler ? scheduler_deadline(scheduler, delay) : TASK_FOREVER);
+          scheduler ? scheduler_deadline(scheduler, delay) : TASK_FOREVER,
+          __func__);
 }
 
 int task_timeout_end(struct task_timeout *timeout, int status)

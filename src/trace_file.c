@@ -110,20 +110,24 @@ static int open_file(const char *path)
     return error ? error : fd;
 }
 
-static int start(struct loop *loop, const char *path, size_t capacity,
-                 bool is_ring, const char *call)
+static ALWAYS_INLINE int may_start(struct loop *loop, const char *path,
+                                   const char *call)
 {
-    struct trace *trace;
-    int fd;
-
     if (!loop || !path)
         return misuse(call, -EINVAL, "the loop or the path is NULL");
     if (loop_refuses(loop, call))
         return -EPERM;
     if (loop->freed)
         return -ESHUTDOWN;
-    if (loop->trace)
-        return -EALREADY;
+    return loop->trace ? -EALREADY : 0;
+}
+
+static int start(struct loop *loop, const char *path, size_t capacity,
+                 bool is_ring)
+{
+    struct trace *trace;
+    int fd;
+
     trace = capacity <= SIZE_MAX / 2 / sizeof(struct record)
                 ? memory_get(&loop->allocator,
                              sizeof *trace + capacity * sizeof(struct record))
@@ -148,15 +152,19 @@ static int start(struct loop *loop, const char *path, size_t capacity,
 
 int loop_trace_start(struct loop *loop, const char *path)
 {
-    return start(loop, path, STREAM_RECORDS, false, __func__);
+    int error = may_start(loop, path, __func__);
+
+    return error ? error : start(loop, path, STREAM_RECORDS, false);
 }
 
 int loop_trace_ring(struct loop *loop, const char *path, size_t bytes)
 {
     size_t capacity = bytes / sizeof(struct record);
+    int error = may_start(loop, path, __func__);
 
-    return start(loop, path, capacity < RING_RECORDS ? RING_RECORDS : capacity,
-                 true, __func__);
+    if (capacity < RING_RECORDS)
+        capacity = RING_RECORDS;
+    return error ? error : start(loop, path, capacity, true);
 }
 
 int loop_trace_stop(struct loop *loop)

@@ -48,11 +48,11 @@ static int fill_in(struct unix_address *address, const char *path)
     return 0;
 }
 
-int task_unix_connect(const char *path)
+int task__unix_connect(struct call_site site, const char *path)
 {
     struct unix_address address;
     struct task *self;
-    int error = task_enter(&self);
+    int error = task_enter_at(&self, site);
     int fd;
 
     if (!error)
@@ -67,6 +67,11 @@ int task_unix_connect(const char *path)
         return fd;
     task_close(fd);
     return error;
+}
+
+int task_unix_connect(const char *path)
+{
+    return task__unix_connect(site_here(__func__), path);
 }
 
 /* Which file a path leads to now, if it is a socket's. */

@@ -227,6 +227,20 @@ void task__report_lost_stream(struct loop *loop, int fd, const char *file,
     tell_lost(loop, &error, (uintptr_t)file + (uintptr_t)line);
 }
 
+/* The hook is called in this thread for a loop that runs in another. */
+static THREAD_LOCAL bool is_telling;
+
+static void tell_by_hook_of(struct loop *loop, const struct loop_error *error)
+{
+    if (!loop->options.on_error || is_telling) {
+        task__report_print(error);
+        return;
+    }
+    is_telling = true;
+    loop->options.on_error(error, loop->options.on_error_arg);
+    is_telling = false;
+}
+
 /*
  * Another thread touches a loop that runs: the hook is called in that thread,
  * since only there can a debugger show who does it. Nothing else of the loop is
@@ -253,10 +267,7 @@ static void tell_of_foreign(struct loop *loop, struct call_site site,
     if (!is_new)
         return;
     say_misuse(&sentence, &wrong);
-    if (loop->options.on_error)
-        loop->options.on_error(&error, loop->options.on_error_arg);
-    else
-        task__report_print(&error);
+    tell_by_hook_of(loop, &error);
 }
 
 void task__report_foreign_wake(struct loop *loop)

@@ -1,5 +1,6 @@
 /* Misuse is told of for each place of the program, once, by the name of the call
  * that was made there: however many frames of the library's own there are. */
+#include "child.h"
 #include "everywhere.h"
 #include "streams.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The reports of a call that was made wrongly in two places. */
 
@@ -356,6 +358,56 @@ static int a_call_that_is_made_by_another_is_not_told(void *arg)
     return 0;
 }
 
+/* The hook's own. */
+
+static int depth;
+
+static void intrude(const struct loop_error *error, void *arg)
+{
+    CHECK_STATUS(depth++, 0);
+    keep(error, arg);
+    loop_stop(error->loop);
+    depth--;
+}
+
+static void *cancel_the_future(void *arg)
+{
+    CHECK(!task_cancel(future));
+    return arg;
+}
+
+static int has_an_intruder(void *arg)
+{
+    pthread_t thread;
+
+    begin_debug();
+    loop_set_error_handler(loop_current(), intrude, NULL);
+    future = task_future_create();
+    CHECK(!pthread_create(&thread, NULL, cancel_the_future, arg));
+    CHECK(!pthread_join(thread, NULL));
+    check_the_only("task_cancel", "cancel_the_future");
+    task_detach(future);
+    return 0;
+}
+
+static void run_with_an_intruder(void *arg)
+{
+    loop_run(has_an_intruder, arg);
+    if (checks_failed())
+        _exit(1);
+}
+
+static void what_a_hook_does_in_another_thread_goes_to_stderr(void **state)
+{
+    static char said[4000];
+
+    (void)state;
+    assert_int_equal(
+        child_listen(run_with_an_intruder, NULL, said, sizeof said), 0);
+    assert_non_null(strstr(said, "libtask: loop_stop: the loop runs in another "
+                                 "thread (-EPERM); called in intrude+0x"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +416,7 @@ int main(void)
         in_streams(each_place_in_another_thread_is_told_of),
         in_main(the_innermost_place_is_told),
         everywhere(a_call_that_is_made_by_another_is_not_told),
+        behaviour(what_a_hook_does_in_another_thread_goes_to_stderr),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,12 +194,11 @@ int task_shield(struct task *task)
 {
     struct awaiting awaiting;
     struct task *self;
-    int error = task_enter(&self);
+    int error = scheduler_self() ? task_enter(&self) : 0;
     int status;
 
-    if (error)
-        return error;
-    error = may_await(task, &self);
+    if (!error)
+        error = may_await(task, &self);
     if (error)
         return error;
     if (task->done) {

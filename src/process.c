@@ -200,7 +200,9 @@ int task_process_wait(struct task_process *process)
 {
     struct task *self;
     struct waiter waiter;
-    int error = task_enter(&self);
+    int error = scheduler_self()
+                    ? task_enter(&self)
+                    : misplaced(process ? process->loop : NULL, __func__);
 
     if (error)
         return error;

@@ -157,7 +157,9 @@ int task_process_communicate(struct task_process *process, const void *input,
                              struct task_buffer *err)
 {
     struct task *self;
-    int error = task_enter(&self);
+    int error = scheduler_self()
+                    ? task_enter(&self)
+                    : misplaced(process ? process->loop : NULL, __func__);
 
     if (error)
         return error;

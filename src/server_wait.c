@@ -58,7 +58,9 @@ static ALWAYS_INLINE int hold(const char *call, struct task_server *server,
 static ALWAYS_INLINE int enter(const char *call, struct task_server *server,
                                struct task **self)
 {
-    int error = task_enter_in(self, call);
+    int error = scheduler_self()
+                    ? task_enter_in(self, call)
+                    : misplaced(server ? server->loop : NULL, call);
 
     return error ? error : hold(call, server, *self);
 }

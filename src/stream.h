@@ -135,8 +135,11 @@ COLD void task__stream_report_lost(const struct task_stream *s);
 static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
                                       const char *call)
 {
-    int error = task_enter_in(self, call);
+    int error;
 
+    if (unlikely(!scheduler_self()))
+        return misplaced(s ? s->loop : NULL, call);
+    error = task_enter_in(self, call);
     if (unlikely(error))
         return error;
     if (unlikely(!s || s->loop != loop_of_task(*self) || s->broken))

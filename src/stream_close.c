@@ -147,7 +147,7 @@ int task_stream_close(struct task_stream *s)
     int result;
 
     if (!self)
-        return MISUSE(-EPERM, OUTSIDE_A_TASK);
+        return misplaced(s ? s->loop : NULL, __func__);
     if (!s || s->loop != loop_of_task(self) || s->is_gone)
         return task__stream_refuse(s, loop_of_task(self), site_here(__func__));
     saved_errno = errno;

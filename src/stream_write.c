@@ -257,7 +257,7 @@ int task_stream_printf(struct task_stream *s, const char *format, ...)
     int result;
 
     if (!self)
-        return MISUSE(-EPERM, OUTSIDE_A_TASK);
+        return misplaced(s ? s->loop : NULL, __func__);
     if (!s || s->loop != loop_of_task(self) || s->is_gone)
         return task__stream_refuse(s, loop_of_task(self), site_here(__func__));
     if (!format)

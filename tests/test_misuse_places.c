@@ -233,7 +233,15 @@ static struct loop *loop;
 
 #define FOREIGN(X)                                                             \
     X(task_await, task_await(future))                                          \
+    X(task_shield, task_shield(future))                                        \
     X(task_cancel, task_cancel(future))                                        \
+    X(task_stream_read, task_stream_read(stream, &byte, 1))                    \
+    X(task_stream_write, task_stream_write(stream, &byte, 1))                  \
+    X(task_stream_printf, task_stream_printf(stream, "x"))                     \
+    X(task_stream_flush, task_stream_flush(stream))                            \
+    X(task_stream_close, task_stream_close(stream))                            \
+    X(task_server_wait_closed, task_server_wait_closed(server))                \
+    X(task_process_wait, task_process_wait(process))                           \
     X(task_process_kill, task_process_kill(process))                           \
     X(loop_trace_start, loop_trace_start(loop, "/"))                           \
     X(loop_trace_ring, loop_trace_ring(loop, "/", 1))                          \

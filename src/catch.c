@@ -141,7 +141,7 @@ static bool is_ours(const struct sigaction *action)
 static void set_former(struct taken *at, const struct sigaction *action)
 {
     at->former = *action;
-    store(&at->is_heard, (action->sa_flags & SA_SIGINFO) &&
+    store(&at->is_heard, listener && (action->sa_flags & SA_SIGINFO) &&
                              action->sa_sigaction == listener_handler);
 }
 

@@ -63,8 +63,9 @@ int task_condition_wait_for(struct task_condition *condition,
                             void *arg)
 {
     struct task *self;
-    int status = predicate ? may_wait(lock, &self, __func__)
-                           : MISUSE(-EINVAL, "the predicate is NULL");
+    int status = predicate || !scheduler_self()
+                     ? may_wait(lock, &self, __func__)
+                     : MISUSE(-EINVAL, "the predicate is NULL");
 
     while (!status && !predicate(arg))
         status = wait(condition, lock, __func__);

@@ -205,7 +205,7 @@ int loop_free(struct loop *loop)
     if (loop_is_inherited(loop))
         return -EPERM;
     task__workers_withdraw(loop);
-    task__remotes_refuse(loop); /* first: jobs may be among those that wait */
+    task__remotes_refuse(loop); /* jobs may be among those that wait */
     task__workers_finish(loop);
     loop->wants_alarm = false;
     task__debugger_remove(loop);

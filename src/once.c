@@ -92,8 +92,9 @@ static bool is_inherited(const struct task_once *once)
 int task_once_run(struct task_once *once, task_fn *fn, void *arg)
 {
     struct task *self;
-    int status =
-        fn ? task_enter(&self) : MISUSE(-EINVAL, "the function is NULL");
+    int status = fn || !scheduler_self()
+                     ? task_enter(&self)
+                     : MISUSE(-EINVAL, "the function is NULL");
 
     if (unlikely(status))
         return status;

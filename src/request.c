@@ -14,7 +14,7 @@ static void deliver(struct task *task, struct task_chain *requests)
     struct waiter *waiter = task->waiter;
 
     if (!waiter)
-        task->undelivered += !task->refused;
+        task->undelivered += !task->hears;
     else if (waiter->kind->cancel)
         waiter->kind->cancel(waiter, requests);
     else

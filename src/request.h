@@ -48,7 +48,7 @@ bool task__request(struct task *task);
  * delivered with that one. */
 static inline void waiter_hears(struct waiter *waiter)
 {
-    waiter->task->refused = true;
+    waiter->task->hears = true;
 }
 
 /* Deliver a request to a task that is parked. */

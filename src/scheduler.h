@@ -67,6 +67,7 @@ struct scheduler {
     size_t n_parked;
     task_time time; /* what the clock said when it was looked at last */
     uint64_t turns;
+    uint64_t scope_asks; /* scope.c's: how many have asked their task to end */
     uint64_t switches;
     uint64_t random; /* the state of the shuffling; 0: first in, first out */
     void (*ended)(struct task *task, int status); /* a coroutine returned */

@@ -46,7 +46,8 @@ struct task {
     union {
         uint32_t flags;
         struct {
-            bool refused : 1; /* a request woke it, and it has not run since */
+            bool
+                hears : 1; /* it was woken with a request, and has not run since */
             bool done : 1;
             bool future : 1;
             bool was_read : 1; /* somebody has seen the status */

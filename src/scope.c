@@ -97,8 +97,6 @@ int task__scope_check_failed(struct task_scope *scope, struct task *self)
     return -EALREADY;
 }
 
-uintptr_t task__scope_asks;
-
 /*
  * The request is undelivered as long as there were so many deliveries as before it. If
  * nothing has changed by it, it was passed on, or is delivered with the last one; should
@@ -113,7 +111,7 @@ void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
     if (scope->asks)
         return;
     scope->asks = true;
-    scope->asked = __atomic_add_fetch(&task__scope_asks, 1, __ATOMIC_RELAXED);
+    scope->asked = ++task->scheduler->scope_asks;
     task__chain_request(requests, task);
     task__chain_run(requests);
     scope->before = deliveries;

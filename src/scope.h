@@ -13,9 +13,6 @@
 
 enum { SCOPE_OPEN = 0x5c, SCOPE_ENDED, SCOPE_REFUSED };
 
-/* How many have ever asked their tasks to end. */
-extern uintptr_t task__scope_asks;
-
 /* Whether it is open in this task: known without a look at what is in it. */
 bool task__scope_is_among(const struct task *self,
                           const struct task_scope *scope);
@@ -62,7 +59,7 @@ static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
                        ? self->cancelling - self->undelivered
                        : 0;
     scope->deliveries = self->deliveries;
-    scope->began = __atomic_load_n(&task__scope_asks, __ATOMIC_RELAXED);
+    scope->began = self->scheduler->scope_asks;
     scope->outer = self->scope;
     self->scope = scope;
     self->owns = true;

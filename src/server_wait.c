@@ -54,13 +54,21 @@ static ALWAYS_INLINE int hold(const char *call, struct task_server *server,
     return 0;
 }
 
+/* The task, NULL outside of one; -EPERM then, or -ECANCELED. */
+static ALWAYS_INLINE int enter_task(const char *call,
+                                    const struct task_server *server,
+                                    struct task **self)
+{
+    *self = scheduler_self();
+    return *self ? task_enter_in(self, call)
+                 : misplaced(server ? server->loop : NULL, call);
+}
+
 /* What every call that waits begins with. */
 static ALWAYS_INLINE int enter(const char *call, struct task_server *server,
                                struct task **self)
 {
-    int error = scheduler_self()
-                    ? task_enter_in(self, call)
-                    : misplaced(server ? server->loop : NULL, call);
+    int error = enter_task(call, server, self);
 
     return error ? error : hold(call, server, *self);
 }
@@ -114,7 +122,7 @@ static int serve_forever(struct task_server *server, struct task *self,
 int task_server_serve_forever(struct task_server *server)
 {
     struct task *self;
-    int request = task_enter_in(&self, __func__);
+    int request = enter_task(__func__, server, &self);
     int status = self ? hold(__func__, server, self) : request;
 
     if (status)

@@ -29,7 +29,7 @@ static bool ask_to_end(struct loop *loop, bool daemons)
  */
 static void end_tasks(struct loop *loop, task_time limit)
 {
-    while (loop->n_tasks && task__clock_now(&loop->clock) < limit) {
+    while (loop->n_tasks) {
         int status = 0;
 
         if (!loop->n_ending)
@@ -44,6 +44,8 @@ static void end_tasks(struct loop *loop, task_time limit)
             task__report_deadlock(loop);
             return;
         }
+        if (task__clock_now(&loop->clock) >= limit)
+            return;
     }
 }
 
@@ -78,7 +80,7 @@ static void run_last_calls(struct loop *loop)
 }
 
 /* Whoever goes on with every end does not keep the loop from its own: nothing
- * can be made any more that would be called. */
+ * can be made any more that has such callbacks. */
 static void run_last_callbacks(struct loop *loop)
 {
     loop->freed = true;
@@ -96,7 +98,7 @@ void task__loop_shut_down(struct loop *loop)
     end_tasks(loop, limit);
     if (!loop_is_inherited(loop))
         run_last_calls(loop);
-    if (!loop_is_inherited(loop))
+    if (!loop_is_inherited(loop) && task__clock_now(&loop->clock) < limit)
         end_tasks(loop, limit);
     if (!loop_is_inherited(loop))
         run_last_callbacks(loop);

@@ -70,7 +70,7 @@ static void note_suspension(struct task *task)
         task->parks = 0;
         return;
     }
-    if (task->undelivered || task->refused || task->parks > PARKS)
+    if (task->undelivered || task->hears || task->parks > PARKS)
         return;
     if (++task->parks > PARKS)
         task__report_ignored(task);

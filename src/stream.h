@@ -2,8 +2,9 @@
  * A stream: a descriptor with two buffers.
  *
  *     open      `broken` is 0
- *     closing   the handle is gone, one task waits for the buffer to be sent
- *     broken    the descriptor is closed, and every call gets `broken`
+ *     closing   the handle is gone, one task waits until all is sent or written,
+ *               and every other call gets `broken`
+ *     broken    the descriptor is closed, and so does every call
  *
  * The handle ends by close or abort, and with it the stream, unless calls are
  * under way: the last one frees it. A server may break a stream whose handle

@@ -24,7 +24,7 @@ static const struct wait_kind QUEUING = {
     .verb = "writing",
     .describe = describe,
 };
-static const struct wait_kind CLOSING = {
+static const struct wait_kind AWAITING_WRITERS = {
     .verb = "closing",
     .describe = describe,
 };
@@ -129,7 +129,7 @@ static int await_turn(struct task_stream *s, struct task *self,
 
 int task__stream_await_writers(struct task_stream *s, struct task *self)
 {
-    int result = await_turn(s, self, &CLOSING);
+    int result = await_turn(s, self, &AWAITING_WRITERS);
 
     return result ? result : s->write_error;
 }

@@ -238,7 +238,7 @@ static ALWAYS_INLINE int waiter_park(struct waiter *waiter)
     self->waiter = waiter;
     waiter->since = self->scheduler->time;
     self->scheduler->n_parked++;
-    leave_task(self->scheduler, self)->refused = false;
+    leave_task(self->scheduler, self)->hears = false;
     return waiter->result;
 }
 

@@ -558,6 +558,31 @@ static void the_shutdown_timeout_drops_those_that_never_stop(void **state)
     assert_record(expected);
 }
 
+static int hear_and_end(void *arg)
+{
+    CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
+    return note(arg);
+}
+
+static int leave_one_that_ends_at_once(void *arg)
+{
+    (void)arg;
+    task_detach(task_create(hear_and_end, text("heard")));
+    return task_yield();
+}
+
+/* A nanosecond is over before the first of them runs. */
+static void the_shortest_shutdown_timeout_cancels_all_the_same(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.shutdown_timeout = 1;
+    assert_int_equal(run_with(options, leave_one_that_ends_at_once, NULL), 0);
+    assert_record("heard");
+}
+
 enum { LEFT = 2 };
 
 static void list_those_left(const struct loop_error *error, void *arg)
@@ -2549,6 +2574,7 @@ int main(void)
         behaviour(without_a_shutdown_timeout_leftovers_take_their_time),
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),
         behaviour(the_shutdown_timeout_drops_those_that_never_stop),
+        behaviour(the_shortest_shutdown_timeout_cancels_all_the_same),
         behaviour(all_that_are_dropped_are_listed_meanwhile),
         behaviour(timers_of_those_that_are_dropped_harm_nobody),
         behaviour(any_number_of_handles_ends_with_the_loop),

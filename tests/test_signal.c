@@ -1352,6 +1352,28 @@ static int raises_and_returns(void *arg)
     return task_sleep(TASK_SECOND);
 }
 
+static int handles_it_once(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, say, text("told")), 0);
+    raise(SIGUSR1);
+    let_run();
+    return loop_remove_signal_handler(SIGUSR1);
+}
+
+/* As a handler leaves it that was reset when it was called. */
+static void a_default_effect_may_have_flags(void **state)
+{
+    const struct sigaction former = {.sa_handler = SIG_DFL,
+                                     .sa_flags = SA_SIGINFO};
+
+    (void)state;
+    sigaction(SIGUSR1, &former, NULL);
+    assert_int_equal(run_virtual(handles_it_once, NULL), 0);
+    assert_record("told");
+    signal(SIGUSR1, SIG_DFL);
+}
+
 static void a_users_own_handler_is_left_alone(void **state)
 {
     (void)state;
@@ -1483,6 +1505,7 @@ static const struct CMUnitTest tests[] = {
     leakless(a_loop_that_is_stuck_holds_up_no_second_sigint),
     leakless(a_sigint_that_main_does_not_hear_of_counts),
     leakless(a_sigint_at_the_end_of_a_run_is_main_s_in_the_next),
+    leakless(a_default_effect_may_have_flags),
     leakless(a_users_own_handler_is_left_alone),
     leakless(handlers_and_waits_come_before_main),
     leakless(a_sigint_that_a_wait_has_taken_is_not_main_s_first),

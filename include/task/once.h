@@ -30,7 +30,8 @@ struct task_once {
  * anyone who comes now; the others wait on.
  *
  * A run whose task is dropped with its loop has failed, too. In the child of a
- * fork the parent's runs that are under way have never begun.
+ * fork the parent's runs that are under way have never begun, but for one in which
+ * the process was forked.
  *
  * @param fn   what to do; may suspend
  * @param arg  passed to @p fn

@@ -38,8 +38,8 @@ struct task_scope {
     unsigned heard;      /* of these, what had been delivered then */
     uint32_t deliveries; /* likewise */
     uint32_t before; /* while there are so many its request is undelivered */
-    uintptr_t began; /* how many scopes had ever asked then */
-    uintptr_t asked; /* likewise: when it did */
+    uint64_t began;  /* how many scopes of the loop's had asked then */
+    uint64_t asked;  /* likewise: when it did */
     int error;       /* of its beginning */
     unsigned char state;
     bool asks;          /* it has asked its task to end */

@@ -215,6 +215,15 @@ static ALWAYS_INLINE int misplaced(struct loop *loop, const char *call)
     return -EPERM;
 }
 
+/* task_enter_in() for what belongs to that loop (or NULL), which is told of those that
+ * are no task. */
+static ALWAYS_INLINE int task_enter_for(struct task **self, struct loop *loop,
+                                        const char *call)
+{
+    *self = scheduler_self();
+    return likely(*self) ? task_enter_in(self, call) : misplaced(loop, call);
+}
+
 static inline bool loop_is_inherited(const struct loop *loop)
 {
     return loop->forks != task__loop_forks;

@@ -200,9 +200,7 @@ int task_process_wait(struct task_process *process)
 {
     struct task *self;
     struct waiter waiter;
-    int error = scheduler_self()
-                    ? task_enter(&self)
-                    : misplaced(process ? process->loop : NULL, __func__);
+    int error = task_enter_for(&self, process ? process->loop : NULL, __func__);
 
     if (error)
         return error;

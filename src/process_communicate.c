@@ -157,9 +157,7 @@ int task_process_communicate(struct task_process *process, const void *input,
                              struct task_buffer *err)
 {
     struct task *self;
-    int error = scheduler_self()
-                    ? task_enter(&self)
-                    : misplaced(process ? process->loop : NULL, __func__);
+    int error = task_enter_for(&self, process ? process->loop : NULL, __func__);
 
     if (error)
         return error;

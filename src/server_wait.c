@@ -54,21 +54,11 @@ static ALWAYS_INLINE int hold(const char *call, struct task_server *server,
     return 0;
 }
 
-/* The task, NULL outside of one; -EPERM then, or -ECANCELED. */
-static ALWAYS_INLINE int enter_task(const char *call,
-                                    const struct task_server *server,
-                                    struct task **self)
-{
-    *self = scheduler_self();
-    return *self ? task_enter_in(self, call)
-                 : misplaced(server ? server->loop : NULL, call);
-}
-
 /* What every call that waits begins with. */
 static ALWAYS_INLINE int enter(const char *call, struct task_server *server,
                                struct task **self)
 {
-    int error = enter_task(call, server, self);
+    int error = task_enter_for(self, server ? server->loop : NULL, call);
 
     return error ? error : hold(call, server, *self);
 }
@@ -122,7 +112,7 @@ static int serve_forever(struct task_server *server, struct task *self,
 int task_server_serve_forever(struct task_server *server)
 {
     struct task *self;
-    int request = enter_task(__func__, server, &self);
+    int request = task_enter_for(&self, server ? server->loop : NULL, __func__);
     int status = self ? hold(__func__, server, self) : request;
 
     if (status)

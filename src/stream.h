@@ -136,11 +136,8 @@ COLD void task__stream_report_lost(const struct task_stream *s);
 static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
                                       const char *call)
 {
-    int error;
+    int error = task_enter_for(self, s ? s->loop : NULL, call);
 
-    if (unlikely(!scheduler_self()))
-        return misplaced(s ? s->loop : NULL, call);
-    error = task_enter_in(self, call);
     if (unlikely(error))
         return error;
     if (unlikely(!s || s->loop != loop_of_task(*self) || s->broken))

@@ -236,7 +236,7 @@ static void add_cycles(struct text *text, struct loop *loop)
     memory_free(&loop->allocator, suspects);
 }
 
-/* Once for as long as it lasts. */
+/* Once for as long as it lasts, and in each run. */
 void task__report_deadlock(struct loop *loop)
 {
     struct text text = {.allocator = &loop->allocator};

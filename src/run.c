@@ -354,6 +354,7 @@ void task__loop_run_batch(struct loop *loop)
  * stopped; 0, -EAGAIN, -EDEADLK or -EPERM. */
 static int run_until(struct loop *loop, const struct task *task)
 {
+    loop->is_deadlocked = false;
     for (;;) {
         run_batch(loop);
         if (loop_is_inherited(loop))

@@ -1559,22 +1559,19 @@ static void a_deadlocked_run_cancels_nothing_by_itself(void **state)
     assert_record(expected);
 }
 
-static int two_runs_deadlock(void *arg)
-{
-    (void)arg;
-    CHECK_STATUS(task_yield(), 0);
-    return task_sleep(TASK_FOREVER);
-}
-
-static void a_second_deadlock_is_reported_too(void **state)
+static void each_run_reports_its_deadlock(void **state)
 {
     struct loop_options options = keeping_text();
     struct loop *loop = loop_new(&options);
 
     (void)state;
-    assert_int_equal(loop_run_main(loop, two_runs_deadlock, NULL), -EDEADLK);
-    assert_int_equal(loop_run_main(loop, two_runs_deadlock, NULL), -EDEADLK);
+    assert_int_equal(loop_run_main(loop, sleep_for_ever, NULL), -EDEADLK);
+    assert_int_equal(loop_run_main(loop, sleep_for_ever, NULL), -EDEADLK);
     assert_int_equal(n_deadlocks, 2);
+    assert_int_equal(loop_run_forever(loop), -EDEADLK);
+    assert_int_equal(n_deadlocks, 3);
+    assert_int_equal(loop_run_turn(loop, 0), -EDEADLK); /* the same */
+    assert_int_equal(n_deadlocks, 3);
     test_loop_free(loop, NULL);
 }
 
@@ -2607,7 +2604,7 @@ int main(void)
         behaviour(a_deadlock_is_reported_with_all_who_wait),
         behaviour(loop_run_cancels_a_deadlocked_main),
         behaviour(a_deadlocked_run_cancels_nothing_by_itself),
-        behaviour(a_second_deadlock_is_reported_too),
+        behaviour(each_run_reports_its_deadlock),
         behaviour(nothing_is_deadlocked_while_there_is_a_timer),
         behaviour(what_is_due_never_does_not_prevent_a_deadlock),
         behaviour(a_daemon_alone_is_not_named_in_a_deadlock),

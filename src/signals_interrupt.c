@@ -1,6 +1,6 @@
 /*
  * loop_options.handle_sigint: the first SIGINT of a run cancels main, a second
- * one has its default effect.
+ * one has its default effect. Until it comes, it may wake whatever is parked.
  */
 #include "signals.h"
 
@@ -15,8 +15,16 @@ void task__interrupt_begin(struct loop *loop, struct task *task)
         !task__catch_begin(signals->receiver, SIGINT, true)) {
         signals->main = task;
         signals->is_interrupted = false;
+        loop->n_sources++;
     }
     errno = saved_errno;
+}
+
+/* A second one is not caught. */
+static void let_go(struct signals *signals)
+{
+    task__catch_end(signals->receiver, SIGINT, true);
+    signals->loop->n_sources--;
 }
 
 void task__signals_interrupt(struct signals *signals)
@@ -24,7 +32,7 @@ void task__signals_interrupt(struct signals *signals)
     if (!signals->main || signals->is_interrupted)
         return;
     signals->is_interrupted = true;
-    task__catch_end(signals->receiver, SIGINT, true);
+    let_go(signals);
     task__request(signals->main);
 }
 
@@ -46,7 +54,7 @@ static unsigned end_interrupts(struct signals *signals)
     signals->main = NULL;
     if (signals->is_interrupted)
         return 0;
-    task__catch_end(signals->receiver, SIGINT, true);
+    let_go(signals);
     signals->is_interrupted = take_untold(signals);
     if (signals->is_interrupted)
         task__request(main);

@@ -1295,40 +1295,18 @@ static int raises_then_stops(void *arg)
     return 0;
 }
 
-static int sleeps_until_cancelled(void *arg)
-{
-    record("woken with %d", sleeps_for_ever(arg));
-    return 0;
-}
-
-static void raise_at_deadlock(const struct loop_error *error, void *arg)
-{
-    (void)arg;
-    if (error->kind == LOOP_ERROR_DEADLOCK)
-        raise(SIGINT);
-}
-
 static void a_sigint_at_the_end_of_a_run_is_main_s_in_the_next(void **state)
 {
-    static const struct {
-        task_fn *fn;
-        int status;
-    } cases[] = {
-        {stops_then_raises, -EAGAIN},
-        {raises_then_stops, -EAGAIN},
-        {sleeps_until_cancelled, -EDEADLK},
-    };
+    task_fn *const mains[] = {stops_then_raises, raises_then_stops};
     struct loop_options options = test_options(NULL);
 
     (void)state;
     options.handle_sigint = true;
-    options.on_error = raise_at_deadlock;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof mains / sizeof *mains; i++) {
         struct loop *loop = loop_new(&options);
 
         assert_non_null(loop);
-        assert_int_equal(loop_run_main(loop, cases[i].fn, NULL),
-                         cases[i].status);
+        assert_int_equal(loop_run_main(loop, mains[i], NULL), -EAGAIN);
         assert_true(is_default(SIGINT));
         assert_record("");
         assert_int_equal(loop_run_main(loop, lets_run, NULL), 0);
@@ -1454,12 +1432,49 @@ static void sigint_comes_at_the_next_suspension(void **state)
     assert_int_equal(run_interruptible(is_busy_for_a_while, NULL), -EINTR);
 }
 
-static void a_deadlock_is_one_with_sigint_handled_too(void **state)
+static int waits_for_ever_to_be_interrupted(void *arg)
+{
+    struct sender sender = {.signo = SIGINT, .n = 1};
+    int status;
+
+    begin_to_send(&sender);
+    status = *(bool *)arg ? sleeps_for_ever(NULL)
+                          : task_await(task_create(sleeps_for_ever, NULL));
+    end_sending(&sender);
+    return status;
+}
+
+/* It may come, so nothing is a deadlock before. */
+static void a_run_lasts_until_sigint(void **state)
 {
     (void)state;
-    assert_int_equal(run_interruptible(sleeps_for_ever, NULL), -EDEADLK);
+    for (int is_alone = 0; is_alone < 2; is_alone++) {
+        assert_int_equal(run_interruptible(waits_for_ever_to_be_interrupted,
+                                           &(bool){is_alone}),
+                         -EINTR);
+        assert_record("");
+    }
+}
+
+static int waits_for_another(void *arg)
+{
+    CHECK_STATUS(waits_for_ever_to_be_interrupted(arg), -ECANCELED);
+    return sleeps_for_ever(NULL);
+}
+
+/* Nor is there a second one that the run would live to see. */
+static void a_deadlock_is_one_after_sigint(void **state)
+{
+    char expected[40];
+
+    (void)state;
+    snprintf(expected, sizeof expected, "deadlock(%d)", -EDEADLK);
+    assert_int_equal(run_interruptible(waits_for_another, &(bool){true}),
+                     -EDEADLK);
+    assert_record(expected);
     assert_true(is_default(SIGINT));
-    record_clear();
+    assert_int_equal(run_interruptible(is_interrupted, NULL), -EINTR);
+    assert_record("woken with -125, cleaned up");
 }
 
 static const struct CMUnitTest tests[] = {
@@ -1510,7 +1525,8 @@ static const struct CMUnitTest tests[] = {
     leakless(handlers_and_waits_come_before_main),
     leakless(a_sigint_that_a_wait_has_taken_is_not_main_s_first),
     leakless(sigint_comes_at_the_next_suspension),
-    leakless(a_deadlock_is_one_with_sigint_handled_too),
+    leakless(a_run_lasts_until_sigint),
+    leakless(a_deadlock_is_one_after_sigint),
 };
 
 int main(void)

@@ -106,10 +106,11 @@ struct loop_options {
 
     /** While loop_run_main() runs, the first SIGINT cancels main, and it returns
      *  -EINTR if main ended cancelled by that alone; a second has its default
-     *  effect, at once. A main that the run leaves behind hears in the next one of
-     *  what came at the end. Callbacks and tasks of the loop that take SIGINT
-     *  (signal.h) get it instead. Nothing is done if the program has a handler of
-     *  its own, or SIGINT is ignored. */
+     *  effect, at once. As long as the first may come, the loop is not deadlocked.
+     *  A main that the run leaves behind hears in the next one of what came at the
+     *  end. Callbacks and tasks of the loop that take SIGINT (signal.h) get it
+     *  instead. Nothing is done if the program has a handler of its own, or SIGINT
+     *  is ignored. */
     bool handle_sigint;
 
     /** The largest number of jobs that worker threads do for this loop at once,

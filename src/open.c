@@ -22,13 +22,17 @@ static int enter(struct task_stream **stream, struct call_site site)
 static int open_stream(struct task_stream **stream, int fd, const char *file,
                        int line)
 {
+    struct task_stream *opened;
+
     if (fd < 0)
         return fd;
-    *stream = task_stream_open_at(fd, file, line);
-    if (*stream)
-        return 0;
-    task_close(fd);
-    return -ENOMEM;
+    opened = task_stream_open_at(fd, file, line);
+    if (!opened) {
+        task_close(fd);
+        return -ENOMEM;
+    }
+    *stream = opened;
+    return 0;
 }
 
 int task_open_connection_at(struct task_stream **stream, const char *host,

@@ -423,7 +423,7 @@ static char large[LARGE];
 static int writes_much(struct task_stream *stream, void *arg)
 {
     (void)arg;
-    CHECK_STATUS(task_stream_set_write_limits(stream, SIZE_MAX - 1, 0), 0);
+    CHECK_STATUS(task_stream_set_write_limits(stream, SIZE_MAX, 0), 0);
     return task_stream_write(stream, large, LARGE);
 }
 

@@ -510,6 +510,23 @@ static int one_mark_follows_from_the_other(void *arg)
     return 0;
 }
 
+static int without_a_mark_no_write_waits(void *arg)
+{
+    struct choked choked = choked_half();
+    struct writing writing = {choked.s, 0, 1000000};
+    struct task *writer;
+
+    (void)arg;
+    CHECK_STATUS(task_stream_set_write_limits(choked.s, SIZE_MAX, 0), 0);
+    writer = start(writes, &writing);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(task_done(writer));
+    CHECK_STATUS(task_await(writer), 0);
+    task_stream_abort(choked.s);
+    close(choked.fd);
+    return 0;
+}
+
 static int marks_take_effect_at_once(void *arg)
 {
     struct choked choked = choked_half();
@@ -1063,6 +1080,7 @@ int main(void)
         in_streams(a_granted_drain_is_delivered),
         in_streams(wrong_marks_are_refused),
         in_streams(one_mark_follows_from_the_other),
+        in_streams(without_a_mark_no_write_waits),
         in_streams(marks_take_effect_at_once),
         in_streams(a_text_is_written),
         in_streams(a_text_may_have_any_length),

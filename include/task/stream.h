@@ -65,7 +65,7 @@ struct task_stream;
 /**
  * For task_stream_set_write_limits(): a mark that follows from the other one.
  */
-#define TASK_STREAM_DERIVED SIZE_MAX
+#define TASK_STREAM_DERIVED (SIZE_MAX - 1)
 
 /* Beginning. */
 
@@ -329,7 +329,7 @@ int task_stream_write_eof(struct task_stream *s);
  * at once.
  *
  * @param high  a write waits when more bytes than that would be left in the
- *              buffer; TASK_STREAM_DERIVED: four times @p low
+ *              buffer; SIZE_MAX: none waits; TASK_STREAM_DERIVED: four times @p low
  * @param low   and until no more than that are; 0: until it is empty;
  *              TASK_STREAM_DERIVED: a fourth of @p high. Both derived: as at
  *              the beginning

@@ -369,14 +369,15 @@ int task_wait_fd(int fd, short events)
 
     if (result)
         return result;
-    if (events & ~(POLLIN | POLLOUT | POLLPRI))
+    if (events & ~FD_EVENTS_ASKED)
         return MISUSE(-EINVAL, "there are no such events");
     saved_errno = fd_errno(self);
     result = fd_get(self, fd, &descriptor);
     if (!result)
         result = fd_take_turns(self, descriptor, 1, &POLLING);
     if (!result)
-        result = task__fd_wait_surely(self, descriptor, events, &POLLING);
+        result = task__fd_wait_surely(self, descriptor, events & FD_EVENTS,
+                                      &POLLING);
     fd_restore_errno(self, saved_errno);
     return (int)fd_result(result, __func__);
 }

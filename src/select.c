@@ -153,8 +153,7 @@ static const char *check(const struct task *self,
     if ((unsigned)one->kind - TASK_SELECT_KIND_GET >
         TASK_SELECT_KIND_FD - TASK_SELECT_KIND_GET)
         return "a case is of no kind";
-    if (one->kind == TASK_SELECT_KIND_FD &&
-        (one->events & ~(POLLIN | POLLOUT | POLLPRI)))
+    if (one->kind == TASK_SELECT_KIND_FD && (one->events & ~FD_EVENTS_ASKED))
         return "a descriptor's events are none";
     if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
         return NULL;
@@ -166,14 +165,14 @@ static const char *check(const struct task *self,
 /* Of those that nobody waits for. */
 static int poll_now(const struct task *self, struct task_select_case *one)
 {
+    short events = one->events & FD_EVENTS;
     struct descriptor *descriptor;
     int result = fd_get(self, one->fd, &descriptor);
 
     if (!result)
-        result =
-            task__fd_check_free(loop_of_task(self), descriptor, one->events);
+        result = task__fd_check_free(loop_of_task(self), descriptor, events);
     if (!result)
-        result = task__fd_poll(one->fd, one->events);
+        result = task__fd_poll(one->fd, events);
     if (result <= 0)
         return result ? result : -EAGAIN;
     one->revents = (short)result;
@@ -218,14 +217,15 @@ static int fire_first(const struct task *self, struct task_select_case cases[],
 static int enter_descriptor(struct choice *choice, struct task *self,
                             const struct task_select_case *one)
 {
+    short events = one->events & FD_EVENTS;
     struct descriptor *descriptor;
     int error = fd_get(self, one->fd, &descriptor);
 
-    if (!error && descriptor_is_busy(descriptor, one->events))
+    if (!error && descriptor_is_busy(descriptor, events))
         error = -EBUSY; /* it is another case's */
     if (!error)
-        error = task__fd_enter(self, descriptor, &choice->polling, one->events,
-                               &CHOICE);
+        error =
+            task__fd_enter(self, descriptor, &choice->polling, events, &CHOICE);
     if (error)
         return error == -EPERM ? -EOPNOTSUPP : error;
     choice->descriptor = descriptor;

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 /* How much is copied at once; what is worth a thread; what that sends at once. */
 enum { COPY = 64 << 10, MUCH = 256 << 10, MOST = 1 << 20 };
@@ -127,10 +128,19 @@ static ssize_t send_part(struct task *self, struct sending *sending)
     return result == -ENOTSUP ? copy(self, sending) : result;
 }
 
-static ssize_t send_from(struct task *self, int out, int in, off_t offset,
+/* Of the caller's offset, or of the file itself, if nobody has closed that. */
+static void move_on(const struct sending *sending, off_t *offset, ssize_t by)
+{
+    if (offset)
+        *offset += by;
+    else if (sending->in->uses == sending->in_uses)
+        lseek(sending->in->fd, sending->offset + by, SEEK_SET);
+}
+
+static ssize_t send_from(struct task *self, int out, int in, off_t *offset,
                          size_t n)
 {
-    struct sending sending = {.offset = offset, .n = n < MOST ? n : MOST};
+    struct sending sending = {.n = n < MOST ? n : MOST};
     ssize_t result = fd_get(self, out, &sending.out);
 
     if (!result)
@@ -139,7 +149,13 @@ static ssize_t send_from(struct task *self, int out, int in, off_t offset,
         return result;
     sending.out_uses = sending.out->uses;
     sending.in_uses = sending.in->uses;
-    return send_part(self, &sending);
+    sending.offset = offset ? *offset : lseek(in, 0, SEEK_CUR);
+    if (sending.offset < 0)
+        return -errno;
+    result = send_part(self, &sending);
+    if (result > 0)
+        move_on(&sending, offset, result);
+    return result;
 }
 
 ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
@@ -150,14 +166,12 @@ ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
 
     if (result)
         return result;
-    if (!offset || *offset < 0)
-        return MISUSE(-EINVAL, "there is no offset");
+    if (offset && *offset < 0)
+        return MISUSE(-EINVAL, "the offset is negative");
     if (!n)
         return 0;
     saved_errno = errno;
-    result = send_from(self, out, in, *offset, n);
-    if (result > 0)
-        *offset += result;
+    result = send_from(self, out, in, offset, n);
     fd_restore_errno(self, saved_errno);
     return fd_result(result, __func__);
 }

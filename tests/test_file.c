@@ -406,7 +406,8 @@ static int parts_of_a_file_are_sent(void *arg)
     offset = SIZE - 5;
     CHECK_STATUS(task_sendfile(pair[0], fd, &offset, 10), 5);
     CHECK_STATUS(offset, SIZE);
-    CHECK_STATUS(task_sendfile(pair[0], fd, NULL, 10), -EINVAL);
+    offset = -1;
+    CHECK_STATUS(task_sendfile(pair[0], fd, &offset, 10), -EINVAL);
     CHECK_STATUS(task_close(pair[1]), 0);
     offset = 0;
     CHECK_STATUS(task_sendfile(pair[0], fd, &offset, 10), -EPIPE);
@@ -414,6 +415,80 @@ static int parts_of_a_file_are_sent(void *arg)
     CHECK_STATUS(task_close(pair[0]), 0);
     CHECK_STATUS(task_sendfile(pair[0], fd, &offset, 10), -EBADF);
     CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
+static int without_an_offset_the_file_s_own_place_counts(void *arg)
+{
+    int fd = make_content();
+    off_t offset = 10;
+    int pair[2];
+    int ends[2];
+    char buf[64];
+
+    (void)arg;
+    CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    CHECK_STATUS(pipe(ends), 0);
+    CHECK_STATUS(lseek(fd, 50, SEEK_SET), 50);
+    CHECK_STATUS(task_sendfile(pair[0], fd, NULL, 10), 10);
+    CHECK_STATUS(lseek(fd, 0, SEEK_CUR), 60);
+    CHECK_STATUS(task_sendfile(pair[0], fd, &offset, 10), 10);
+    CHECK_STATUS(lseek(fd, 0, SEEK_CUR), 60);
+    CHECK_STATUS(task_sendfile(pair[0], fd, NULL, 5), 5);
+    CHECK_STATUS(task_read_full(pair[1], buf, 25), 25);
+    CHECK(!memcmp(buf, content + 50, 10) &&
+          !memcmp(buf + 10, content + 10, 10) &&
+          !memcmp(buf + 20, content + 60, 5));
+    CHECK_STATUS(lseek(fd, SIZE, SEEK_SET), SIZE);
+    CHECK_STATUS(task_sendfile(pair[0], fd, NULL, 10), 0);
+    CHECK_STATUS(task_sendfile(pair[0], ends[0], NULL, 10), -ESPIPE);
+    CHECK_STATUS(task_close(pair[1]), 0);
+    CHECK_STATUS(lseek(fd, 7, SEEK_SET), 7);
+    CHECK_STATUS(task_sendfile(pair[0], fd, NULL, 10), -EPIPE);
+    CHECK_STATUS(lseek(fd, 0, SEEK_CUR), 7);
+    CHECK_STATUS(task_close(pair[0]), 0);
+    CHECK_STATUS(task_close(ends[0]), 0);
+    CHECK_STATUS(task_close(ends[1]), 0);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
+static int sends_from_its_place(void *arg)
+{
+    const int *ends = arg;
+
+    return (int)task_sendfile(ends[0], ends[1], NULL, 10);
+}
+
+/* It has read from the file, and waits for room, when another one gets its number. */
+static int the_place_of_another_file_is_left(void *arg)
+{
+    int pair[2];
+    int ends[2];
+    struct task *task;
+    char buf[64];
+
+    (void)arg;
+    CHECK_STATUS(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    while (write(pair[0], content, SIZE) > 0)
+        continue;
+    ends[0] = pair[0];
+    ends[1] = make_content();
+    CHECK_STATUS(lseek(ends[1], 20, SEEK_SET), 20);
+    task = task_create(sends_from_its_place, ends);
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK(!task_done(task));
+    CHECK_STATUS(task_close(ends[1]), 0);
+    CHECK_STATUS(make_content(), ends[1]);
+    CHECK_STATUS(lseek(ends[1], 3, SEEK_SET), 3);
+    while (!task_done(task))
+        CHECK(task_read(pair[1], buf, sizeof buf) > 0);
+    CHECK_STATUS(task_await(task), 10);
+    CHECK_STATUS(lseek(ends[1], 0, SEEK_CUR), 3);
+    CHECK_STATUS(task_close(pair[0]), 0);
+    CHECK_STATUS(task_close(pair[1]), 0);
+    CHECK_STATUS(task_close(ends[1]), 0);
     return 0;
 }
 
@@ -974,6 +1049,8 @@ int main(void)
         in_main(a_request_is_delivered_before_anything_is_read),
         in_main(a_file_is_sent_whole),
         in_main(parts_of_a_file_are_sent),
+        in_main(without_an_offset_the_file_s_own_place_counts),
+        in_main(the_place_of_another_file_is_left),
         in_main(sending_may_be_cancelled_while_it_waits),
         in_main(sending_ends_when_either_is_closed),
         in_main(a_file_is_sent_to_a_file),

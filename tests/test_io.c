@@ -1370,6 +1370,7 @@ static int a_stopped_terminal_blocks_nobody(void *arg)
 static int wait_for_what_is_there(int pair[2])
 {
     CHECK_STATUS(task_wait_fd(pair[1], POLLOUT), POLLOUT);
+    CHECK_STATUS(task_wait_fd(pair[1], POLLOUT | POLLERR | POLLHUP), POLLOUT);
     CHECK_STATUS(task_wait_fd(pair[1], POLLNVAL), -EINVAL);
     CHECK_STATUS(task_wait_fd(pair[1], 1 << 14), -EINVAL);
     put(pair[1], "ab");

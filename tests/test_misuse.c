@@ -327,7 +327,7 @@ static int a_bad_argument_is_told_of(void *arg)
         "\"task-1\" in a_bad_argument_is_told_of+0x, "
         "task_pread: the offset is negative (-EINVAL); called by task 1 "
         "\"task-1\" in a_bad_argument_is_told_of+0x, "
-        "task_sendfile: there is no offset (-EINVAL); called by task 1 "
+        "task_sendfile: the offset is negative (-EINVAL); called by task 1 "
         "\"task-1\" in a_bad_argument_is_told_of+0x, "
         "loop_add_writer: the function is NULL (-EINVAL); called by task 1 "
         "\"task-1\" in a_bad_argument_is_told_of+0x");

@@ -216,7 +216,7 @@ static int an_error_is_of_the_call(void *arg)
     cases[3].fd = file;
     cases[3].events = POLLPRI;
     CHECK_STATUS(task_select(cases, 4, TASK_SECOND), -EOPNOTSUPP);
-    cases[3].events = POLLIN;
+    cases[3].events = POLLIN | POLLERR | POLLHUP;
     CHECK_STATUS(task_select(cases, 4, TASK_SECOND), 3);
     CHECK_STATUS(cases[3].revents, POLLIN);
     cases[3] = cases[2];

@@ -56,8 +56,8 @@ TASK_BEGIN_DECLS
  *
  * @param fd      any open descriptor; one that is always ready, such as a
  *                regular file, is so at once
- * @param events  POLLIN, POLLOUT, POLLPRI or several; 0: for POLLERR and POLLHUP
- *                alone
+ * @param events  POLLIN, POLLOUT, POLLPRI or several; POLLERR and POLLHUP are told
+ *                of anyway, and may be asked for alone, or by 0
  *
  * Suspends until one of these has come. A cancel ends it.
  *
@@ -65,7 +65,7 @@ TASK_BEGIN_DECLS
  *         have; or see above, and
  *         -EINVAL      @p events has others,
  *         -EOPNOTSUPP  it is always ready to be read and written, and they never
- *                      come: 0 or POLLPRI of a regular file.
+ *                      come: POLLPRI, or none else, of a regular file.
  *
  * Source: poll(2); Trio's wait_readable and wait_writable
  */
@@ -199,8 +199,10 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  * loop does not send it itself: a worker thread does.
  *
  * @param out     a socket or a pipe; whatever task_write() takes
- * @param in      a file that can be sought in; its own place is not touched
- * @param offset  in: where the part begins; out: where it ended
+ * @param in      a file that can be sought in
+ * @param offset  in: where the part begins; out: where it ended; the file's own
+ *                place is not touched. NULL: that place is both. It is read as the
+ *                call begins, and set at its end
  * @param n       its length; 0: nothing happens
  *
  * Suspends until something can be sent, and while a worker thread sends, or reads
@@ -209,7 +211,7 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  *
  * @return how many bytes were sent, which may be less than @p n; 0 at the end of
  *         the file; or as task_write(), and
- *         -EINVAL  @p offset is NULL or negative,
+ *         -EINVAL  @p offset is negative,
  *         -ESPIPE  @p in cannot be sought in.
  *
  * Source: sendfile(2); asyncio's loop.sendfile

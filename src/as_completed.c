@@ -92,8 +92,12 @@ struct task *task_as_completed_next(struct task_as_completed *it)
     struct task *self = scheduler_self();
     int error;
 
-    if (!self || !scope_is_open(&it->scope) || it->scope.task != self)
+    if (!scope_is_open(&it->scope))
         return NULL;
+    if (it->scope.task != self) {
+        MISUSE(-EPERM, "the walk is another task's");
+        return NULL;
+    }
     error = task_enter(&self);
     if (!error && !it->n_left)
         return NULL;
@@ -117,7 +121,7 @@ int task_as_completed_end(struct task_as_completed *it, int status)
     int error = scope_check(scope);
 
     if (error)
-        return status ? status : error;
+        return error;
     walk = container_of(it->several, struct walk, several);
     blocks = walk->several.blocks;
     task__several_end(&walk->several);

@@ -257,7 +257,8 @@ int task_tcp_connect_list(const struct addrinfo *list)
 
     if (error)
         return error;
-    return n ? race_to(self, list, n) : -EINVAL;
+    return n ? race_to(self, list, n)
+             : MISUSE(-EINVAL, "no address is one to connect a stream to");
 }
 
 int task__tcp_connect(struct call_site site, const char *host,

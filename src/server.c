@@ -100,13 +100,13 @@ int(task_start_unix_server)(struct task_server **server, const char *path,
 
 int task_server_port(const struct task_server *server)
 {
-    return server ? server->port : -EINVAL;
+    return server ? server->port : MISUSE(-EINVAL, "the server is NULL");
 }
 
 int task_server_fd(const struct task_server *server, size_t i)
 {
     if (!server)
-        return -EINVAL;
+        return MISUSE(-EINVAL, "the server is NULL");
     return i < server->n_listeners && server->listeners[i].fd >= 0
                ? server->listeners[i].fd
                : -ENOENT;

@@ -48,6 +48,11 @@ static int fill_in(struct unix_address *address, const char *path)
     return 0;
 }
 
+static int check(struct call_site site, const char *path)
+{
+    return path && *path ? 0 : misuse_at(site, -EINVAL, "there is no path");
+}
+
 int task__unix_connect(struct call_site site, const char *path)
 {
     struct unix_address address;
@@ -55,6 +60,8 @@ int task__unix_connect(struct call_site site, const char *path)
     int error = task_enter_at(&self, site);
     int fd;
 
+    if (!error)
+        error = check(site, path);
     if (!error)
         error = fill_in(&address, path);
     if (error)
@@ -176,9 +183,10 @@ int task__unix_listen(const char *path, int backlog, struct unix_file *file)
 
 int task_unix_listen(const char *path, int backlog)
 {
+    int error = check(site_here(__func__), path);
     int saved_errno = errno;
     struct unix_file file;
-    int fd = task__unix_listen(path, backlog, &file);
+    int fd = error ? error : task__unix_listen(path, backlog, &file);
 
     errno = saved_errno;
     return fd;

@@ -352,7 +352,7 @@ static int begin_refused(struct task *const tasks[], size_t n, int error)
     CHECK(!task_as_completed_next(&it));
     CHECK_STATUS(task_as_completed_end(&it, 0), error);
     CHECK_STATUS(task_as_completed_begin(&it, tasks, n), error);
-    CHECK_STATUS(task_as_completed_end(&it, -EIO), -EIO);
+    CHECK_STATUS(task_as_completed_end(&it, -EIO), error);
     return 0;
 }
 

@@ -137,6 +137,11 @@ static struct task_group closed;
     X(task_udp_open, task_udp_open(NULL, NULL))                                \
     X(task_open_connection, task_open_connection(&stream, "::1", NULL))        \
     X(task_open_unix_connection, task_open_unix_connection(NULL, "/"))         \
+    X(task_unix_connect, task_unix_connect(NULL))                              \
+    X(task_unix_listen, task_unix_listen("", 1))                               \
+    X(task_tcp_connect_list, task_tcp_connect_list(NULL))                      \
+    X(task_server_port, task_server_port(NULL))                                \
+    X(task_server_fd, task_server_fd(NULL, 0))                                 \
     X(task_process_terminate, task_process_terminate(NULL))                    \
     X(task_process_kill, task_process_kill(NULL))                              \
     X(loop_remote_call, loop_remote_call(remote, NULL, NULL))                  \
@@ -181,6 +186,7 @@ static int each_place_in_a_task_is_told_of(void *arg)
 static struct task_group refused;
 static struct task_timeout late;
 static struct task_as_completed completed;
+static struct task_as_completed another; /* main's */
 
 #define OUTSIDE(X)                                                             \
     X(task_group_begin,                                                        \
@@ -199,6 +205,7 @@ static struct task_as_completed completed;
     X(task_open_connection, task_open_connection(&stream, "::1", "1"))         \
     X(task_open_unix_connection, task_open_unix_connection(&stream, "/"))      \
     X(task_unix_connect, task_unix_connect("/"))                               \
+    X(task_as_completed_next, task_as_completed_next(&another))                \
     X(task_start_server, task_start_server(&server, "::1", "0", serves, NULL)) \
     X(task_server_wait_closed, task_server_wait_closed(NULL))                  \
     X(task_stream_read, task_stream_read(NULL, &byte, 1))                      \
@@ -220,8 +227,10 @@ static void make_outside(void *arg)
 static int each_place_in_a_callback_is_told_of(void *arg)
 {
     begin_debug();
+    CHECK_STATUS(task_as_completed_begin(&another, NULL, 0), 0);
     CHECK(loop_call_soon(make_outside, arg) > 0);
-    return task_yield();
+    CHECK_STATUS(task_yield(), 0);
+    return task_as_completed_end(&another, 0);
 }
 
 #undef PLACES

@@ -218,8 +218,8 @@ TASK_SUSPENDS struct task *task_as_completed_next(struct task_as_completed *it);
  * @param it      the innermost open scope of the calling task
  * @param status  the status so far
  *
- * @return @p status; if that is 0, -ECANCELED when a task_as_completed_next()
- *         was cancelled, or the error of the beginning.
+ * @return the error of the beginning, if there was one; else @p status; if that is
+ *         0, -ECANCELED when a task_as_completed_next() was cancelled.
  */
 int task_as_completed_end(struct task_as_completed *it, int status);
 

@@ -64,8 +64,8 @@ class Cases:
 
     def case_yield(self, case):
         for n in 2, 1000, 100000:
-            yield from self.programs(case, [f"yield {n}"], "st fiber go tokio asyncio uvloop",
-                                     f"yield {n}")
+            yield from self.programs(case, [f"yield {n}"],
+                                     "by_hand st fiber go tokio asyncio uvloop", f"yield {n}")
 
     def case_create(self, case):
         yield from self.programs(case, ["spawn"], "by_hand st fiber go tokio asyncio uvloop",

@@ -1,12 +1,13 @@
 /*
  * The limit: what the memory and the system of a case cost, by hand.
  *
- * usage: by_hand create | parked N | timers | sleep
+ * usage: by_hand create | parked N | yield N | timers | sleep
  *
  * A task is a page, as far from the next one's as our stacks are and without a guard,
  * and a record of four lines in a row of them. What ours touch is written: three lines
  * of the record when it is created, one of the page and three of the record when it
- * begins and when it ends, three of the record when it is awaited.
+ * begins and when it ends, three of the record when it is awaited. When it yields it is
+ * one of each, which are sent for while four others run.
  *
  * A timer is 48 bytes in a row of them. It is hung into a chain of its millisecond when
  * it is set, and visited when that has come; the one that comes 16 later is sent for
@@ -20,6 +21,7 @@
 
 enum { TASKS = 100000, SLEEPS = 200 };
 enum { DISTANCE = 72 << 10, LINE = 64, COLOURS = 16, RECORD = 4 * LINE };
+enum { YIELDS = 2000000, TASKS_AHEAD = 4 };
 enum { TIMERS = 1000000, MILLISECONDS = 1000, AHEAD = 16 };
 
 struct crowd {
@@ -57,6 +59,11 @@ static void write_three(char *at)
         write_line(at + i * LINE);
 }
 
+static char *line_of_stack(const struct crowd *crowd, long i)
+{
+    return crowd->stacks + i * DISTANCE + i % COLOURS * LINE;
+}
+
 /* What it is to be created, or awaited. */
 static void visit_records(const struct crowd *crowd)
 {
@@ -68,7 +75,7 @@ static void visit_records(const struct crowd *crowd)
 static void visit_stacks(const struct crowd *crowd)
 {
     for (long i = 0; i < crowd->n; i++) {
-        write_line(crowd->stacks + i * DISTANCE + i % COLOURS * LINE);
+        write_line(line_of_stack(crowd, i));
         write_three(crowd->records + i * RECORD + LINE);
     }
 }
@@ -108,6 +115,33 @@ static void parked(long n)
     visit_records(&crowd);
     visit_stacks(&crowd);
     bench_report_parked(n, began, rss);
+}
+
+/* Each in turn. */
+static int visit_all(void *arg)
+{
+    const struct crowd *crowd = arg;
+
+    for (long n = YIELDS, i = 0; n > 0; n--, i = (i + 1) % crowd->n) {
+        long ahead = (i + TASKS_AHEAD) % crowd->n;
+
+        __builtin_prefetch(line_of_stack(crowd, ahead), 1);
+        __builtin_prefetch(crowd->records + ahead * RECORD, 1);
+        write_line(line_of_stack(crowd, i));
+        write_line(crowd->records + i * RECORD);
+    }
+    return 0;
+}
+
+static void yields(long n)
+{
+    char name[32];
+    struct bench_case c = {name, .operations = YIELDS};
+    struct crowd crowd = make_crowd(n);
+
+    snprintf(name, sizeof name, "yield %ld", n);
+    bench_rounds(&c, visit_all, &crowd);
+    free_crowd(&crowd);
 }
 
 struct timer {
@@ -215,6 +249,8 @@ int main(int argc, char **argv)
         create();
     else if (!strcmp(what, "parked") && n > 0)
         parked(n);
+    else if (!strcmp(what, "yield") && n > 0)
+        yields(n);
     else if (!strcmp(what, "timers"))
         expiry();
     else if (!strcmp(what, "sleep"))

@@ -24,7 +24,7 @@ static bool ask_to_end(struct loop *loop, bool daemons)
 
 /*
  * End what is left: in rounds, since what cleans up may create tasks, which it
- * may need; daemons last. Those that nothing can wake, and those that are there
+ * may need; daemons last. Each round is waited for. Those that nothing can wake, and those that are there
  * when the time is up, are dropped.
  */
 static void end_tasks(struct loop *loop, task_time limit)
@@ -38,7 +38,7 @@ static void end_tasks(struct loop *loop, task_time limit)
         task__loop_run_batch(loop);
         if (loop_is_inherited(loop))
             return;
-        if (loop->n_tasks)
+        if (loop->n_tasks && loop->n_ending)
             status = task__loop_look(loop, limit);
         if (status && !ask_to_end(loop, false) && !ask_to_end(loop, true)) {
             task__report_deadlock(loop);

@@ -465,6 +465,67 @@ static void daemons_serve_while_a_request_to_others_helps(void **state)
     assert_record("answered, daemon ends");
 }
 
+/* What is asked to end last has ended in a batch, and others are left that were not
+ * asked yet: a task that was made meanwhile, or a daemon. */
+
+static int sleep_until_asked(void *arg)
+{
+    record("%s: %d at %d", (char *)arg, task_sleep(TASK_HOUR),
+           (int)(loop_time() / TASK_SECOND));
+    return 0;
+}
+
+struct leftover {
+    task_time takes;
+    bool makes_one;
+};
+
+static int clean_up(void *arg)
+{
+    const struct leftover *leftover = arg;
+
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_sleep(leftover->takes), 0);
+    if (leftover->makes_one)
+        task_detach(task_create(sleep_until_asked, text("made")));
+    return 0;
+}
+
+static int leave_one_that_makes_another(void *arg)
+{
+    static struct leftover leftovers[] = {{TASK_SECOND, true},
+                                          {5 * TASK_SECOND, false}};
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        task_detach(task_create(clean_up, &leftovers[i]));
+    return task_yield();
+}
+
+static int leave_a_daemon_that_sleeps(void *arg)
+{
+    static struct leftover leftover = {TASK_SECOND, false};
+    struct task_options daemon = {.daemon = true};
+
+    (void)arg;
+    task_detach(task_create_with(sleep_until_asked, text("daemon"), &daemon));
+    task_detach(task_create(clean_up, &leftover));
+    return task_yield();
+}
+
+static void each_round_is_asked_when_the_last_has_ended(void **state)
+{
+    char expected[40];
+
+    (void)state;
+    assert_int_equal(run_virtual(leave_one_that_makes_another, NULL), 0);
+    snprintf(expected, sizeof expected, "made: %d at 5", -ECANCELED);
+    assert_record(expected);
+    assert_int_equal(run_virtual(leave_a_daemon_that_sleeps, NULL), 0);
+    snprintf(expected, sizeof expected, "daemon: %d at 1", -ECANCELED);
+    assert_record(expected);
+}
+
 static int fail_when_cancelled(void *arg)
 {
     CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
@@ -2567,6 +2628,7 @@ int main(void)
         behaviour(what_clean_up_leaves_behind_is_cancelled_in_turn),
         behaviour(daemons_serve_until_all_others_have_ended),
         behaviour(daemons_serve_while_a_request_to_others_helps),
+        behaviour(each_round_is_asked_when_the_last_has_ended),
         behaviour(a_leftover_that_fails_is_reported_once),
         behaviour(without_a_shutdown_timeout_leftovers_take_their_time),
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),

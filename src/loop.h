@@ -205,6 +205,9 @@ extern unsigned task__loop_forks;
 
 /* misuse.c: for a loop that is not this thread's current one. */
 COLD bool task__loop_refuses(struct loop *loop, struct call_site site);
+/* The same; 0, -EPERM of an inherited loop, or `status` of one that runs elsewhere. */
+COLD int task__loop_refusal(struct loop *loop, struct call_site site,
+                            int status);
 
 /* A call outside of any task that has to do with that loop (or NULL): -EPERM. */
 COLD void task__misplaced(struct loop *loop, struct call_site site);

@@ -247,14 +247,14 @@ static void tell_by_hook_of(struct loop *loop, const struct loop_error *error)
  * looked at.
  */
 static void tell_of_foreign(struct loop *loop, struct call_site site,
-                            const char *why)
+                            int status, const char *why)
 {
-    const struct wrong_call wrong = {site, -EPERM, why, NULL, 0};
+    const struct wrong_call wrong = {site, status, why, NULL, 0};
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
-                               .status = -EPERM,
+                               .status = status,
                                .fd = -1,
                                .loop = loop};
     bool is_new;
@@ -272,31 +272,36 @@ static void tell_of_foreign(struct loop *loop, struct call_site site,
 
 void task__report_foreign_wake(struct loop *loop)
 {
-    tell_of_foreign(loop, site_here("a call from another thread"),
+    tell_of_foreign(loop, site_here("a call from another thread"), -EPERM,
                     "it woke a task of a loop that runs");
 }
 
 static const char IN_ANOTHER[] = "the loop runs in another thread";
 
-bool task__loop_refuses(struct loop *loop, struct call_site site)
+int task__loop_refusal(struct loop *loop, struct call_site site, int status)
 {
     static const char INHERITED[] = "the loop was inherited over fork";
 
     if (loop_is_inherited(loop)) {
         tell(&(struct wrong_call){site, -EPERM, INHERITED, NULL, 0});
-        return true;
+        return -EPERM;
     }
     if (!loop_runs(loop))
-        return false;
-    tell_of_foreign(loop, site, IN_ANOTHER);
-    return true;
+        return 0;
+    tell_of_foreign(loop, site, status, IN_ANOTHER);
+    return status;
+}
+
+bool task__loop_refuses(struct loop *loop, struct call_site site)
+{
+    return task__loop_refusal(loop, site, -EPERM);
 }
 
 void task__misplaced(struct loop *loop, struct call_site site)
 {
     if (loop && !loop_is_inherited(loop) && loop_runs(loop) &&
         loop != loop_current())
-        tell_of_foreign(loop, site, IN_ANOTHER);
+        tell_of_foreign(loop, site, -EPERM, IN_ANOTHER);
     else
         tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, NULL, 0});
 }

@@ -25,10 +25,9 @@ static int may_enter(struct loop *loop, struct call_site site)
         return misuse_at(site, -EINVAL, "the loop is NULL");
     if (scheduler_current() && !loop_is_inherited(loop))
         return misuse_at(site, -EBUSY, "a loop runs in this thread");
-    if (&loop->scheduler != scheduler_current() &&
-        task__loop_refuses(loop, site))
-        return loop_is_inherited(loop) ? -EPERM : -EBUSY;
-    return 0;
+    return &loop->scheduler == scheduler_current()
+               ? 0
+               : task__loop_refusal(loop, site, -EBUSY);
 }
 
 /* This thread runs the loop from now on, which another one ran before. */

@@ -682,7 +682,7 @@ static void calls_from_another_thread_are_refused_and_reported(void **state)
         "intrude+0x",
         "loop_stop: the loop runs in another thread (-EPERM); called in "
         "intrude+0x",
-        "loop_run_forever: the loop runs in another thread (-EPERM); called in "
+        "loop_run_forever: the loop runs in another thread (-EBUSY); called in "
         "intrude+0x",
     };
     struct loop_options options = debug_options();

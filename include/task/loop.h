@@ -12,8 +12,8 @@
  * A thread runs at most one loop at a time; several threads may run one each. A
  * loop belongs to the thread that runs it; while it does not run, it may be
  * used from any one. A call from another thread that would change something of a
- * loop that runs, or of its tasks, changes nothing and returns -EPERM (or false,
- * or NULL) where that is noticed, which cannot be relied on; debug mode reports
+ * loop that runs, or of its tasks, changes nothing and returns -EPERM (-EBUSY if it is
+ * to run or free it; or false, or NULL) where that is noticed, which cannot be relied on; debug mode reports
  * it. A thread must not end while it runs a loop (LOOP_ERROR_LOST).
  *
  * While there is a loop that has run, faults (SIGSEGV, SIGBUS) pass through a

@@ -31,12 +31,28 @@ union callback_place {
     uintptr_t next_free;
 };
 
-enum { IDS = 0x7fffffff };
+/* An id is a number and, in the low bits, a place: 1 is the first, so that no id is 0. */
+enum { PLACE_BITS = 26, PLACES = 1 << PLACE_BITS };
 
-/* The place is in the low half: 1 is the first, so that no id is 0. */
 static uint32_t place_of(int64_t id)
 {
-    return (uint32_t)id - 1;
+    return ((uint32_t)id & (PLACES - 1)) - 1;
+}
+
+/* Numbers are taken a row at a time: those of other loops are others. */
+static ALWAYS_INLINE uint64_t next_number(struct callback_table *table)
+{
+    enum { ROW = 256 };
+    static uint64_t first_free;
+
+    if (unlikely(table->number % ROW == 0))
+        table->number = __atomic_fetch_add(&first_free, ROW, __ATOMIC_RELAXED);
+    return table->number++;
+}
+
+static int64_t id_of(uint64_t number, uint32_t place)
+{
+    return (int64_t)((number << PLACE_BITS | place) & INT64_MAX);
 }
 
 static int grow(struct loop *loop)
@@ -44,7 +60,7 @@ static int grow(struct loop *loop)
     struct callback_table *table = &loop->callbacks;
     uint32_t n = table->n ? 2 * table->n : 64;
     union callback_place *places =
-        n <= IDS
+        n < PLACES
             ? memory_resize(&loop->allocator, table->places, n * sizeof *places)
             : NULL;
 
@@ -72,8 +88,7 @@ static struct callback *make(struct loop *loop, loop_fn *fn, void *arg)
 
     union callback_place *place = &table->places[table->free - 1];
 
-    table->made = (table->made + 1) & IDS;
-    callback->id = (int64_t)((uint64_t)table->made << 32 | table->free);
+    callback->id = id_of(next_number(table), table->free);
     callback->fn = fn;
     callback->arg = arg;
     callback->loop = loop;

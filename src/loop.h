@@ -26,13 +26,13 @@ struct stack_size {
 
 /*
  * A callback has a place in the loop's table from its making to its call: its
- * id is a number that no other callback has had for long, and that place.
+ * id is a number that no other callback of the process has had, and that place.
  */
 struct callback_table {
     union callback_place *places;
     uint32_t n;
-    uint32_t free; /* + 1; 0: none */
-    uint32_t made; /* how many callbacks ever were, in 31 bits */
+    uint32_t free;   /* + 1; 0: none */
+    uint64_t number; /* the next one; of a row's first: a new row */
 };
 
 enum { RECORD_SIZE = 88 };

@@ -570,6 +570,31 @@ static void stale_ids_are_harmless(void **state)
 
 /* Many. */
 
+static int64_t former_id;
+
+static int call_and_keep_the_id(void *arg)
+{
+    former_id = loop_call_soon(note, arg);
+    return task_yield();
+}
+
+static int cancel_what_is_kept(void *arg)
+{
+    int64_t id = loop_call_soon(note, arg);
+
+    CHECK(id != former_id);
+    CHECK_STATUS(loop_call_cancel(former_id), -ENOENT);
+    return task_yield();
+}
+
+static void an_id_of_another_loop_is_harmless(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(call_and_keep_the_id, text("one")), 0);
+    assert_int_equal(run_virtual(cancel_what_is_kept, text("two")), 0);
+    assert_record("one, two");
+}
+
 static int call_many(void *arg)
 {
     unsigned n = test_rounds(100000);
@@ -806,6 +831,7 @@ int main(void)
         behaviour(a_cancelled_one_is_not_mixed_up_with_its_successor),
         behaviour(an_id_that_never_was_is_harmless),
         behaviour(stale_ids_are_harmless),
+        behaviour(an_id_of_another_loop_is_harmless),
         behaviour(any_number_can_be_set_and_cancelled),
         behaviour(setting_and_cancelling_keeps_memory_flat),
         behaviour(running_them_keeps_memory_flat),

@@ -19,7 +19,7 @@ TASK_BEGIN_DECLS
  * @param fn   called on the loop's stack: it may not suspend
  * @param arg  passed to @p fn
  *
- * @return an id > 0 for loop_call_cancel(), never used twice in a loop, or
+ * @return an id > 0 for loop_call_cancel(), never used twice in a process, or
  *         -EINVAL  @p fn is NULL,
  *         -ENOMEM  out of memory,
  *         -EPERM   no loop runs in this thread.

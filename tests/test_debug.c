@@ -632,7 +632,8 @@ static void keep_foreign(const struct loop_error *error, void *arg)
 {
     (void)arg;
     CHECK_STATUS(error->kind, LOOP_ERROR_MISUSE);
-    CHECK_STATUS(error->status, -EPERM);
+    CHECK_STATUS(error->status,
+                 strstr(error->message, "loop_run") ? -EBUSY : -EPERM);
     CHECK(error->loop == victims_loop);
     if (n_foreign < 8)
         masked(strcpy(foreign[n_foreign++], error->message));
@@ -797,6 +798,7 @@ static void misuse_without_hook(void *arg)
     setenv("TASK_DEBUG", "1", 1);
     loop_run(leaves_all, arg);
     CHECK_STATUS(task_yield(), -EPERM);
+    CHECK(!loop_remote_open());
 }
 
 static void without_a_hook_each_is_a_line_on_stderr(void **state)
@@ -811,6 +813,9 @@ static void without_a_hook_each_is_a_line_on_stderr(void **state)
     assert_non_null(strstr(said, "was neither awaited nor detached\n"));
     assert_non_null(strstr(said, "libtask: task_yield: it was called outside a "
                                  "task (-EPERM); called in "
+                                 "misuse_without_hook+0x\n"));
+    assert_non_null(strstr(said, "libtask: loop_remote_open: no loop runs in "
+                                 "this thread (-EPERM); called in "
                                  "misuse_without_hook+0x\n"));
 }
 

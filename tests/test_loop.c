@@ -470,7 +470,9 @@ static void daemons_serve_while_a_request_to_others_helps(void **state)
 
 static int sleep_until_asked(void *arg)
 {
-    record("%s: %d at %d", (char *)arg, task_sleep(TASK_HOUR),
+    int status = task_sleep(TASK_HOUR);
+
+    record("%s: %d at %d", (char *)arg, status,
            (int)(loop_time() / TASK_SECOND));
     return 0;
 }

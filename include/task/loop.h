@@ -93,8 +93,9 @@ struct loop_options {
      *  A thread of the library's watches the loop, and interrupts such a step
      *  with a signal: the highest real-time one that had no handler when the
      *  first such loop ran. It is unblocked in a thread while that runs the
-     *  loop; a step that blocks it, or takes it, is not caught. Where nothing
-     *  takes too long no signal is sent. */
+     *  loop; a step that blocks it, or takes it, is not caught. A system call of
+     *  such a step that is not restarted, as nanosleep(), fails with EINTR. Where
+     *  nothing takes too long no signal is sent. */
     task_time stall_timeout;
 
     /** At the end: how long the tasks that were cancelled may take, on the

@@ -41,6 +41,7 @@ struct connection {
     struct stream_owner owner;
     struct task_server *server;
     struct task *task; /* the handler's */
+    bool is_aborted;   /* by the server */
 };
 
 _Static_assert(sizeof(struct connection) <= RECORD_SIZE, "fits the pool");

@@ -122,7 +122,8 @@ static int serve(void *arg)
     int status = server->handler(connection->owner.stream, server->arg);
     struct task_stream *left = connection->owner.stream;
 
-    if (is_failure(status))
+    if (is_failure(status) &&
+        !(status == -ECONNABORTED && connection->is_aborted))
         task__report_handler(connection->task, status);
     if (!connection->task->ending)
         task_take_requests(connection->task);
@@ -180,6 +181,7 @@ static int welcome(struct task_server *server, struct connection *connection,
     if (!stream)
         return -ENOMEM;
     connection->server = server;
+    connection->is_aborted = false;
     stream_set_owner(stream, &connection->owner);
     if (!create_task_of(connection)) {
         stream->fd = -1;

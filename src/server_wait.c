@@ -131,24 +131,26 @@ int task_server_serve_forever(struct task_server *server)
 
 /* Do that to the stream of each connection whose descriptor is open. */
 static void each_stream(struct task_server *server,
-                        void (*fn)(struct task_stream *stream))
+                        void (*fn)(struct connection *connection))
 {
     struct list_node *node = server ? server->connections.first : NULL;
 
     if (!server || loop_is_inherited(server->loop))
         return;
     for (; node; node = node->next) {
-        struct task_stream *stream = connection_at(node)->owner.stream;
+        struct connection *connection = connection_at(node);
+        struct task_stream *stream = connection->owner.stream;
 
         if (stream && stream->fd >= 0)
-            fn(stream);
+            fn(connection);
     }
 }
 
 /* What it has received is read, then the end; what it has written is sent, as it
  * is when the stream is being closed. */
-static void end(struct task_stream *stream)
+static void end(struct connection *connection)
 {
+    struct task_stream *stream = connection->owner.stream;
     int saved_errno = errno;
 
     if (stream->is_gone || stream_is_lost(stream))
@@ -158,9 +160,10 @@ static void end(struct task_stream *stream)
     errno = saved_errno;
 }
 
-static void abort_now(struct task_stream *stream)
+static void abort_now(struct connection *connection)
 {
-    (void)task__stream_break(stream, -ECONNABORTED);
+    connection->is_aborted = true;
+    (void)task__stream_break(connection->owner.stream, -ECONNABORTED);
 }
 
 void task_server_close_clients(struct task_server *server)

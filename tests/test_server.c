@@ -966,6 +966,42 @@ static int writers_are_woken_when_clients_are_aborted(void *arg)
     return 0;
 }
 
+static int reads_until_it_fails(struct task_stream *stream, void *arg)
+{
+    ssize_t n;
+    char c;
+
+    (void)arg;
+    do
+        n = task_stream_read(stream, &c, 1);
+    while (n > 0);
+    return (int)n;
+}
+
+/* It says what the server has done to it. */
+static int who_was_aborted_has_not_failed(void *arg)
+{
+    struct task_server *server = start_with(
+        (struct task_server_options){.handler = reads_until_it_fails});
+    int fds[] = {dial(port(server)), dial(port(server))};
+    int other = -ECONNABORTED;
+    struct task_server *failing = start_with((struct task_server_options){
+        .handler = writes_and_fails, .arg = &other});
+
+    (void)arg;
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    task_server_abort_clients(server);
+    finish(server);
+    CHECK_RECORD("");
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(task_close(fds[i]), 0);
+    expect_text(fds[0] = dial(port(failing)), "bye");
+    expect_end(fds[0], 0);
+    finish(failing);
+    CHECK_RECORD("handler(task-4, -103)");
+    return 0;
+}
+
 /* The handlers have returned, and what they have written is not sent. */
 static int connections_that_are_being_closed_are_aborted_too(void *arg)
 {
@@ -1428,6 +1464,7 @@ int main(void)
         in_main(handlers_read_what_had_come_when_clients_are_closed),
         in_main(handlers_are_woken_when_clients_are_aborted),
         in_main(writers_are_woken_when_clients_are_aborted),
+        in_main(who_was_aborted_has_not_failed),
         in_main(connections_that_are_being_closed_are_aborted_too),
         in_main(a_shutdown_waits_for_those_that_end),
         in_main(a_shutdown_cancels_and_aborts_in_the_end),

@@ -63,7 +63,8 @@ struct task_stream;
  * @param arg     the server's
  *
  * @return 0 or more, -ECANCELED; or another negative errno: that is reported,
- *         once, as LOOP_ERROR_HANDLER, and the server goes on.
+ *         once, as LOOP_ERROR_HANDLER, and the server goes on. (Not so
+ *         -ECONNABORTED, if the server has aborted the connection.)
  */
 typedef int task_stream_fn(struct task_stream *stream, void *arg);
 

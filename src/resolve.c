@@ -159,9 +159,10 @@ static int wait_for_worker(void *arg)
     struct lookup *lookup = arg;
     int status = task__worker_run(LANE_NAMES, work, lookup);
 
-    if (lookup->abandoned)
-        destroy(lookup);
-    return status;
+    if (!lookup->abandoned)
+        return status;
+    destroy(lookup);
+    return 0; /* nobody asks how it went */
 }
 
 static void abandon(struct lookup *lookup, struct task *task)
@@ -183,6 +184,7 @@ static int look_up(struct lookup *lookup, struct addrinfo **result)
         abandon(lookup, task);
         return status;
     }
+    (void)task_status(task); /* it has been read */
     task_detach(task);
     if (!status) {
         *result = lookup->found;

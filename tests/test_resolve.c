@@ -393,6 +393,35 @@ static int a_result_that_was_granted_is_delivered(void *arg)
     return 0;
 }
 
+/* Nor is it told that a look-up has failed which nobody waits for any more. */
+static int a_failure_is_nobody_s_after_a_cancel(void *arg)
+{
+    struct task *task;
+
+    (void)arg;
+    for (unsigned n_turns = 0; n_turns < 6; n_turns++) {
+        begin_world(false);
+        task = test_start(looks_up, text("none"), "looks up");
+        await_ended(1);
+        for (unsigned i = 0; i < n_turns; i++)
+            CHECK_STATUS(task_yield(), 0);
+        task_cancel(task);
+        (void)task_await(task);
+        while (stats().tasks > 1)
+            CHECK_STATUS(task_yield(), 0);
+    }
+    begin_world(true);
+    task = test_start(looks_up, text("none"), "looks up");
+    await_begun(1);
+    CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    open_up();
+    await_ended(1);
+    while (stats().tasks > 1)
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("");
+    return 0;
+}
+
 static int leaves_a_look_up(void *arg)
 {
     struct task *task = test_start(looks_up, arg, "looks up");
@@ -514,6 +543,7 @@ int main(void)
         in_main(what_cannot_be_is_refused),
         in_main(a_request_is_taken_first),
         in_main(a_cancel_does_not_wait),
+        in_main(a_failure_is_nobody_s_after_a_cancel),
         behaviour(a_time_out_does_not_wait_in_real_time),
         behaviour(one_that_has_not_begun_never_begins),
         in_main(a_result_that_was_granted_is_delivered),

@@ -151,7 +151,7 @@ static ssize_t send_from(struct task *self, int out, int in, off_t *offset,
     sending.in_uses = sending.in->uses;
     sending.offset = offset ? *offset : lseek(in, 0, SEEK_CUR);
     if (sending.offset < 0)
-        return -errno;
+        return errno == ESPIPE ? -EINVAL : -errno;
     result = send_part(self, &sending);
     if (result > 0)
         move_on(&sending, offset, result);

@@ -211,8 +211,8 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  *
  * @return how many bytes were sent, which may be less than @p n; 0 at the end of
  *         the file; or as task_write(), and
- *         -EINVAL  @p offset is negative,
- *         -ESPIPE  @p in cannot be sought in.
+ *         -EINVAL  @p offset is negative, or NULL and @p in cannot be sought in,
+ *         -ESPIPE  with an @p offset @p in cannot be sought in.
  *
  * Source: sendfile(2); asyncio's loop.sendfile
  */

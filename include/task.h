@@ -63,7 +63,9 @@
  *
  * Inside a task. errno and the floating-point control words are the task's own;
  * the signal mask is the thread's. longjmp() and C++ exceptions may not leave
- * the task's function.
+ * the task's function. A catch block, or a destructor that an exception runs, may
+ * not suspend: what is being handled is kept for the thread. (A copy of it may be
+ * kept meanwhile, as by std::current_exception().)
  */
 #ifndef TASK_H
 #define TASK_H

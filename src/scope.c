@@ -138,6 +138,20 @@ static bool was_delivered_in(const struct task_scope *scope,
            (outer->asked > scope->began || outer->before == scope->deliveries);
 }
 
+void task__scope_remind(const struct task_scope *scope)
+{
+    struct task *task = scope->task;
+    unsigned n = 0;
+
+    for (struct task_scope *outer = scope->outer; outer; outer = outer->outer)
+        if (was_delivered_in(scope, outer)) {
+            outer->before = task->deliveries;
+            n++;
+        }
+    if (task->undelivered < n)
+        task->undelivered = n;
+}
+
 /*
  * For the outer scopes in which there had been no delivery before, that is as if
  * there had been none yet.

@@ -120,6 +120,10 @@ static inline unsigned scope_requests(const struct task_scope *scope)
  */
 void task__scope_rearm(const struct task_scope *scope);
 
+/* The requests of outer scopes that were delivered together with the scope's own will be
+ * so once more: whoever takes that for dealt with is stopped all the same. */
+void task__scope_remind(const struct task_scope *scope);
+
 /* The -ECANCELED that the scope itself has caused goes on as that of requests
  * from outside: if none of them was delivered yet, they are by this. */
 static inline void scope_deliver(const struct task_scope *scope)

@@ -61,6 +61,7 @@ int task_timeout_end(struct task_timeout *timeout, int status)
     if (!scope_requests(scope))
         return -ETIMEDOUT;
     scope_deliver(scope);
+    task__scope_remind(scope);
     return -ECANCELED;
 }
 

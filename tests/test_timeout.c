@@ -763,6 +763,31 @@ static int deadlines_that_all_passed_unnoticed_end_the_outermost(void *arg)
     return 0;
 }
 
+/* An inner expiry that was dealt with does not hide the outer ones. */
+static int an_outer_deadline_stops_who_goes_on(void *arg)
+{
+    struct task_timeout timeouts[DEPTH];
+
+    (void)arg;
+    for (int n = 0; n < N_ORDERS; n++) {
+        task_time began = loop_time();
+
+        begin_all(timeouts, began, orders[n]);
+        loop_advance(loop_current(), TASK_HOUR);
+        CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+        for (int i = DEPTH; i--;) {
+            CHECK_STATUS(task_timeout_end(&timeouts[i], -ECANCELED),
+                         i ? -ECANCELED : -ETIMEDOUT);
+            CHECK(requests() == (unsigned)i);
+            CHECK_STATUS(task_yield(), i ? -ECANCELED : 0);
+            CHECK_STATUS(task_yield(), 0);
+        }
+        CHECK(loop_time() == began + TASK_HOUR);
+        check_no_trace();
+    }
+    return 0;
+}
+
 /* The same, but the task was woken before, and has not heard of them. */
 
 struct nest {
@@ -822,8 +847,8 @@ static int a_scope_in_the_clean_up_of_an_expired_one_has_its_own_end(void *arg)
 }
 
 /* The inner deadline ends what is awaited; then, before the task runs, the
- * outer one passes: that is told by the inner end, and not once more. */
-static int an_outer_deadline_after_an_inner_one_is_told_once(void *arg)
+ * outer one passes: that is told by the inner end, and once more to who goes on. */
+static int an_outer_deadline_after_an_inner_one_is_not_missed(void *arg)
 {
     struct task_timeout outer;
     struct task_timeout inner;
@@ -835,6 +860,7 @@ static int an_outer_deadline_after_an_inner_one_is_told_once(void *arg)
     CHECK_STATUS(task_await(task_future_create()), -ECANCELED);
     CHECK(task_timeout_expired(&outer) && task_timeout_expired(&inner));
     CHECK_STATUS(task_timeout_end(&inner, -ECANCELED), -ECANCELED);
+    CHECK_STATUS(task_yield(), -ECANCELED);
     CHECK_STATUS(task_yield(), 0);
     CHECK_STATUS(task_timeout_end(&outer, -ECANCELED), -ETIMEDOUT);
     check_no_trace();
@@ -1427,9 +1453,10 @@ int main(void)
         in_main(the_first_of_nested_deadlines_ends_its_scope),
         in_main(an_expiry_that_was_dealt_with_leaves_the_outer_scope),
         in_main(deadlines_that_all_passed_unnoticed_end_the_outermost),
+        in_main(an_outer_deadline_stops_who_goes_on),
         in_main(deadlines_not_heard_of_wait_for_the_next_call),
         in_main(a_scope_in_the_clean_up_of_an_expired_one_has_its_own_end),
-        in_main(an_outer_deadline_after_an_inner_one_is_told_once),
+        in_main(an_outer_deadline_after_an_inner_one_is_not_missed),
         in_main(every_nested_scope_restores_the_count_it_found),
         in_main(thousands_of_nested_scopes_expire_at_once),
         in_main(a_deadline_may_be_put_off_and_taken_away),

@@ -95,7 +95,7 @@ struct task *task_as_completed_next(struct task_as_completed *it)
     if (!scope_is_open(&it->scope))
         return NULL;
     if (it->scope.task != self) {
-        MISUSE(-EPERM, "the walk is another task's");
+        MISUSE(-EPERM, self ? "the walk is another task's" : OUTSIDE_A_TASK);
         return NULL;
     }
     error = task_enter(&self);

@@ -258,7 +258,7 @@ int task_tcp_connect_list(const struct addrinfo *list)
     if (error)
         return error;
     return n ? race_to(self, list, n)
-             : MISUSE(-EINVAL, "no address is one to connect a stream to");
+             : MISUSE(-EINVAL, "there is no address in the list");
 }
 
 int task__tcp_connect(struct call_site site, const char *host,

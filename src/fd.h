@@ -46,8 +46,8 @@ static ALWAYS_INLINE ssize_t fd_result(ssize_t result, const char *call)
 /* io.c: task_read_full() for another public call, which tells of its misuse. */
 TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
 
-/* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be asked for
- * as in poll(). */
+/* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be asked
+ * for, as in poll(). */
 enum {
     FD_EVENTS = POLLIN | POLLOUT | POLLPRI,
     FD_EVENTS_ASKED = FD_EVENTS | POLLERR | POLLHUP

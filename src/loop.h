@@ -26,13 +26,14 @@ struct stack_size {
 
 /*
  * A callback has a place in the loop's table from its making to its call: its
- * id is a number that no other callback of the process has had, and that place.
+ * id is a number that no other callback of the process has had for long, and that
+ * place.
  */
 struct callback_table {
     union callback_place *places;
     uint32_t n;
     uint32_t free;   /* + 1; 0: none */
-    uint64_t number; /* the next one; of a row's first: a new row */
+    uint64_t number; /* the next one; a multiple of a row: one of a new row */
 };
 
 enum { RECORD_SIZE = 88 };
@@ -83,8 +84,9 @@ struct loop {
     struct inbox *inbox;
 
     /* What may stir the loop from outside: waits for descriptors, jobs, open
-     * remotes, signal handlers. While there is any, nothing is deadlocked; and
-     * while there is a job, virtual time stands still. */
+     * remotes, signal handlers, the SIGINT that may cancel main. While there is
+     * any, nothing is deadlocked; and while there is a job, virtual time stands
+     * still. */
     size_t n_sources;
     size_t n_jobs; /* of these: at work in other threads */
 
@@ -205,7 +207,9 @@ extern unsigned task__loop_forks;
 
 /* misuse.c: for a loop that is not this thread's current one. */
 COLD bool task__loop_refuses(struct loop *loop, struct call_site site);
-/* The same; 0, -EPERM of an inherited loop, or `status` of one that runs elsewhere. */
+
+/* The same; 0, -EPERM of an inherited loop, or `status` of one that runs
+ * elsewhere. */
 COLD int task__loop_refusal(struct loop *loop, struct call_site site,
                             int status);
 

@@ -41,9 +41,11 @@ struct loop_remote *loop_remote_open(void)
     struct loop *loop = loop_current();
     struct loop_remote *remote;
 
-    if (!loop)
+    if (!loop) {
         MISUSE(-EPERM, "no loop runs in this thread");
-    if (!loop || loop->takes_no_calls || task__loop_open_inbox(loop))
+        return NULL;
+    }
+    if (loop->takes_no_calls || task__loop_open_inbox(loop))
         return NULL;
     remote = aligned_alloc(_Alignof(struct loop_remote), sizeof *remote);
     if (!remote || !task__remote_slots_open()) {

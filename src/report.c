@@ -236,7 +236,7 @@ static void add_cycles(struct text *text, struct loop *loop)
     memory_free(&loop->allocator, suspects);
 }
 
-/* Once for as long as it lasts, and in each run. */
+/* Once for as long as it lasts; a run tells it anew. */
 void task__report_deadlock(struct loop *loop)
 {
     struct text text = {.allocator = &loop->allocator};

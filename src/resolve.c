@@ -184,7 +184,8 @@ static int look_up(struct lookup *lookup, struct addrinfo **result)
         abandon(lookup, task);
         return status;
     }
-    (void)task_status(task); /* it has been read */
+    (void)task_status(
+        task); /* a failure that a cancel came before is not told */
     task_detach(task);
     if (!status) {
         *result = lookup->found;

@@ -154,7 +154,7 @@ static const char *check(const struct task *self,
         TASK_SELECT_KIND_FD - TASK_SELECT_KIND_GET)
         return "a case is of no kind";
     if (one->kind == TASK_SELECT_KIND_FD && (one->events & ~FD_EVENTS_ASKED))
-        return "a descriptor's events are none";
+        return "there are no such events";
     if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
         return NULL;
     if (one->task->scheduler != self->scheduler)

@@ -10,6 +10,7 @@ static bool is_bad(const struct task_server_options *options)
     bool has_name = options->host || options->service;
 
     return !options->handler || options->fd < 0 ||
+           (options->path && !*options->path) ||
            has_name + !!options->path + !!options->fd != 1 ||
            (options->stack_size && options->stack_size < TASK_STACK_MIN);
 }

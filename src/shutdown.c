@@ -24,8 +24,9 @@ static bool ask_to_end(struct loop *loop, bool daemons)
 
 /*
  * End what is left: in rounds, since what cleans up may create tasks, which it
- * may need; daemons last. Each round is waited for. Those that nothing can wake, and those that are there
- * when the time is up, are dropped.
+ * may need; daemons last. A round begins as soon as all that were asked in the one
+ * before have ended. Those that nothing can wake, and those that are there when the
+ * time is up, are dropped.
  */
 static void end_tasks(struct loop *loop, task_time limit)
 {
@@ -38,8 +39,9 @@ static void end_tasks(struct loop *loop, task_time limit)
         task__loop_run_batch(loop);
         if (loop_is_inherited(loop))
             return;
-        if (loop->n_tasks && loop->n_ending)
-            status = task__loop_look(loop, limit);
+        if (loop->n_tasks)
+            status = task__loop_look(
+                loop, loop->n_ending ? limit : task__clock_now(&loop->clock));
         if (status && !ask_to_end(loop, false) && !ask_to_end(loop, true)) {
             task__report_deadlock(loop);
             return;

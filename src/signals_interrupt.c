@@ -1,6 +1,6 @@
 /*
  * loop_options.handle_sigint: the first SIGINT of a run cancels main, a second
- * one has its default effect. Until it comes, it may wake whatever is parked.
+ * one has its default effect. Until the first comes it counts as a source.
  */
 #include "signals.h"
 

@@ -30,10 +30,9 @@ static bool is_abstract(const char *path)
 
 static int fill_in(struct unix_address *address, const char *path)
 {
-    size_t length = path ? strlen(path) : 0;
+    size_t length = strlen(path);
 
-    if (!length)
-        return -EINVAL;
+    assert(length);
     if (length >= sizeof address->name.sun_path)
         return -ENAMETOOLONG;
     memset(address, 0, sizeof *address);
@@ -48,7 +47,7 @@ static int fill_in(struct unix_address *address, const char *path)
     return 0;
 }
 
-static int check(struct call_site site, const char *path)
+static int check_path(struct call_site site, const char *path)
 {
     return path && *path ? 0 : misuse_at(site, -EINVAL, "there is no path");
 }
@@ -61,7 +60,7 @@ int task__unix_connect(struct call_site site, const char *path)
     int fd;
 
     if (!error)
-        error = check(site, path);
+        error = check_path(site, path);
     if (!error)
         error = fill_in(&address, path);
     if (error)
@@ -183,11 +182,12 @@ int task__unix_listen(const char *path, int backlog, struct unix_file *file)
 
 int task_unix_listen(const char *path, int backlog)
 {
-    int error = check(site_here(__func__), path);
+    int fd = check_path(site_here(__func__), path);
     int saved_errno = errno;
     struct unix_file file;
-    int fd = error ? error : task__unix_listen(path, backlog, &file);
 
+    if (!fd)
+        fd = task__unix_listen(path, backlog, &file);
     errno = saved_errno;
     return fd;
 }

@@ -568,8 +568,6 @@ static void stale_ids_are_harmless(void **state)
     assert_int_equal(run_virtual(reuse_places, NULL), 0);
 }
 
-/* Many. */
-
 static int64_t former_id;
 
 static int call_and_keep_the_id(void *arg)
@@ -594,6 +592,8 @@ static void an_id_of_another_loop_is_harmless(void **state)
     assert_int_equal(run_virtual(cancel_what_is_kept, text("two")), 0);
     assert_record("one, two");
 }
+
+/* Many. */
 
 static int call_many(void *arg)
 {

@@ -1172,6 +1172,7 @@ static int files_are_read_and_written(void *arg)
     CHECK_STATUS(task_wait_fd(fd, POLLIN | POLLOUT), POLLIN | POLLOUT);
     CHECK_STATUS(task_wait_fd(fd, POLLOUT), POLLOUT);
     CHECK_STATUS(task_wait_fd(fd, POLLPRI), -EOPNOTSUPP);
+    CHECK_STATUS(task_wait_fd(fd, POLLERR | POLLHUP), -EOPNOTSUPP);
     CHECK_STATUS(task_wait_fd(fd, 0), -EOPNOTSUPP);
     CHECK_STATUS(reads(&fd), 3);
     CHECK_STATUS(reads(&fd), 0);

@@ -465,8 +465,8 @@ static void daemons_serve_while_a_request_to_others_helps(void **state)
     assert_record("answered, daemon ends");
 }
 
-/* What is asked to end last has ended in a batch, and others are left that were not
- * asked yet: a task that was made meanwhile, or a daemon. */
+/* What is asked to end last has ended in a batch, and others are left that were
+ * not asked yet: a task that was made meanwhile, or a daemon. */
 
 static int sleep_until_asked(void *arg)
 {
@@ -526,6 +526,48 @@ static void each_round_is_asked_when_the_last_has_ended(void **state)
     assert_int_equal(run_virtual(leave_a_daemon_that_sleeps, NULL), 0);
     snprintf(expected, sizeof expected, "daemon: %d at 1", -ECANCELED);
     assert_record(expected);
+}
+
+struct heirs {
+    int n;
+    bool is_over;
+};
+
+static void end_the_line(void *arg)
+{
+    struct heirs *heirs = arg;
+
+    heirs->is_over = true;
+}
+
+/* It leaves another one when it is asked to end, until there has been a look. */
+static int leave_an_heir(void *arg)
+{
+    struct heirs *heirs = arg;
+
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    heirs->n++;
+    if (!heirs->is_over)
+        task_detach(task_create(leave_an_heir, heirs));
+    return 0;
+}
+
+static int begin_a_line(void *arg)
+{
+    CHECK(loop_call_later(TASK_MILLISECOND, end_the_line, arg) > 0);
+    task_detach(task_create(leave_an_heir, arg));
+    return task_yield();
+}
+
+static void the_world_is_looked_at_in_each_round(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    struct heirs heirs = {0};
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    assert_int_equal(run_with(options, begin_a_line, &heirs), 0);
+    assert_true(heirs.n > 0 && heirs.is_over);
 }
 
 static int fail_when_cancelled(void *arg)
@@ -2631,6 +2673,7 @@ int main(void)
         behaviour(daemons_serve_until_all_others_have_ended),
         behaviour(daemons_serve_while_a_request_to_others_helps),
         behaviour(each_round_is_asked_when_the_last_has_ended),
+        behaviour(the_world_is_looked_at_in_each_round),
         behaviour(a_leftover_that_fails_is_reported_once),
         behaviour(without_a_shutdown_timeout_leftovers_take_their_time),
         behaviour(after_the_shutdown_timeout_leftovers_are_dropped),

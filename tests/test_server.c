@@ -975,6 +975,7 @@ static int reads_until_it_fails(struct task_stream *stream, void *arg)
     do
         n = task_stream_read(stream, &c, 1);
     while (n > 0);
+    CHECK_STATUS(n, -ECONNABORTED);
     return (int)n;
 }
 

@@ -19,9 +19,10 @@ TASK_BEGIN_DECLS
  * @param fn   called on the loop's stack: it may not suspend
  * @param arg  passed to @p fn
  *
- * @return an id > 0 for loop_call_cancel(), never used twice in a process, or
+ * @return an id > 0 for loop_call_cancel(), which the next 10^11 calls in the
+ *         process do not get, or
  *         -EINVAL  @p fn is NULL,
- *         -ENOMEM  out of memory,
+ *         -ENOMEM  out of memory, or 2^25 calls are pending,
  *         -EPERM   no loop runs in this thread.
  *
  * Source: asyncio's loop.call_soon

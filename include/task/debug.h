@@ -31,7 +31,8 @@ enum loop_error_kind {
     LOOP_ERROR_UNAWAITED = 1,
 
     /** Nothing can ever wake what is parked; the message names each task, what
-     *  it waits for, and the cycles. */
+     *  it waits for, and the cycles. Once for as long as it lasts, and in each
+     *  loop_run_main() and loop_run_forever(). */
     LOOP_ERROR_DEADLOCK,
 
     /** (debug) A step of a task or a callback took longer than `slow_step`; how

@@ -56,16 +56,16 @@ TASK_BEGIN_DECLS
  *
  * @param fd      any open descriptor; one that is always ready, such as a
  *                regular file, is so at once
- * @param events  POLLIN, POLLOUT, POLLPRI or several; POLLERR and POLLHUP are told
- *                of anyway, and may be asked for alone, or by 0
+ * @param events  POLLIN, POLLOUT, POLLPRI or several; POLLERR and POLLHUP are
+ *                told of anyway, and may be asked for alone, or by 0
  *
  * Suspends until one of these has come. A cancel ends it.
  *
  * @return those of @p events that have come, and POLLERR and POLLHUP if they
  *         have; or see above, and
  *         -EINVAL      @p events has others,
- *         -EOPNOTSUPP  it is always ready to be read and written, and they never
- *                      come: POLLPRI, or none else, of a regular file.
+ *         -EOPNOTSUPP  it is always ready to be read and written, as a regular
+ *                      file, and neither was asked for.
  *
  * Source: poll(2); Trio's wait_readable and wait_writable
  */
@@ -201,8 +201,10 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  * @param out     a socket or a pipe; whatever task_write() takes
  * @param in      a file that can be sought in
  * @param offset  in: where the part begins; out: where it ended; the file's own
- *                place is not touched. NULL: that place is both. It is read as the
- *                call begins, and set at its end
+ *                place is not touched. NULL: that place is both. It is read as
+ *                the call begins, and at its end set to where the part ended,
+ *                unless @p in was closed meanwhile: two tasks that send so from
+ *                one file at once send the same
  * @param n       its length; 0: nothing happens
  *
  * Suspends until something can be sent, and while a worker thread sends, or reads
@@ -212,7 +214,7 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  * @return how many bytes were sent, which may be less than @p n; 0 at the end of
  *         the file; or as task_write(), and
  *         -EINVAL  @p offset is negative, or NULL and @p in cannot be sought in,
- *         -ESPIPE  with an @p offset @p in cannot be sought in.
+ *         -ESPIPE  @p offset is given, and @p in cannot be sought in.
  *
  * Source: sendfile(2); asyncio's loop.sendfile
  */

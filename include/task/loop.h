@@ -12,9 +12,10 @@
  * A thread runs at most one loop at a time; several threads may run one each. A
  * loop belongs to the thread that runs it; while it does not run, it may be
  * used from any one. A call from another thread that would change something of a
- * loop that runs, or of its tasks, changes nothing and returns -EPERM (-EBUSY if it is
- * to run or free it; or false, or NULL) where that is noticed, which cannot be relied on; debug mode reports
- * it. A thread must not end while it runs a loop (LOOP_ERROR_LOST).
+ * loop that runs, or of its tasks, changes nothing and returns -EPERM, or false
+ * or NULL (loop_run_...() and loop_free(): -EBUSY), where that is noticed, which
+ * cannot be relied on; debug mode reports it. A thread must not end while it
+ * runs a loop (LOOP_ERROR_LOST).
  *
  * While there is a loop that has run, faults (SIGSEGV, SIGBUS) pass through a
  * handler of the library's, which names the task that ran over its stack on
@@ -107,8 +108,9 @@ struct loop_options {
 
     /** While loop_run_main() runs, the first SIGINT cancels main, and it returns
      *  -EINTR if main ended cancelled by that alone; a second has its default
-     *  effect, at once. As long as the first may come, the loop is not deadlocked.
-     *  A main that the run leaves behind hears in the next one of what came at the
+     *  effect, at once. As long as the first may come the loop is not deadlocked:
+     *  where nothing else can happen it waits for that, also on a virtual clock. A
+     *  main that the run leaves behind hears in the next one of what came at the
      *  end. Callbacks and tasks of the loop that take SIGINT (signal.h) get it
      *  instead. Nothing is done if the program has a handler of its own, or SIGINT
      *  is ignored. */
@@ -188,7 +190,8 @@ struct loop *loop_new(const struct loop_options *options);
  * @return what @p fn returned, or
  *         -EAGAIN   loop_stop() ended the run before main had ended; it goes on
  *                   in the next run,
- *         -EDEADLK  as loop_run(), but nothing was cancelled,
+ *         -EDEADLK  as loop_run(), but nothing was cancelled; with
+ *                   `handle_sigint` not before SIGINT has come,
  *         -EINTR    with `handle_sigint`: SIGINT came, its request was the only
  *                   one that main has had and not taken back, and main ended as
  *                   *cancelled*,

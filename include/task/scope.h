@@ -93,9 +93,9 @@ void task_timeout_begin_at(struct task_timeout *timeout, task_time when);
  * @param timeout  the innermost open scope of the calling task
  * @param status   what the part came to
  *
- * Where outer scopes have asked as well, together with this one, the next suspending
- * call returns -ECANCELED once more, unless their ends come first: whoever goes on after
- * the inner end does not miss the outer deadline.
+ * Where outer scopes have asked as well, together with this one, the next
+ * suspending call returns -ECANCELED once more, unless their ends come first:
+ * whoever goes on after the inner end does not miss the outer deadline.
  *
  * @return @p status, or
  *         -ETIMEDOUT  it is -ECANCELED, and the expiry of this scope alone is

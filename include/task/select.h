@@ -49,6 +49,8 @@ struct task_select_case {
     struct task_event *event;
     struct task *task;
     int fd;
+
+    /** As of task_wait_fd(). */
     short events;
 
     /** Of a descriptor's case that fired: those of its events that have come,
@@ -121,7 +123,7 @@ struct task_select_case {
  *                     descriptor,
  *         -EDEADLK    a task is the caller,
  *         -EINVAL     @p n is 0, a case is of no kind, a task is another
- *                     loop's, or a descriptor's events are none,
+ *                     loop's, or a descriptor's events have others,
  *         -ENOMEM     out of memory; nothing fired,
  *         -ENOSPC     the user has too many descriptors watched by epoll,
  *         -EOPNOTSUPP a descriptor never gives the events, as a file no POLLPRI,

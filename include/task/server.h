@@ -62,9 +62,9 @@ struct task_stream;
  * @param stream  of this connection
  * @param arg     the server's
  *
- * @return 0 or more, -ECANCELED; or another negative errno: that is reported,
- *         once, as LOOP_ERROR_HANDLER, and the server goes on. (Not so
- *         -ECONNABORTED, if the server has aborted the connection.)
+ * @return 0 or more, -ECANCELED, or -ECONNABORTED if the server has aborted the
+ *         connection; or another negative errno: that is reported, once, as
+ *         LOOP_ERROR_HANDLER, and the server goes on.
  */
 typedef int task_stream_fn(struct task_stream *stream, void *arg);
 

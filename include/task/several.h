@@ -218,8 +218,9 @@ TASK_SUSPENDS struct task *task_as_completed_next(struct task_as_completed *it);
  * @param it      the innermost open scope of the calling task
  * @param status  the status so far
  *
- * @return the error of the beginning, if there was one; else @p status; if that is
- *         0, -ECANCELED when a task_as_completed_next() was cancelled.
+ * @return the error of the beginning, if there was one, -EPERM before a fork, by
+ *         the parent, or -EALREADY, as task_timeout_end(); else @p status; if that
+ *         is 0, -ECANCELED when a task_as_completed_next() was cancelled.
  */
 int task_as_completed_end(struct task_as_completed *it, int status);
 

@@ -329,7 +329,8 @@ int task_stream_write_eof(struct task_stream *s);
  * at once.
  *
  * @param high  a write waits when more bytes than that would be left in the
- *              buffer; SIZE_MAX: none waits; TASK_STREAM_DERIVED: four times @p low
+ *              buffer; SIZE_MAX: none waits; TASK_STREAM_DERIVED: four times
+ *              @p low
  * @param low   and until no more than that are; 0: until it is empty;
  *              TASK_STREAM_DERIVED: a fourth of @p high. Both derived: as at
  *              the beginning

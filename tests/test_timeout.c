@@ -867,6 +867,24 @@ static int an_outer_deadline_after_an_inner_one_is_not_missed(void *arg)
     return 0;
 }
 
+static int an_outer_deadline_that_was_heard_is_not_told_again(void *arg)
+{
+    struct task_timeout outer;
+    struct task_timeout inner;
+
+    (void)arg;
+    task_timeout_begin(&outer, TASK_SECOND);
+    task_timeout_begin(&inner, 2 * TASK_SECOND);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK(requests() == 2);
+    CHECK_STATUS(task_timeout_end(&inner, -ECANCELED), -ECANCELED);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_timeout_end(&outer, -ECANCELED), -ETIMEDOUT);
+    check_no_trace();
+    return 0;
+}
+
 static int every_nested_scope_restores_the_count_it_found(void *arg)
 {
     struct task_timeout timeouts[DEPTH];
@@ -1457,6 +1475,7 @@ int main(void)
         in_main(deadlines_not_heard_of_wait_for_the_next_call),
         in_main(a_scope_in_the_clean_up_of_an_expired_one_has_its_own_end),
         in_main(an_outer_deadline_after_an_inner_one_is_not_missed),
+        in_main(an_outer_deadline_that_was_heard_is_not_told_again),
         in_main(every_nested_scope_restores_the_count_it_found),
         in_main(thousands_of_nested_scopes_expire_at_once),
         in_main(a_deadline_may_be_put_off_and_taken_away),

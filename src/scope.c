@@ -143,11 +143,11 @@ void task__scope_remind(const struct task_scope *scope)
     struct task *task = scope->task;
     unsigned n = 0;
 
-    for (struct task_scope *outer = scope->outer; outer; outer = outer->outer)
-        if (outer->before == scope->before && was_delivered_in(scope, outer)) {
+    for (struct task_scope *outer = scope->outer; outer; outer = outer->outer) {
+        if (outer->before == scope->before && was_delivered_in(scope, outer))
             outer->before = task->deliveries;
-            n++;
-        }
+        n += outer->asks && outer->before == task->deliveries;
+    }
     if (task->undelivered < n)
         task->undelivered = n;
 }

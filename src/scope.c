@@ -144,7 +144,7 @@ void task__scope_remind(const struct task_scope *scope)
     unsigned n = 0;
 
     for (struct task_scope *outer = scope->outer; outer; outer = outer->outer) {
-        if (outer->before == scope->before && was_delivered_in(scope, outer))
+        if (was_delivered_in(scope, outer) && outer->before == scope->before)
             outer->before = task->deliveries;
         n += outer->asks && outer->before == task->deliveries;
     }

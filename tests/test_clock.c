@@ -521,7 +521,8 @@ static int compare_lateness(void *arg)
     return 0;
 }
 
-static void a_short_sleep_is_no_later_than_the_kernels(void **state)
+/* Were it waited for in milliseconds, it would be later by four times itself. */
+static void a_short_sleep_is_hardly_later_than_the_kernels(void **state)
 {
     struct loop_options options = real_options();
     task_time late[2];
@@ -530,7 +531,7 @@ static void a_short_sleep_is_no_later_than_the_kernels(void **state)
     if (options.backend == LOOP_BACKEND_POLL || test_rounds(50) < 50)
         skip(); /* milliseconds; slow */
     assert_int_equal(run_with(options, compare_lateness, late), 0);
-    assert_true(late[0] < late[1] + SHORT / 20);
+    assert_true(late[0] < late[1] + SHORT / 2);
 }
 
 #define SLACK (4 * TASK_MILLISECOND)
@@ -951,7 +952,7 @@ int main(int argc, char **argv)
         behaviour(no_callback_is_too_early),
         behaviour(time_never_goes_back),
         behaviour(a_short_sleep_does_not_spin),
-        behaviour(a_short_sleep_is_no_later_than_the_kernels),
+        behaviour(a_short_sleep_is_hardly_later_than_the_kernels),
         behaviour(a_sleep_is_not_late_by_the_timer_slack),
         behaviour(many_timers_do_not_each_wake_the_loop),
         behaviour(a_crowd_is_waited_for_a_little_longer_and_others_are_not),

@@ -184,8 +184,7 @@ static int look_up(struct lookup *lookup, struct addrinfo **result)
         abandon(lookup, task);
         return status;
     }
-    (void)task_status(
-        task); /* a failure that a cancel came before is not told */
+    (void)task_status(task); /* read: a cancel may have come before a failure */
     task_detach(task);
     if (!status) {
         *result = lookup->found;

@@ -278,7 +278,8 @@ void task_server_close_clients(struct task_server *server);
  * Close the connections of all handlers now.
  *
  * What is under way in their streams, and all that they do with them later, gives
- * -ECONNABORTED; they still have to be closed. The handlers are not waited for.
+ * -ECONNABORTED; they still have to be closed. A handler that returns that has not
+ * failed. The handlers are not waited for.
  *
  * May be called anywhere.
  *

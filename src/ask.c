@@ -4,6 +4,7 @@
 #include "ask.h"
 
 #include "catch.h"
+#include "holder.h"
 #include "loop.h"
 #include "symbols.h"
 

@@ -2,6 +2,7 @@
  * What only debug mode reports.
  */
 #include "loop.h"
+#include "report.h"
 #include "symbols.h"
 
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /*
  * The lines about tasks, for task_dump and for the report of a deadlock.
  */
+#include "dump.h"
+
 #include "text.h"
 #include "tree.h"
 

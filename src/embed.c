@@ -2,6 +2,7 @@
  * Driving a loop by hand: turn by turn, beside a poll() of others.
  */
 #include "loop.h"
+#include "report.h"
 
 #include <errno.h>
 

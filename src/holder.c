@@ -1,7 +1,10 @@
 /*
  * Who holds a loop, told by a signal handler in the midst of it.
  */
+#include "holder.h"
+
 #include "loop.h"
+#include "report.h"
 #include "say.h"
 #include "symbols.h"
 

@@ -6,6 +6,8 @@
  * meanwhile tells who was made or woken.
  */
 #include "loop.h"
+#include "report.h"
+#include "step.h"
 #include "switch.h"
 
 #include <errno.h>

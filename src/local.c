@@ -1,6 +1,8 @@
 /*
  * Task locals: a short list of values on each task that has any.
  */
+#include "local.h"
+
 #include "loop.h"
 
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include "lock.h"
 
 #include "loop.h"
+#include "report.h"
 #include "text.h"
 
 #include <errno.h>

@@ -4,6 +4,11 @@
 #include "loop.h"
 
 #include "debugger.h"
+#include "marks.h"
+#include "overflow.h"
+#include "report.h"
+#include "step.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <pthread.h>

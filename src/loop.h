@@ -6,6 +6,7 @@
 
 #include "ask.h"
 #include "clock.h"
+#include "hooks.h"
 #include "inbox.h"
 #include "memory.h"
 #include "poller.h"
@@ -61,15 +62,6 @@ enum lane { LANE_NAMES, LANE_FILES, LANE_USERS, N_LANES };
 struct lane_share {
     size_t n_admitted;
     struct list waiting;
-};
-
-/* Hooks of the user's: see hooks.c. */
-struct hooks {
-    struct loop_hooks *first;
-    struct loop_hooks *next; /* to be told, while some are */
-    uint64_t n_steps;        /* that were told of */
-    bool steps_wanted;       /* some are told of tasks; if so: */
-    struct ready_mark looked;
 };
 
 struct loop {
@@ -190,6 +182,17 @@ static inline void loop_calls(struct loop *loop, uintptr_t function)
         loop->step->function = function;
 }
 
+/*
+ * What the steps since the last look took: no single one took longer. Debug mode
+ * measures each by itself; a virtual clock tells nothing.
+ */
+static inline void loop_note_steps(struct loop *loop, task_time now)
+{
+    if (likely(!loop->clock.is_virtual && !loop->debug) &&
+        unlikely(now - loop->resumed_at > loop->longest_step))
+        loop->longest_step = now - loop->resumed_at;
+}
+
 /* Any thread may ask. */
 static inline bool loop_runs(const struct loop *loop)
 {
@@ -277,7 +280,7 @@ static inline void aside_end(struct loop *loop, struct aside before)
     loop->is_aside = before.was_aside;
 }
 
-/* run.c: make a loop this thread's current one, or say why not; and leave it. */
+/* run_enter.c: make a loop this thread's current one, or say why not; and leave it. */
 int task__loop_enter(struct loop *loop, struct call_site site);
 void task__loop_leave(struct loop *loop);
 
@@ -308,55 +311,6 @@ void task__loop_know_thread(void);
 /* shutdown.c: end what is left, but for what nothing can end. */
 void task__loop_shut_down(struct loop *loop);
 
-/* overflow.c: a loop runs in this thread from now on; does not any more; is not
- * run again; is gone. Locked while the process forks. */
-void task__overflow_enter(struct loop *loop);
-void task__overflow_leave(struct loop *loop);
-void task__overflow_forget(struct loop *loop);
-void task__overflow_destroy(struct loop *loop);
-void task__overflow_lock(void);
-void task__overflow_unlock(void);
-
-/* step.c: watch the steps after this one, if there is a reason for it. */
-void task__steps_init(struct loop *loop);
-void task__steps_watch(struct loop *loop);
-
-/* marks.c: a task of this function has ended; what is known of all. */
-void task__marks_note(struct loop *loop, uintptr_t fn, size_t used,
-                      size_t size);
-void task__marks_tell(struct loop *loop);
-void task__marks_destroy(struct loop *loop);
-
-/* trace.c: what is told to a trace. It learns of wakes, and of tasks that were
- * made, by looking after each part of a turn what was added to the ready queue. */
-void task__trace_step_begins(struct trace *trace,
-                             const struct timed_step *step);
-void task__trace_step_ends(struct trace *trace, const struct timed_step *step);
-void task__trace_resume(struct trace *trace); /* the run goes on */
-void task__trace_polled(struct trace *trace);
-void task__trace_timers_fired(struct trace *trace);
-
-/* hooks.c: what is told to the user's, if there are any. */
-void task__hooks_run_begins(struct loop *loop);
-void task__hooks_run_ends(struct loop *loop);
-void task__hooks_poll_begins(struct loop *loop);
-void task__hooks_poll_ends(struct loop *loop);
-void task__hooks_look(struct loop *loop); /* at what was made and woken */
-void task__hooks_step_begins(struct loop *loop, struct timed_step *step);
-void task__hooks_step_ends(struct loop *loop, const struct timed_step *step);
-
-/* All are taken off: the loop ends. */
-void task__hooks_destroy(struct loop *loop);
-
-/* The process dies: write what there is, also in a signal handler. */
-void task__trace_die(struct loop *loop);
-
-/* Something has failed, before which a ring shows what was. */
-void task__trace_fail(struct loop *loop);
-
-/* The loop ends; or, in the child of a fork, is not ours. */
-void task__trace_destroy(struct loop *loop);
-
 /* stats.c */
 void task__stats_publish(struct loop *loop);
 
@@ -376,20 +330,6 @@ struct task *task__next_live(const struct loop *loop, const struct task *task);
 typedef bool accept_fn(const struct task *task, void *arg);
 size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
                        accept_fn *accept, void *arg);
-
-/* local.c; to inherit can fail for want of memory */
-bool task__locals_inherit(struct task *child, const struct task *creator);
-void task__locals_destroy(struct task *task);
-
-/* Outside of tasks this thread sees what that task (NULL: none) has, in the loop
- * that is current now, or in none; until the loan that there was before, which is
- * returned, is back. */
-struct loan {
-    const struct task *lender;
-    const struct scheduler *scheduler;
-};
-struct loan task__locals_lend(const struct task *task);
-void task__locals_return(struct loan former);
 
 /* lock.c */
 void task__locks_abandon(struct task *task);
@@ -433,55 +373,5 @@ void task__workers_finish(struct loop *loop);
 /* server.c: stop listening; and free what is left, with its tasks gone. */
 void task__servers_stop(struct loop *loop);
 void task__servers_destroy(struct loop *loop);
-
-/* report.c */
-void task__report_print(const struct loop_error *error); /* the default */
-void task__report(struct loop *loop, struct loop_error *error);
-void task__report_unread(struct task *task); /* if that is the case */
-void task__report_dropped(struct task *task);
-void task__report_held(struct task *task); /* in debug mode */
-void task__report_handler(const struct task *task, int status);
-void task__report_accept(struct loop *loop, int fd, int status);
-void task__report_deadlock(struct loop *loop);
-
-/* dump.c: add a line for each task that is no daemon, or is awaited by one that
- * is none, as far as there is room. */
-struct text;
-void task__dump_blocked(struct loop *loop, struct text *text);
-
-/* misuse.c; a number that a task (NULL: the loop), or a stream, was in the midst
- * of using was closed by somebody else. */
-void task__misuses_destroy(struct loop *loop);
-void task__report_foreign_wake(struct loop *loop);
-void task__report_lost(int fd, const struct task *task);
-void task__report_lost_stream(struct loop *loop, int fd, const char *file,
-                              int line);
-
-/* debug.c */
-bool task__debug_is_asked_for(void); /* in the environment */
-
-/* debug.c: what only debug mode reports. What was not closed is told of by
- * whoever finds it at the end of the loop: `what` is "stream", say. */
-void task__report_slow(struct loop *loop, const struct timed_step *step);
-void task__report_ignored(struct task *task);
-void task__report_handle(struct task *task);
-void task__report_leak(struct loop *loop, const char *what, const char *file,
-                       int line);
-
-/* task 7 "name", created at file.c:12, */
-void task__say_place(struct sentence *sentence, const char *file, int line);
-void task__say_name(struct sentence *sentence, const struct task *task);
-void task__say_task(struct sentence *sentence, const struct task *task);
-
-/* The same of all, with more about them, to stderr. */
-void task__dump_asked(struct loop *loop);
-
-/* holder.c: in a signal handler of the thread that runs the loop, say whose step
- * is under way, and where it is; `context` is the handler's third argument. */
-void task__holder_tell(const struct loop *loop, const void *context);
-void task__holder_tell_frames(struct sentence *sentence, const void *context);
-
-/* Say what a task did that cannot go on, and abort. */
-void task__abort(const struct task *task, const char *what) NORETURN;
 
 #endif

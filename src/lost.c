@@ -4,6 +4,7 @@
  * waits for it, or sends signals to the thread, any more.
  */
 #include "loop.h"
+#include "report.h"
 
 #include <pthread.h>
 

@@ -3,6 +3,8 @@
  * a loop in debug mode. A table with open addressing; where memory is short it
  * stays as it is.
  */
+#include "marks.h"
+
 #include "loop.h"
 #include "symbols.h"
 

@@ -4,6 +4,7 @@
 #include "misuse.h"
 
 #include "loop.h"
+#include "report.h"
 #include "symbols.h"
 
 #include <errno.h>

@@ -11,10 +11,14 @@
  * There is no room for a handler on a stack that is full: each thread that runs
  * a loop, and has no alternate stack for signals, gets the loop's meanwhile.
  */
+#include "overflow.h"
+
 #include "loop.h"
+#include "report.h"
 #include "say.h"
 #include "switch.h"
 #include "symbols.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <pthread.h>

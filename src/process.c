@@ -4,6 +4,7 @@
 #include "process.h"
 
 #include "debugger.h"
+#include "report.h"
 
 #include <errno.h>
 #include <signal.h>

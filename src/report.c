@@ -1,9 +1,14 @@
 /*
  * What the error hook is told, and in which words.
  */
+#include "report.h"
+
 #include "cycles.h"
+#include "dump.h"
+#include "local.h"
 #include "loop.h"
 #include "text.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,11 @@
 /*
- * Running a loop: its turns.
+ * Running a loop: its turns, and the runs that they make up.
  */
+#include "dump.h"
 #include "loop.h"
+#include "report.h"
 #include "switch.h"
+#include "trace.h"
 
 #include <errno.h>
 
@@ -17,103 +20,6 @@
  */
 enum { CROWD = 8, PLENTY = 256 };
 #define NAP_FOR_EACH (10 * TASK_MICROSECOND)
-
-/* Why a loop cannot be run; 0: it can. */
-static int may_enter(struct loop *loop, struct call_site site)
-{
-    if (!loop)
-        return misuse_at(site, -EINVAL, "the loop is NULL");
-    if (scheduler_current() && !loop_is_inherited(loop))
-        return misuse_at(site, -EBUSY, "a loop runs in this thread");
-    return &loop->scheduler == scheduler_current()
-               ? 0
-               : task__loop_refusal(loop, site, -EBUSY);
-}
-
-/* This thread runs the loop from now on, which another one ran before. */
-static void change_thread(struct loop *loop)
-{
-    inbox_set_thread(loop->inbox, task__scheduler_thread);
-    if (loop->signals)
-        task__signals_move(loop);
-}
-
-int task__loop_enter(struct loop *loop, struct call_site site)
-{
-    int error = may_enter(loop, site);
-
-    if (!error && loop->options.stall_timeout > 0 && !loop->watchdog)
-        error = task__watchdog_start(loop);
-    if (error)
-        return error;
-    task__loop_know_thread();
-    __atomic_store_n(&loop->running, true, __ATOMIC_RELAXED);
-    loop->scheduler.errno_location = &errno;
-    task__ask_enter(loop->ask);
-    task__scheduler_current = &loop->scheduler;
-    task__context_note_modes();
-    task__overflow_enter(loop);
-    loop->measured_at = task__clock_now(&loop->clock);
-    loop->measured_at_tick = clock_ticks();
-    loop->woke_at = loop->measured_at;
-    if (loop->inbox &&
-        unlikely(!inbox_is_of_thread(loop->inbox, task__scheduler_thread)))
-        change_thread(loop);
-    loop->scheduler.time = loop->woke_at;
-    loop->resumed_at = loop->woke_at;
-    if (unlikely(loop->is_tracing))
-        task__trace_resume(loop->trace);
-    if (unlikely(loop->watchdog))
-        task__watchdog_enter(loop->watchdog);
-    PROBE1(loop_enters, loop);
-    if (unlikely(loop->hooks.first))
-        task__hooks_run_begins(loop);
-    return 0;
-}
-
-/*
- * What the steps since the last look took: no single one took longer. Debug mode
- * measures each by itself; a virtual clock tells nothing.
- */
-static void note_steps(struct loop *loop, task_time now)
-{
-    if (likely(!loop->clock.is_virtual && !loop->debug) &&
-        unlikely(now - loop->resumed_at > loop->longest_step))
-        loop->longest_step = now - loop->resumed_at;
-}
-
-static void leave_watchdog(struct watchdog *watchdog)
-{
-    task__watchdog_leave(watchdog);
-    if (task__watchdog_has_news(watchdog))
-        task__watchdog_tell(watchdog);
-}
-
-void task__loop_leave(struct loop *loop)
-{
-    __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
-    loop->stopping = false;
-    if (loop_is_inherited(loop))
-        return;
-    if (unlikely(loop->hooks.first))
-        task__hooks_run_ends(loop);
-    PROBE1(loop_leaves, loop);
-    if (unlikely(loop->watchdog))
-        leave_watchdog(loop->watchdog);
-    scheduler_hurry(&loop->scheduler);
-    task__ask_leave(loop->ask);
-    task__scheduler_current = NULL;
-    task__overflow_leave(loop);
-    if (!loop->clock.is_virtual) {
-        task_time now = task__clock_now(&loop->clock);
-
-        loop->busy_time += now - loop->woke_at;
-        note_steps(loop, now);
-    }
-    task__stats_publish(loop);
-    if (loop->wants_alarm)
-        task__loop_set_alarm(loop);
-}
 
 /*
  * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is: none
@@ -292,7 +198,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
     bool was_stirred = inbox_has_any(loop->inbox);
     task_time until;
 
-    note_steps(loop, now);
+    loop_note_steps(loop, now);
     if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
         task__watchdog_tell(loop->watchdog);
     if (unlikely(was_stirred)) {

@@ -3,6 +3,8 @@
  */
 #include "server.h"
 
+#include "report.h"
+
 #include <errno.h>
 
 static bool is_bad(const struct task_server_options *options)

@@ -1,6 +1,7 @@
 /*
  * Accepting connections, and serving each in a task of its own.
  */
+#include "report.h"
 #include "server.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
  * The end of a loop: what is left is cancelled, and run to its end.
  */
 #include "loop.h"
+#include "report.h"
 
 /* Ask all tasks that are left to end; false: none is new. */
 static bool ask_to_end(struct loop *loop, bool daemons)

@@ -2,8 +2,13 @@
  * Steps that are watched: by debug mode, which measures them, by a trace, and by
  * hooks.
  */
+#include "step.h"
+
 #include "loop.h"
+#include "marks.h"
+#include "report.h"
 #include "switch.h"
+#include "trace.h"
 
 #include <time.h>
 

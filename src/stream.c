@@ -3,6 +3,8 @@
  */
 #include "stream.h"
 
+#include "report.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,7 +1,9 @@
 /*
  * Tasks: made, ended, freed; their handles, outcomes and names.
  */
+#include "local.h"
 #include "loop.h"
+#include "report.h"
 
 #include <stdio.h>
 

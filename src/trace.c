@@ -3,6 +3,7 @@
  */
 #include "trace.h"
 
+#include "step.h"
 #include "switch.h"
 
 #include <string.h>

@@ -52,6 +52,24 @@ struct trace {
     struct record records[];
 };
 
+/* What is told to a trace. It learns of wakes, and of tasks that were
+ * made, by looking after each part of a turn what was added to the ready queue. */
+void task__trace_step_begins(struct trace *trace,
+                             const struct timed_step *step);
+void task__trace_step_ends(struct trace *trace, const struct timed_step *step);
+void task__trace_resume(struct trace *trace); /* the run goes on */
+void task__trace_polled(struct trace *trace);
+void task__trace_timers_fired(struct trace *trace);
+
+/* The process dies: write what there is, also in a signal handler. */
+void task__trace_die(struct loop *loop);
+
+/* Something has failed, before which a ring shows what was. */
+void task__trace_fail(struct loop *loop);
+
+/* The loop ends; or, in the child of a fork, is not ours. */
+void task__trace_destroy(struct loop *loop);
+
 /* Takes a moment, to compare them for the first time. */
 void task__trace_clock_init(struct trace_clock *clock);
 

@@ -4,9 +4,11 @@
  */
 #include "watchdog.h"
 
-#include "catch.h"
+#include "holder.h"
 #include "loop.h"
+#include "report.h"
 #include "symbols.h"
+#include "watchdog_signal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -58,12 +60,6 @@ struct watchdog {
     struct catch caught;
     bool has_caught;
 };
-
-/* The signal that all watchdogs send: a real-time one that nobody had a handler
- * for when the first of them started. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static size_t n_watchdogs;
-static int signo;
 
 /* The loop's thread writes meanwhile: what is read may be torn, and then differs
  * from what is read the next time. */
@@ -171,7 +167,7 @@ static bool ask(struct watchdog *watchdog, const struct sight *sight,
     watchdog->suspect = *sight;
     watchdog->held = held;
     __atomic_store_n(&watchdog->asks, true, __ATOMIC_RELEASE);
-    if (!pthread_kill(watchdog->target, signo))
+    if (task__watchdog_signal_send(watchdog->target))
         return true;
     __atomic_store_n(&watchdog->asks, false, __ATOMIC_RELAXED);
     return false;
@@ -207,66 +203,6 @@ static void *watch(void *arg)
     return NULL;
 }
 
-/* The signal. */
-
-/* Some are refused: Valgrind has one of its own. */
-static int take_free_signal(void)
-{
-    int flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
-    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = flags};
-    struct sigaction theirs;
-
-    for (signo = SIGRTMAX; signo >= SIGRTMIN; signo--)
-        if (!sigaction(signo, NULL, &theirs) &&
-            !(theirs.sa_flags & SA_SIGINFO) && theirs.sa_handler == SIG_DFL &&
-            !sigaction(signo, &ours, NULL))
-            return 0;
-    return -ENOMEM;
-}
-
-static int get_signal(void)
-{
-    int error = 0;
-
-    pthread_mutex_lock(&mutex);
-    if (!n_watchdogs)
-        error = take_free_signal();
-    if (!error && !n_watchdogs++)
-        task__catch_leave_alone(signo);
-    pthread_mutex_unlock(&mutex);
-    return error;
-}
-
-static void give_signal_back(void)
-{
-    struct sigaction action;
-
-    if (!sigaction(signo, NULL, &action) && action.sa_flags & SA_SIGINFO &&
-        action.sa_sigaction == on_signal)
-        signal(signo, SIG_DFL);
-    task__catch_leave_alone(0);
-}
-
-static void put_signal(void)
-{
-    pthread_mutex_lock(&mutex);
-    if (!--n_watchdogs)
-        give_signal_back();
-    pthread_mutex_unlock(&mutex);
-}
-
-/* Whether it was blocked. */
-static bool change_mask(int how)
-{
-    sigset_t set;
-    sigset_t before;
-
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    pthread_sigmask(how, &set, &before);
-    return sigismember(&before, signo) == 1;
-}
-
 /* The step that it asked about is over, and had the signal blocked, or took it for
  * itself: what was sent comes now, and means nothing. */
 static void withdraw(struct watchdog *watchdog)
@@ -275,8 +211,8 @@ static void withdraw(struct watchdog *watchdog)
         return;
     pthread_mutex_lock(&watchdog->mutex); /* until it is sent */
     pthread_mutex_unlock(&watchdog->mutex);
-    if (change_mask(SIG_UNBLOCK))
-        change_mask(SIG_BLOCK);
+    if (task__watchdog_signal_mask(SIG_UNBLOCK))
+        task__watchdog_signal_mask(SIG_BLOCK);
 }
 
 /* For the loop. */
@@ -319,7 +255,7 @@ int task__watchdog_start(struct loop *loop)
         return -ENOMEM;
     if (init(watchdog, loop))
         goto fail;
-    if (get_signal())
+    if (task__watchdog_signal_get(on_signal))
         goto fail_condition;
     task__symbols_prepare();
     if (start_thread(watchdog))
@@ -328,7 +264,7 @@ int task__watchdog_start(struct loop *loop)
     return 0;
 
 fail_signal:
-    put_signal();
+    task__watchdog_signal_put();
 fail_condition:
     pthread_cond_destroy(&watchdog->stirred);
 fail:
@@ -338,7 +274,7 @@ fail:
 
 void task__watchdog_enter(struct watchdog *watchdog)
 {
-    watchdog->was_blocked = change_mask(SIG_UNBLOCK);
+    watchdog->was_blocked = task__watchdog_signal_mask(SIG_UNBLOCK);
     pthread_mutex_lock(&watchdog->mutex);
     watchdog->runs = true;
     watchdog->target = pthread_self();
@@ -353,7 +289,7 @@ void task__watchdog_leave(struct watchdog *watchdog)
     pthread_mutex_unlock(&watchdog->mutex);
     withdraw(watchdog);
     if (watchdog->was_blocked)
-        change_mask(SIG_BLOCK);
+        task__watchdog_signal_mask(SIG_BLOCK);
 }
 
 /* Of the two that write to `sleeps` and read, one is the later: this, and it sees
@@ -434,27 +370,9 @@ void task__watchdog_stop(struct loop *loop)
     pthread_cond_signal(&watchdog->stirred);
     pthread_mutex_unlock(&watchdog->mutex);
     pthread_join(watchdog->thread, NULL);
-    put_signal();
+    task__watchdog_signal_put();
     pthread_cond_destroy(&watchdog->stirred);
     pthread_mutex_destroy(&watchdog->mutex);
     loop->watchdog = NULL;
     memory_free(&loop->allocator, watchdog);
-}
-
-void task__watchdog_lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
-
-void task__watchdog_unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
-
-void task__watchdog_note_fork(void)
-{
-    if (n_watchdogs)
-        give_signal_back();
-    n_watchdogs = 0;
-    pthread_mutex_unlock(&mutex);
 }

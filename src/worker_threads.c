@@ -5,6 +5,7 @@
  * A thread that takes no job any more ends, and joins the one that ended before
  * it: so there is at most one to be joined.
  */
+#include "local.h"
 #include "worker.h"
 #include "worker_pool.h"
 

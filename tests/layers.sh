@@ -15,14 +15,14 @@ scheduler.h
 park.h
 request switch
 scheduler park
-descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h text record json
+descriptor waiters cycles nowait wakeup debugger.h ask.h watchdog.h report.h dump.h holder.h hooks.h step.h marks.h overflow.h local.h text record json
 endpoint chrome launch child
 poller
 inbox
 catch
 loop.h
-debugger tree
-report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog.c stats run embed shutdown lost loop.c callback task inspect local future sleep version
+debugger tree trace.h
+report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats run embed shutdown lost loop.c callback task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once

@@ -3,7 +3,7 @@
  */
 #include "ask.h"
 
-#include "catch.h"
+#include "catch_disposition.h"
 #include "holder.h"
 #include "loop.h"
 #include "symbols.h"

@@ -1,8 +1,9 @@
 /*
- * Catching signals: receivers, the C handler, dispositions, and forks.
+ * Catching signals: receivers, the C handler, and forks.
  */
 #include "catch.h"
 
+#include "catch_disposition.h"
 #include "scheduler.h"
 
 #include <errno.h>
@@ -16,21 +17,6 @@
 enum { NOTHING, BEING_KEPT, KEPT };
 
 static struct receiver *receivers; /* the last made first */
-
-/* Who wants a signal, in the whole process. */
-struct taken {
-    unsigned n;
-    unsigned n_once; /* of these: the first one only */
-    struct sigaction former;
-    bool is_heard; /* the former is the listener's; read by the handler */
-};
-
-/* Who hears of it first, and with what handler where no loop wants it. */
-static catch_listener *listener;
-static void (*listener_handler)(int, siginfo_t *, void *);
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct taken taken[NSIG];
 
 /* What handlers and receivers share is ordered as if one came after the other. */
 
@@ -102,11 +88,11 @@ static void tell_all(int signo, const siginfo_t *info, ucontext_t *interrupted)
     }
 }
 
-static void catch_signal(int signo, siginfo_t *info, void *interrupted)
+void task__catch_signal(int signo, siginfo_t *info, void *interrupted)
 {
     int saved_errno = errno;
 
-    if (!load(&taken[signo].is_heard) || listener(signo, info, interrupted))
+    if (task__disposition_is_for_loops(signo, info, interrupted))
         tell_all(signo, info, interrupted);
     errno = saved_errno;
 }
@@ -116,140 +102,6 @@ static void await_handlers(struct receiver *receiver)
 {
     while (__atomic_load_n(&receiver->handlers, __ATOMIC_SEQ_CST))
         sched_yield();
-}
-
-/* Dispositions, under the mutex. */
-
-static bool is_default(const struct sigaction *action)
-{
-    return action->sa_handler == SIG_DFL;
-}
-
-static bool is_installed(const struct sigaction *action)
-{
-    return (action->sa_flags & SA_SIGINFO) &&
-           action->sa_sigaction == catch_signal;
-}
-
-/* Or was, until the signal came that it was for; the flags stay. */
-static bool is_ours(const struct sigaction *action)
-{
-    return is_installed(action) ||
-           ((action->sa_flags & SA_SIGINFO) && is_default(action));
-}
-
-static void set_former(struct taken *at, const struct sigaction *action)
-{
-    at->former = *action;
-    store(&at->is_heard, listener && (action->sa_flags & SA_SIGINFO) &&
-                             action->sa_sigaction == listener_handler);
-}
-
-static bool is_caught(int signo, struct sigaction *now)
-{
-    return !sigaction(signo, NULL, now) && is_ours(now);
-}
-
-static int install(int signo)
-{
-    struct sigaction action = {.sa_sigaction = catch_signal};
-
-    action.sa_flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
-    if (taken[signo].n == taken[signo].n_once &&
-        is_default(&taken[signo].former))
-        action.sa_flags |= (int)SA_RESETHAND;
-    sigfillset(&action.sa_mask);
-    return sigaction(signo, &action, NULL) ? -errno : 0;
-}
-
-static void count(struct taken *at, bool once, int n)
-{
-    at->n += (unsigned)n;
-    at->n_once += once ? (unsigned)n : 0;
-}
-
-/* Somebody else may have set another handler since it was taken; that is then
- * the one to come back. Ours is there, and nobody wants it, if it could not be
- * given back. */
-static int take(int signo, bool once)
-{
-    struct taken *at = &taken[signo];
-    struct sigaction now;
-    int error;
-
-    if (sigaction(signo, NULL, &now))
-        return -errno;
-    if (!(at->n ? is_ours(&now) : is_installed(&now)))
-        set_former(at, &now);
-    if (once && !is_default(&at->former))
-        return -EBUSY;
-    count(at, once, 1);
-    error = install(signo);
-    if (error)
-        count(at, once, -1);
-    return error;
-}
-
-/* Another handler that was set meanwhile stays; and so does the default effect,
- * when the signal has come that the others wanted once. */
-static void give_back(int signo, bool once)
-{
-    struct taken *at = &taken[signo];
-    struct sigaction now;
-
-    count(at, once, -1);
-    if (!is_caught(signo, &now))
-        return;
-    if (!at->n)
-        sigaction(signo, &at->former, NULL);
-    else if (!is_default(&now))
-        install(signo);
-}
-
-/* What lies beneath. */
-
-int task__catch_beneath(int signo, struct sigaction *action)
-{
-    int error = 0;
-
-    pthread_mutex_lock(&mutex);
-    if (sigaction(signo, NULL, action))
-        error = -errno;
-    else if (taken[signo].n && is_ours(action))
-        *action = taken[signo].former;
-    pthread_mutex_unlock(&mutex);
-    return error;
-}
-
-/* Nothing is the listener's before its handler is there. */
-static int put_beneath(int signo, const struct sigaction *action)
-{
-    struct taken *at = &taken[signo];
-    struct sigaction now;
-    struct sigaction former = at->former;
-    int error;
-
-    if (!at->n || !is_caught(signo, &now))
-        return sigaction(signo, action, NULL) ? -errno : 0;
-    at->former = *action;
-    error = install(signo);
-    set_former(at, error ? &former : action);
-    return error;
-}
-
-int task__catch_put_beneath(int signo, const struct sigaction *action,
-                            catch_listener *hear)
-{
-    int error;
-
-    pthread_mutex_lock(&mutex);
-    if (!listener) {
-        listener = hear;
-        listener_handler = action->sa_sigaction;
-    }
-    error = put_beneath(signo, action);
-    pthread_mutex_unlock(&mutex);
-    return error;
 }
 
 /* Nobody has wanted anything of it for a while: handlers look, and no more. */
@@ -276,7 +128,7 @@ static void before_fork(void)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
-    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&task__catch_mutex);
     mask_at_fork = mask;
 }
 
@@ -284,7 +136,7 @@ static void after_fork(void)
 {
     sigset_t mask = mask_at_fork;
 
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&task__catch_mutex);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -302,13 +154,7 @@ static void forget(struct receiver *receiver)
 
 static void be_forked(void)
 {
-    struct sigaction now;
-
-    for (int signo = 1; signo < NSIG; signo++) {
-        if (taken[signo].n && is_caught(signo, &now))
-            sigaction(signo, &taken[signo].former, NULL);
-        taken[signo].n = taken[signo].n_once = 0;
-    }
+    task__disposition_give_all_back();
     for (struct receiver *at = receivers; at; at = at->next)
         forget(at);
     after_fork();
@@ -366,23 +212,23 @@ struct receiver *task__catch_open(struct inbox *inbox,
     struct receiver *receiver;
 
     pthread_once(&once, watch_forks);
-    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&task__catch_mutex);
     receiver = get();
     if (receiver) {
         receiver->is_used = true;
         receiver->inbox = inbox;
         receiver->post.run = run;
     }
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&task__catch_mutex);
     return receiver;
 }
 
 void task__catch_close(struct receiver *receiver)
 {
     await_handlers(receiver);
-    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&task__catch_mutex);
     empty(receiver);
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&task__catch_mutex);
 }
 
 /* It is wanted before it is caught, so that none is lost. */
@@ -392,9 +238,9 @@ int task__catch_begin(struct receiver *receiver, int signo, bool once)
 
     if (!receiver->n_wants[signo])
         store(&receiver->wanted[signo], true);
-    pthread_mutex_lock(&mutex);
-    error = take(signo, once);
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_lock(&task__catch_mutex);
+    error = task__disposition_take(signo, once);
+    pthread_mutex_unlock(&task__catch_mutex);
     if (!error)
         receiver->n_wants[signo]++;
     else if (!receiver->n_wants[signo])
@@ -404,9 +250,9 @@ int task__catch_begin(struct receiver *receiver, int signo, bool once)
 
 void task__catch_end(struct receiver *receiver, int signo, bool once)
 {
-    pthread_mutex_lock(&mutex);
-    give_back(signo, once);
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_lock(&task__catch_mutex);
+    task__disposition_give_back(signo, once);
+    pthread_mutex_unlock(&task__catch_mutex);
     if (--receiver->n_wants[signo])
         return;
     store(&receiver->wanted[signo], false);

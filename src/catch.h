@@ -12,9 +12,6 @@
  * So their memory is never given back, but used again; and nobody who has ended
  * to want a signal goes on before the handlers that have seen him are done.
  *
- * A handler that asks for dumps lies beneath: it is the former one, and while loops
- * have the signal it listens.
- *
  * A fork's child has neither our dispositions nor receivers.
  */
 #ifndef TASK_SRC_CATCH_H
@@ -71,20 +68,6 @@ void task__catch_close(struct receiver *receiver);
  */
 int task__catch_begin(struct receiver *receiver, int signo, bool once);
 void task__catch_end(struct receiver *receiver, int signo, bool once);
-
-/*
- * In the handler: hear of a signal before loops do. False: it is the listener's own,
- * which has sent it.
- */
-typedef bool catch_listener(int signo, siginfo_t *info, void *interrupted);
-
-/* What is there where no loop wants the signal: 0, or a negative errno. */
-int task__catch_beneath(int signo, struct sigaction *action);
-
-/* Set it; as long as it is that, the one listener `hear` is called in its stead
- * while loops want the signal. */
-int task__catch_put_beneath(int signo, const struct sigaction *action,
-                            catch_listener *hear);
 
 /* Before what was posted is looked at: from now on there is a new post. */
 void task__catch_look(struct receiver *receiver);

@@ -318,6 +318,8 @@ void task__stats_publish(struct loop *loop);
 struct task *task__make_future(struct loop *loop, const char *file, int line);
 struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
 void task__end(struct task *task, int status);
+bool task__name_copy(struct task *task,
+                     const char *name); /* false: no memory */
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
 

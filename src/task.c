@@ -1,11 +1,9 @@
 /*
- * Tasks: made, ended, freed; their handles, outcomes and names.
+ * Tasks: made, ended, freed.
  */
 #include "local.h"
 #include "loop.h"
 #include "report.h"
-
-#include <stdio.h>
 
 /* The stacks of that size; NULL: it cannot be, or there is no memory. */
 static struct stacks *stacks_of_size(struct loop *loop, size_t size)
@@ -69,20 +67,6 @@ struct task *task__make_future(struct loop *loop, const char *file, int line)
     if (task)
         task->future = true;
     return task;
-}
-
-static bool name_copy(struct task *task, const char *name)
-{
-    struct loop *loop = loop_of_task(task);
-    char *copy = task__memory_copy_string(&loop->allocator, name);
-
-    if (!copy)
-        return false;
-    char *former = task->name;
-
-    task->name = copy; /* first: a signal handler may look at it */
-    memory_free(&loop->allocator, former);
-    return true;
 }
 
 /* Give the structure back once nobody can know of it any more. */
@@ -228,7 +212,7 @@ static struct task *create_with(struct loop *loop, task_fn *fn, void *arg,
 
     if (!task)
         return NULL;
-    if (options->name && !name_copy(task, options->name)) {
+    if (options->name && !task__name_copy(task, options->name)) {
         discard(task);
         return NULL;
     }
@@ -311,82 +295,6 @@ struct task *task_retain(struct task *task)
     if (task && !LOOP_REFUSES(loop_of_task(task)))
         task->references += TASK_HANDLE;
     return task;
-}
-
-bool task_done(const struct task *task)
-{
-    return !task || task->done;
-}
-
-int task_status(const struct task *task)
-{
-    if (!task)
-        return -ENOMEM;
-    if (!task->done)
-        return -EINPROGRESS;
-    /* To look is to read: the one thing about a task that this changes. */
-    container_of(&task->scheduler, struct task, scheduler)->was_read = true;
-    return task->status;
-}
-
-bool task_cancelled(const struct task *task)
-{
-    return task && task->done && task->status == -ECANCELED;
-}
-
-bool task_cancel(struct task *task)
-{
-    return task && !LOOP_REFUSES(loop_of_task(task)) && task__request(task);
-}
-
-unsigned task_cancelling(const struct task *task)
-{
-    return task ? task->cancelling : 0;
-}
-
-unsigned task_uncancel(struct task *task)
-{
-    if (!task || !task->cancelling || LOOP_REFUSES(loop_of_task(task)))
-        return 0;
-    task->cancelling--;
-    if (!task->done && task->undelivered > task->cancelling)
-        task->undelivered = task->cancelling;
-    return task->cancelling;
-}
-
-struct task *task_current(void)
-{
-    return scheduler_self();
-}
-
-uint64_t task_id(const struct task *task)
-{
-    return task ? task->id : 0;
-}
-
-const char *task_name(const struct task *task)
-{
-    char text[32];
-
-    if (!task)
-        return "";
-    if (!task->name) {
-        snprintf(text, sizeof text, "task-%llu", (unsigned long long)task->id);
-        name_copy(container_of(&task->scheduler, struct task, scheduler), text);
-    }
-    return task->name ? task->name : "task";
-}
-
-void task_set_name(struct task *task, const char *name)
-{
-    if (!task || LOOP_REFUSES(loop_of_task(task)))
-        return;
-    if (name) {
-        name_copy(task, name);
-    } else {
-        memory_free(&loop_of_task(task)->allocator, task->name);
-        task->name = NULL;
-    }
 }
 
 /* One that is dropped while it waits may wait for what outlives the loop. */

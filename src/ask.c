@@ -3,12 +3,14 @@
  */
 #include "ask.h"
 
+#include "catch.h"
 #include "catch_disposition.h"
 #include "holder.h"
 #include "loop.h"
 #include "symbols.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -141,7 +143,7 @@ void task__ask_leave(struct ask_target *target)
 {
     __atomic_store_n(&target->is_running, false, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&target->users, __ATOMIC_SEQ_CST))
-        continue;
+        sched_yield();
 }
 
 void task__ask_note_fork(void)
@@ -329,7 +331,8 @@ static int set(int signo)
     struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = flags};
     struct sigaction now;
     const struct ask_signal *signal = find_signal(signo);
-    int error = task__catch_beneath(signo, &now);
+    int error =
+        task__catch_can(signo) ? task__catch_beneath(signo, &now) : -EINVAL;
 
     if (error)
         return error;

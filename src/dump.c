@@ -98,7 +98,7 @@ static void add_scopes(const struct dump *dump, struct text *text,
         task__text_add(text, "in ");
         task__text_add_time(text, deadline - dump->now);
     } else {
-        task__text_add_time(text, dump->now - deadline);
+        task__text_add_time(text, dump->now - (deadline > 0 ? deadline : 0));
         task__text_add(text, " ago");
     }
 }

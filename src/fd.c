@@ -372,7 +372,7 @@ int task_wait_fd(int fd, short events)
     if (events & ~FD_EVENTS_ASKED)
         return MISUSE(-EINVAL, "there are no such events");
     saved_errno = fd_errno(self);
-    result = fd_get(self, fd, &descriptor);
+    result = fd_get(loop_of_task(self), fd, &descriptor);
     if (!result)
         result = fd_take_turns(self, descriptor, 1, &POLLING);
     if (!result)

@@ -57,10 +57,10 @@ enum {
 bool task__fd_is_closing(const struct descriptor *descriptor);
 
 /* The entry of a number; -EBADF, -ENOMEM. */
-static ALWAYS_INLINE int fd_get(const struct task *self, int fd,
+static ALWAYS_INLINE int fd_get(struct loop *loop, int fd,
                                 struct descriptor **descriptor)
 {
-    struct descriptors *table = &loop_of_task(self)->poller->descriptors;
+    struct descriptors *table = &loop->poller->descriptors;
 
     *descriptor = descriptors_find(table, fd);
     if (unlikely(!*descriptor))

@@ -143,7 +143,7 @@ static ssize_t move(struct task *self, int fd, struct job *job,
                     move_fn *attempt)
 {
     size_t size = size_of(job->parts, job->n);
-    ssize_t result = fd_get(self, fd, &job->descriptor);
+    ssize_t result = fd_get(loop_of_task(self), fd, &job->descriptor);
 
     if (!result && !is_for_a_worker(job, size))
         result = fd_take_turns(self, job->descriptor, 1 + size / CALL,

@@ -110,14 +110,15 @@ static void child_ended(struct watcher *watcher, struct task *task)
  * How many groups were cancelled before they began, and have not begun. Only
  * then is a new one looked at, which may not have been initialised.
  */
-static THREAD_LOCAL size_t n_early;
+static size_t n_early; /* in all threads */
 
 static bool take_early(struct task_group *group)
 {
-    if (likely(!n_early) || group->early != group)
+    if (likely(!__atomic_load_n(&n_early, __ATOMIC_RELAXED)) ||
+        group->early != group)
         return false;
     group->early = NULL;
-    n_early--;
+    __atomic_sub_fetch(&n_early, 1, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -227,7 +228,7 @@ void task_group_cancel(struct task_group *group)
             abort_group(group);
     } else if (!group->scope.state && group->early != group) {
         group->early = group;
-        n_early++;
+        __atomic_add_fetch(&n_early, 1, __ATOMIC_RELAXED);
     }
 }
 

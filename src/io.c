@@ -161,7 +161,7 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
     if (unlikely(!size_of(&transfer)))
         return move_none(fd);
     saved_errno = fd_errno(self);
-    result = fd_get(self, fd, &descriptor);
+    result = fd_get(loop_of_task(self), fd, &descriptor);
     if (likely(!result))
         result = move_some(self, descriptor, way, &transfer,
                            way == &READING ? &task__reading : &task__writing);
@@ -281,7 +281,7 @@ static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
     if (!n)
         return move_none(fd);
     saved_errno = fd_errno(self);
-    result = fd_get(self, fd, &descriptor);
+    result = fd_get(loop_of_task(self), fd, &descriptor);
     if (!result)
         result = move_parts(self, descriptor, way, (struct iovec){buf, n},
                             first, more);

@@ -30,6 +30,7 @@ static void watch_forks(void)
 {
     task__debugger_watch_forks();
     pthread_atfork(task__watchdog_lock, task__watchdog_unlock, NULL);
+    pthread_atfork(task__misuse_lock, task__misuse_unlock, task__misuse_unlock);
     pthread_atfork(task__overflow_lock, task__overflow_unlock, note_fork);
 }
 

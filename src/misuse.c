@@ -175,7 +175,7 @@ int task__misuse_of(struct call_site site, int status, const char *why,
 }
 
 /* A number that somebody waits for was closed: `key` is who, to be told once. */
-static void tell_lost(struct loop *loop, struct loop_error *error,
+static void tell_lost(struct loop *loop, struct loop_error *error, int fd,
                       uintptr_t key)
 {
     const struct misuse lost = {LOST, key};
@@ -183,7 +183,7 @@ static void tell_lost(struct loop *loop, struct loop_error *error,
     error->kind = LOOP_ERROR_MISUSE;
     error->status = -EBADF;
     if (loop->debug && note_misuse(loop, &loop->misuses, &lost))
-        task__report(loop, error);
+        task__report_fd(loop, error, fd);
 }
 
 static void say_lost(struct sentence *sentence, int fd)
@@ -198,8 +198,7 @@ void task__report_lost(int fd, const struct task *task)
 {
     struct loop *loop = loop_current();
     struct sentence sentence;
-    struct loop_error error = {
-        .message = sentence.chars, .fd = fd, .task = task};
+    struct loop_error error = {.message = sentence.chars, .task = task};
 
     if (!loop)
         return;
@@ -209,7 +208,7 @@ void task__report_lost(int fd, const struct task *task)
     else
         task__say(&sentence, "the loop");
     task__say(&sentence, " waited for it (-EBADF)");
-    tell_lost(loop, &error, task ? (uintptr_t)task->fn : (uintptr_t)fd);
+    tell_lost(loop, &error, fd, task ? (uintptr_t)task->fn : (uintptr_t)fd);
 }
 
 void task__report_lost_stream(struct loop *loop, int fd, const char *file,
@@ -217,7 +216,7 @@ void task__report_lost_stream(struct loop *loop, int fd, const char *file,
 {
     struct sentence sentence;
     struct loop_error error = {
-        .message = sentence.chars, .fd = fd, .file = file, .line = line};
+        .message = sentence.chars, .file = file, .line = line};
 
     say_lost(&sentence, fd);
     task__say(&sentence, "a stream had it (-EBADF)");
@@ -225,7 +224,7 @@ void task__report_lost_stream(struct loop *loop, int fd, const char *file,
         task__say(&sentence, "; ");
         say_opened(&sentence, file, line);
     }
-    tell_lost(loop, &error, (uintptr_t)file + (uintptr_t)line);
+    tell_lost(loop, &error, fd, (uintptr_t)file + (uintptr_t)line);
 }
 
 /* The hook is called in this thread for a loop that runs in another. */
@@ -242,6 +241,19 @@ static void tell_by_hook_of(struct loop *loop, const struct loop_error *error)
     is_telling = false;
 }
 
+/* Guards what every loop knows of those. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void task__misuse_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void task__misuse_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
 /*
  * Another thread touches a loop that runs: the hook is called in that thread,
  * since only there can a debugger show who does it. Nothing else of the loop is
@@ -251,7 +263,6 @@ static void tell_of_foreign(struct loop *loop, struct call_site site,
                             int status, const char *why)
 {
     const struct wrong_call wrong = {site, status, why, NULL, 0};
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
@@ -262,9 +273,9 @@ static void tell_of_foreign(struct loop *loop, struct call_site site,
 
     if (!loop->debug)
         return;
-    pthread_mutex_lock(&mutex);
+    task__misuse_lock();
     is_new = is_news(loop, &loop->foreign, &wrong);
-    pthread_mutex_unlock(&mutex);
+    task__misuse_unlock();
     if (!is_new)
         return;
     say_misuse(&sentence, &wrong);

@@ -318,26 +318,35 @@ static void disown_streams(struct task_process *process)
     }
 }
 
-/* All are killed before any is waited for. */
+/* One that is told of, and is killed if the hook has not done so. */
+static void end_left(struct task_process *process)
+{
+    if (!process->is_freed)
+        task__report_leak(process->loop, "a process", process->file,
+                          process->line);
+    if (!process->is_freed)
+        free_process(process);
+}
+
+/* All are killed before any is waited for. The hook may free those that it is told of,
+ * and others: until all were told of they stay, as while a task is at them. */
 void task__processes_destroy(struct loop *loop)
 {
-    struct list_node *node = loop->processes.first;
+    struct list_node *node;
 
-    while (node) {
-        struct task_process *process = process_at(node);
-
-        node = node->next;
-        process->communicates = false;
-        disown_streams(process);
-        if (process->is_freed) {
-            task__process_release(process);
-            continue;
-        }
-        task__report_leak(loop, "a process", process->file, process->line);
-        free_process(process);
+    for (node = loop->processes.first; node; node = node->next) {
+        process_at(node)->communicates = true;
+        disown_streams(process_at(node));
     }
-    while ((node = loop->processes.first))
-        await_end(process_at(node));
+    for (node = loop->processes.first; node; node = node->next)
+        end_left(process_at(node));
+    while ((node = loop->processes.first)) {
+        process_at(node)->communicates = false;
+        if (process_at(node)->has_ended)
+            task__process_release(process_at(node));
+        else
+            await_end(process_at(node));
+    }
 }
 
 void task__processes_abandon(struct loop *loop)

@@ -89,8 +89,7 @@ static int add_new(struct loop *loop, int fd, enum direction direction,
 {
     struct descriptor *descriptor;
     struct reader *reader;
-    int error =
-        task__descriptors_get(&loop->poller->descriptors, fd, &descriptor);
+    int error = fd_get(loop, fd, &descriptor);
 
     if (!error)
         error = task__descriptor_classify_again(descriptor);

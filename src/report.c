@@ -18,14 +18,18 @@ void task__report_print(const struct loop_error *error)
     fprintf(stderr, "libtask: %s\n", error->message);
 }
 
-/* A report that the hook itself causes goes to stderr. */
 void task__report(struct loop *loop, struct loop_error *error)
+{
+    task__report_fd(loop, error, -1);
+}
+
+/* A report that the hook itself causes goes to stderr. */
+void task__report_fd(struct loop *loop, struct loop_error *error, int fd)
 {
     loop_error_fn *hook = loop->options.on_error;
 
     error->loop = loop;
-    if (!error->fd)
-        error->fd = -1;
+    error->fd = fd;
     if (error->task) {
         error->task_id = task_id(error->task);
         error->task_name = task_name(error->task);
@@ -170,15 +174,13 @@ void task__report_handler(const struct task *task, int status)
 void task__report_accept(struct loop *loop, int fd, int status)
 {
     char message[LINE];
-    struct loop_error error = {.kind = LOOP_ERROR_ACCEPT,
-                               .message = message,
-                               .status = status,
-                               .fd = fd};
+    struct loop_error error = {
+        .kind = LOOP_ERROR_ACCEPT, .message = message, .status = status};
 
     snprintf(message, sizeof message,
              "a server pauses, as it cannot accept a connection: %s (%d)",
              task_strerror(status), status);
-    task__report(loop, &error);
+    task__report_fd(loop, &error, fd);
 }
 
 /* Cycles. */

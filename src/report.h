@@ -15,6 +15,10 @@ struct sentence;
 struct timed_step;
 
 void task__report(struct loop *loop, struct loop_error *error);
+
+/* The same about a descriptor. */
+void task__report_fd(struct loop *loop, struct loop_error *error, int fd);
+
 void task__report_print(const struct loop_error *error); /* the default hook */
 
 void task__report_unread(struct task *task); /* if that is the case */
@@ -49,5 +53,7 @@ void task__report_lost(int fd, const struct task *task);
 void task__report_lost_stream(struct loop *loop, int fd, const char *file,
                               int line);
 void task__misuses_destroy(struct loop *loop);
+void task__misuse_lock(void); /* while the process forks */
+void task__misuse_unlock(void);
 
 #endif

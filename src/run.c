@@ -96,7 +96,7 @@ static task_time wait_virtually(struct loop *loop, task_time until)
 static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
                                           task_time until)
 {
-    if (until > now && unlikely(!inbox_try_sleep(loop->inbox)))
+    if (until <= now || unlikely(!inbox_try_sleep(loop->inbox)))
         until = now;
     loop->polls++;
     if (unlikely(loop->clock.is_virtual))

@@ -14,9 +14,7 @@ static int may_enter(struct loop *loop, struct call_site site)
         return misuse_at(site, -EINVAL, "the loop is NULL");
     if (scheduler_current() && !loop_is_inherited(loop))
         return misuse_at(site, -EBUSY, "a loop runs in this thread");
-    return &loop->scheduler == scheduler_current()
-               ? 0
-               : task__loop_refusal(loop, site, -EBUSY);
+    return task__loop_refusal(loop, site, -EBUSY);
 }
 
 /* This thread runs the loop from now on, which another one ran before. */

@@ -57,7 +57,7 @@ void task__say_to(int fd, struct sentence *sentence)
 
         if (n > 0)
             done += (size_t)n;
-        else if (errno != EINTR)
+        else if (!n || errno != EINTR)
             break;
     }
     sentence_clear(sentence);

@@ -167,7 +167,7 @@ static int poll_now(const struct task *self, struct task_select_case *one)
 {
     short events = one->events & FD_EVENTS;
     struct descriptor *descriptor;
-    int result = fd_get(self, one->fd, &descriptor);
+    int result = fd_get(loop_of_task(self), one->fd, &descriptor);
 
     if (!result)
         result = task__fd_check_free(loop_of_task(self), descriptor, events);
@@ -219,7 +219,7 @@ static int enter_descriptor(struct choice *choice, struct task *self,
 {
     short events = one->events & FD_EVENTS;
     struct descriptor *descriptor;
-    int error = fd_get(self, one->fd, &descriptor);
+    int error = fd_get(loop_of_task(self), one->fd, &descriptor);
 
     if (!error && descriptor_is_busy(descriptor, events))
         error = -EBUSY; /* it is another case's */

@@ -141,10 +141,10 @@ static ssize_t send_from(struct task *self, int out, int in, off_t *offset,
                          size_t n)
 {
     struct sending sending = {.n = n < MOST ? n : MOST};
-    ssize_t result = fd_get(self, out, &sending.out);
+    ssize_t result = fd_get(loop_of_task(self), out, &sending.out);
 
     if (!result)
-        result = fd_get(self, in, &sending.in);
+        result = fd_get(loop_of_task(self), in, &sending.in);
     if (result)
         return result;
     sending.out_uses = sending.out->uses;

@@ -143,7 +143,7 @@ void task__server_fail(struct task_server *server, int error)
 
 void task_server_close(struct task_server *server)
 {
-    if (!server || loop_is_inherited(server->loop))
+    if (!server || LOOP_REFUSES(server->loop))
         return;
     server->is_closed = true;
     task__server_stop_listening(server);
@@ -152,7 +152,7 @@ void task_server_close(struct task_server *server)
 
 void task_server_free(struct task_server *server)
 {
-    if (!server || loop_is_inherited(server->loop))
+    if (!server || LOOP_REFUSES(server->loop))
         return;
     task_server_close(server);
     server->is_freed = true;
@@ -176,6 +176,7 @@ void task__servers_destroy(struct loop *loop)
         struct task_server *server =
             container_of(node, struct task_server, node);
 
+        server->n_calls = 1; /* the hook may free what it is told of */
         if (!server->is_closed)
             task__report_leak(loop, "a server", server->file, server->line);
         server->is_freed = true;

@@ -3,6 +3,7 @@
  */
 #include "report.h"
 #include "server.h"
+#include "socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,8 +81,9 @@ void task__server_end_pause(struct task_server *server)
 }
 
 /* Short of something: others shall go on, and may give some back. */
-static void take_pause(struct task_server *server, int error)
+static void take_pause(const struct listener *listener, int error)
 {
+    struct task_server *server = listener->server;
     struct loop *loop = server->loop;
 
     for (size_t i = 0; i < server->n_listeners; i++)
@@ -92,7 +94,7 @@ static void take_pause(struct task_server *server, int error)
                         clock_after(task__clock_now(&loop->clock), PAUSE));
     }
     if (!server->is_short)
-        task__report_accept(loop, server->listeners[0].fd, error);
+        task__report_accept(loop, listener->fd, error);
     server->is_short = true;
 }
 
@@ -121,13 +123,14 @@ static int serve(void *arg)
     struct connection *connection = arg;
     struct task_server *server = connection->server;
     int status = server->handler(connection->owner.stream, server->arg);
-    struct task_stream *left = connection->owner.stream;
+    struct task_stream *left;
 
     if (is_failure(status) &&
         !(status == -ECONNABORTED && connection->is_aborted))
         task__report_handler(connection->task, status);
     if (!connection->task->ending)
         task_take_requests(connection->task);
+    left = connection->owner.stream;
     if (left && !left->is_gone && status == -ECANCELED)
         task_stream_abort(left);
     else if (left && !left->is_gone)
@@ -227,26 +230,11 @@ static int accept_one(struct listener *listener)
     return error;
 }
 
-/* Errors of the connection and of the network that it came by, not of the
- * listening socket: accept(2). */
+/* Whether it is not the listening socket's. */
 static bool is_of_connection(int error)
 {
-    switch (error) {
-    case -EINTR:
-    case -ECONNABORTED:
-    case -EPROTO:
-    case -EPERM:
-    case -ENETDOWN:
-    case -ENOPROTOOPT:
-    case -EHOSTDOWN:
-    case -EHOSTUNREACH:
-    case -ENETUNREACH:
-    case -ETIMEDOUT:
-    case -ECONNRESET:
-        return true;
-    default:
-        return false;
-    }
+    return socket_error_is_of_connection(error) || error == -EINTR ||
+           error == -EPERM || error == -ETIMEDOUT || error == -ECONNRESET;
 }
 
 static bool is_shortage(int error)
@@ -265,7 +253,7 @@ static void stop_at(struct listener *listener, int error)
     if (!error)
         return;
     if (is_shortage(error))
-        take_pause(server, error);
+        take_pause(listener, error);
     else
         task__server_fail(server, error == -ENOTSOCK ? -EBADF : error);
 }
@@ -295,7 +283,7 @@ static void accept_some(struct listener *listener)
     if (n_accepted)
         queue(listener);
     else
-        take_pause(server, error);
+        take_pause(listener, error);
 }
 
 static void run(struct ready *ready)
@@ -323,11 +311,12 @@ int task__server_begin(struct task_server *server)
 
         listener->observer.ready = hear;
         listener->ready.run = run;
-        if (listener->fd >= 0)
-            error = task__descriptors_get(table, listener->fd,
-                                          &listener->descriptor);
+        if (listener->fd < 0)
+            continue;
+        error =
+            task__descriptors_get(table, listener->fd, &listener->descriptor);
         listener->inode = task__fd_inode(listener->fd);
-        if (listener->fd >= 0 && !error)
+        if (!error)
             error = observe(listener);
     }
     if (!error)

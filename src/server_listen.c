@@ -220,8 +220,7 @@ static int check(struct loop *loop, int fd)
     struct descriptor *descriptor;
     int type = 0;
     socklen_t size = sizeof type;
-    int error =
-        task__descriptors_get(&loop->poller->descriptors, fd, &descriptor);
+    int error = fd_get(loop, fd, &descriptor);
 
     if (error)
         return error;

@@ -130,12 +130,13 @@ int task_server_serve_forever(struct task_server *server)
 }
 
 /* Do that to the stream of each connection whose descriptor is open. */
-static void each_stream(struct task_server *server,
-                        void (*fn)(struct connection *connection))
+static ALWAYS_INLINE void each_stream(struct task_server *server,
+                                      void (*fn)(struct connection *connection),
+                                      const char *call)
 {
     struct list_node *node = server ? server->connections.first : NULL;
 
-    if (!server || loop_is_inherited(server->loop))
+    if (!server || loop_refuses(server->loop, call))
         return;
     for (; node; node = node->next) {
         struct connection *connection = connection_at(node);
@@ -168,12 +169,12 @@ static void abort_now(struct connection *connection)
 
 void task_server_close_clients(struct task_server *server)
 {
-    each_stream(server, end);
+    each_stream(server, end, __func__);
 }
 
 void task_server_abort_clients(struct task_server *server)
 {
-    each_stream(server, abort_now);
+    each_stream(server, abort_now, __func__);
 }
 
 /* Until the end, but for so long at most. Without any time, a turn. */

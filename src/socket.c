@@ -32,14 +32,6 @@ struct accepting {
     socklen_t *len;
 };
 
-/* Whether a connection is gone already, or has met an error of the network's:
- * that is not worth an error, the next one may do. */
-static bool is_of_connection(int error)
-{
-    return error == ECONNABORTED || error == EPROTO || error == ENETDOWN ||
-           error == EHOSTDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
-}
-
 static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
 {
     const struct accepting *accepting = operation;
@@ -51,7 +43,8 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
     fd = accept4(descriptor->fd, accepting->addr, accepting->len,
                  SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
-        fd = is_of_connection(errno) ? -EINTR : -errno;
+        fd = socket_error_is_of_connection(-errno) ? -EINTR
+                                                   : -errno; /* the next */
     block_again(descriptor->fd, flags);
     return fd;
 }
@@ -69,7 +62,7 @@ static ssize_t accept_one(struct task *self, int fd,
                           struct accepting *accepting)
 {
     struct descriptor *descriptor;
-    ssize_t result = fd_get(self, fd, &descriptor);
+    ssize_t result = fd_get(loop_of_task(self), fd, &descriptor);
 
     if (!result)
         result = task__descriptor_classify(descriptor);
@@ -137,7 +130,7 @@ static int connect_one(struct task *self, int fd, const struct sockaddr *addr,
 {
     struct loop *loop = loop_of_task(self);
     struct descriptor *descriptor;
-    int result = fd_get(self, fd, &descriptor);
+    int result = fd_get(loop_of_task(self), fd, &descriptor);
 
     if (!result)
         result = task__fd_check_free(loop, descriptor, POLLOUT);

@@ -145,7 +145,7 @@ static ALWAYS_INLINE ssize_t exchange(int fd, enum direction direction,
     if (result)
         return result;
     saved_errno = fd_errno(self);
-    result = fd_get(self, fd, &descriptor);
+    result = fd_get(loop_of_task(self), fd, &descriptor);
     if (!result)
         result = exchange_now(self, descriptor, direction, attempt, message);
     if (unlikely(result == RECEIVER_IS_FULL))
@@ -203,7 +203,7 @@ static bool wants_all(int fd, int flags)
     if ((flags & ~MSG_NOSIGNAL) != MSG_WAITALL || !self)
         return false;
     saved_errno = errno;
-    wants = !fd_get(self, fd, &descriptor) &&
+    wants = !fd_get(loop_of_task(self), fd, &descriptor) &&
             !task__descriptor_classify(descriptor) &&
             kind_is_stream(descriptor->kind);
     errno = saved_errno;

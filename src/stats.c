@@ -88,6 +88,6 @@ void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
     if (scheduler_current() == &loop->scheduler)
         count(loop, stats);
     else
-        while (!read_published(loop, stats))
+        while (!read_published(loop, stats) && !loop_is_inherited(loop))
             continue;
 }

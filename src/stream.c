@@ -51,8 +51,7 @@ static struct task_stream *open_fd(struct loop *loop, int fd)
 {
     struct descriptor *descriptor;
 
-    if (task__descriptors_get(&loop->poller->descriptors, fd, &descriptor) ||
-        task__fd_check_idle(loop, descriptor))
+    if (fd_get(loop, fd, &descriptor) || task__fd_check_idle(loop, descriptor))
         return NULL;
     if (task__descriptor_classify_again(descriptor))
         return NULL;

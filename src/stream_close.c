@@ -6,6 +6,7 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 static const struct wait_kind CLOSING = {
     .verb = "closing",
@@ -163,7 +164,7 @@ void task_stream_abort(struct task_stream *s)
 {
     int saved_errno = errno;
 
-    if (!s || loop_is_inherited(s->loop))
+    if (!s || LOOP_REFUSES(s->loop))
         return;
     if (s->is_gone && !s->calls) {
         (void)task__stream_refuse(s, s->loop, site_here(__func__));
@@ -184,8 +185,7 @@ static void report_open(const struct task_stream *s)
     struct loop_error error = {.kind = LOOP_ERROR_LEAK,
                                .message = chars,
                                .file = s->file,
-                               .line = s->line,
-                               .fd = s->fd};
+                               .line = s->line};
 
     if (!s->loop->debug || s->is_gone)
         return;
@@ -195,10 +195,11 @@ static void report_open(const struct task_stream *s)
     if (s->file)
         task__text_add(&text, ", opened at %s:%d,", s->file, s->line);
     task__text_add(&text, " was not closed");
-    task__report(s->loop, &error);
+    task__report_fd(s->loop, &error, s->fd);
 }
 
-/* No task is left. */
+/* No task is left, and no job; whoever was in one may have been dropped. The hook may
+ * abort what it is told of. */
 void task__streams_destroy(struct loop *loop)
 {
     struct list_node *node;
@@ -206,11 +207,11 @@ void task__streams_destroy(struct loop *loop)
     while ((node = loop->streams.first)) {
         struct task_stream *s = container_of(node, struct task_stream, node);
 
+        s->calls = 1;
         report_open(s);
-        s->jobs = 0;
         task__stream_close_descriptor(s);
         if (s->late >= 0)
-            (void)task__fd_close(s->loop, s->late);
+            close(s->late);
         task__stream_free(s);
     }
     while (loop->n_closed_streams)

@@ -5,15 +5,21 @@
 #include "loop.h"
 #include "report.h"
 
+/* Whether these are of that size, which is rounded up to pages. */
+static bool fits(const struct stacks *stacks, size_t size)
+{
+    return size >= TASK_STACK_MIN && size <= stacks->size &&
+           stacks->size - size < stacks->page;
+}
+
 /* The stacks of that size; NULL: it cannot be, or there is no memory. */
 static struct stacks *stacks_of_size(struct loop *loop, size_t size)
 {
     struct stack_size *other = loop->other_stacks;
 
-    if (!size)
+    if (!size || fits(&loop->stacks, size))
         return &loop->stacks;
-    while (other && (size > other->stacks.size ||
-                     size + other->stacks.page <= other->stacks.size))
+    while (other && !fits(&other->stacks, size))
         other = other->next;
     if (other)
         return &other->stacks;

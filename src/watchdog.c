@@ -116,7 +116,7 @@ static void catch_step(struct watchdog *watchdog, const void *context)
 }
 
 /* The loop may have got on meanwhile, or its thread run another one. */
-static void on_signal(int number, siginfo_t *info, void *context)
+void task__watchdog_hear(int number, siginfo_t *info, void *context)
 {
     struct scheduler *scheduler = scheduler_current();
     struct watchdog *watchdog = scheduler ? loop_of(scheduler)->watchdog : NULL;
@@ -255,7 +255,7 @@ int task__watchdog_start(struct loop *loop)
         return -ENOMEM;
     if (init(watchdog, loop))
         goto fail;
-    if (task__watchdog_signal_get(on_signal))
+    if (task__watchdog_signal_get())
         goto fail_condition;
     task__symbols_prepare();
     if (start_thread(watchdog))

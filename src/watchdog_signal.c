@@ -11,13 +11,13 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static size_t n_watchdogs;
 static int signo;
-static watchdog_handler_fn *handler;
 
 /* Some are refused: Valgrind has one of its own. */
 static int take_free_signal(void)
 {
     int flags = SA_SIGINFO | SA_RESTART | ON_SIGNAL_STACK;
-    struct sigaction ours = {.sa_sigaction = handler, .sa_flags = flags};
+    struct sigaction ours = {.sa_sigaction = task__watchdog_hear,
+                             .sa_flags = flags};
     struct sigaction theirs;
 
     for (signo = SIGRTMAX; signo >= SIGRTMIN; signo--)
@@ -28,15 +28,13 @@ static int take_free_signal(void)
     return -ENOMEM;
 }
 
-int task__watchdog_signal_get(watchdog_handler_fn *on_signal)
+int task__watchdog_signal_get(void)
 {
     int error = 0;
 
     pthread_mutex_lock(&mutex);
-    if (!n_watchdogs) {
-        handler = on_signal;
+    if (!n_watchdogs)
         error = take_free_signal();
-    }
     if (!error && !n_watchdogs++)
         task__catch_leave_alone(signo);
     pthread_mutex_unlock(&mutex);
@@ -48,7 +46,7 @@ static void give_signal_back(void)
     struct sigaction action;
 
     if (!sigaction(signo, NULL, &action) && action.sa_flags & SA_SIGINFO &&
-        action.sa_sigaction == handler)
+        action.sa_sigaction == task__watchdog_hear)
         signal(signo, SIG_DFL);
     task__catch_leave_alone(0);
 }

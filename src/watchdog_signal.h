@@ -11,10 +11,11 @@
 #include <signal.h>
 #include <stdbool.h>
 
-typedef void watchdog_handler_fn(int number, siginfo_t *info, void *context);
+/* Its handler, in watchdog.c. */
+void task__watchdog_hear(int number, siginfo_t *info, void *context);
 
-/* A watchdog needs it, with the same handler as the others; -ENOMEM: there is none. */
-int task__watchdog_signal_get(watchdog_handler_fn *handler);
+/* A watchdog needs it; -ENOMEM: there is none. */
+int task__watchdog_signal_get(void);
 
 /* And needs it no more. */
 void task__watchdog_signal_put(void);

@@ -613,6 +613,7 @@ static void set_wrongly(void)
     REQUIRE(task_dump_on_signal(1000) == -EINVAL);
     REQUIRE(task_dump_on_signal(SIGKILL) == -EINVAL);
     REQUIRE(task_dump_on_signal(SIGSTOP) == -EINVAL);
+    REQUIRE(task_dump_on_signal(SIGSEGV) == -EINVAL);
     REQUIRE(task_dump_on_signal(SIGUSR1) == 0);
     REQUIRE(task_dump_on_signal(SIGUSR1) == 0);
     REQUIRE(signal(SIGUSR1, note) != SIG_ERR);

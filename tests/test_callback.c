@@ -807,6 +807,43 @@ static void callbacks_stand_behind_a_task_that_waits_for_input(void **state)
     assert_int_equal(run_virtual(read_among_callbacks, NULL), 0);
 }
 
+static void set(void *arg)
+{
+    task_event_set(arg);
+}
+
+/* While poll() would wait for a descriptor, too. */
+static int call_long_ago(void *arg)
+{
+    int ends[2];
+    struct task *reader;
+    struct task_event called = {0};
+
+    (void)arg;
+    CHECK_STATUS(pipe(ends), 0);
+    reader = task_create(read_one, ends);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK(loop_call_at(INT64_MIN, set, &called) > 0);
+    CHECK_STATUS(task_event_wait(&called), 0);
+    CHECK_STATUS(task_cancel_await(reader), -ECANCELED);
+    CHECK_STATUS(task_close(ends[0]), 0);
+    return task_close(ends[1]);
+}
+
+static void a_deadline_long_ago_is_no_wait(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    for (int clock = LOOP_CLOCK_REAL; clock <= LOOP_CLOCK_VIRTUAL; clock++) {
+        options.clock = (enum loop_clock)clock;
+        options.backend = LOOP_BACKEND_POLL;
+        assert_int_equal(run_with(options, call_long_ago, NULL), 0);
+        options.backend = LOOP_BACKEND_DEFAULT;
+        assert_int_equal(run_with(options, call_long_ago, NULL), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -839,6 +876,7 @@ int main(void)
         behaviour(periods_of_absolute_deadlines_do_not_drift),
         behaviour(callbacks_stand_between_the_tasks_of_a_crowd),
         behaviour(callbacks_stand_behind_a_task_that_waits_for_input),
+        behaviour(a_deadline_long_ago_is_no_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

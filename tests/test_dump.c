@@ -796,6 +796,29 @@ static int sleeps_in_scopes(void *arg)
     return task_timeout_end(&outer, status);
 }
 
+static int waits_in_a_scope_of_old(void *arg)
+{
+    struct task_timeout timeout;
+
+    (void)arg;
+    task_timeout_begin_at(&timeout, INT64_MIN);
+    CHECK_STATUS(task_sleep(TASK_FOREVER), -ECANCELED);
+    return task_timeout_end(&timeout, task_sleep(TASK_FOREVER));
+}
+
+static int a_deadline_before_all_time_is_told(void *arg)
+{
+    struct task *task = test_start(waits_in_a_scope_of_old, NULL, "x");
+
+    (void)arg;
+    task_sleep(TASK_SECOND);
+    CHECK_LINE("parked 1.0 s: sleeping for ever; cancelling 1; in 1 scope, "
+               "time-out 1.0 s ago");
+    task_cancel(task);
+    task_await(task);
+    return 0;
+}
+
 static int scopes_tell_their_nearest_deadline(void *arg)
 {
     struct task *task = test_start(sleeps_in_scopes, NULL, "x");
@@ -1413,6 +1436,7 @@ int main(void)
         in_main(a_daemon_is_called_one),
         in_main(requests_are_counted),
         in_main(scopes_tell_their_nearest_deadline),
+        in_main(a_deadline_before_all_time_is_told),
         in_main(names_stay_on_their_line),
         in_main(the_place_and_the_stack_are_told),
         in_main(what_several_wait_for_is_shown_once),

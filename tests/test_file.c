@@ -1039,6 +1039,87 @@ static void run_with_one_worker(void **state)
         }                                                                      \
     }
 
+static int reads_from_stream(void *arg)
+{
+    return (int)task_stream_read(arg, &(char){0}, 1);
+}
+
+static struct gate at_end;
+
+static void *open_gate_soon(void *arg)
+{
+    usleep(20000);
+    gate_open(&at_end);
+    return arg;
+}
+
+/* A worker is at it, and the task that it works for does not live to see the end. */
+static int leaves_a_job(void *arg)
+{
+    pthread_t *opener = arg;
+    struct task_stream *s = task_stream_open(make_content());
+
+    hold(&at_end);
+    task_detach(start(reads_from_stream, s));
+    gate_await(&at_end, 1);
+    *opener = thread_start(open_gate_soon, NULL);
+    return 0;
+}
+
+static void a_stream_is_closed_after_a_job_of_a_dropped_task(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    pthread_t opener;
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
+    options.shutdown_timeout = 1;
+    assert_int_equal(run_with(options, leaves_a_job, &opener), 0);
+    thread_join(opener);
+    assert_record("shutdown(task-2, -110)");
+    gate = NULL;
+    cached = -1;
+}
+
+static void never(void *arg)
+{
+    (void)arg;
+    CHECK_NOT_REACHED();
+}
+
+static int serves_nobody(struct task_stream *s, void *arg)
+{
+    (void)s;
+    never(arg);
+    return 0;
+}
+
+/* Nor a stream, a server's socket or a callback's. */
+static int a_number_that_is_being_closed_is_nobodys(void *arg)
+{
+    struct reading reading = {make_content(), ""};
+    struct task_server *server = NULL;
+    struct gate held;
+    struct task *at_work;
+
+    (void)arg;
+    hold(&held);
+    at_work = start_at_work(&held, &reading);
+    CHECK_STATUS(task_close(reading.fd), 0);
+    CHECK(!task_stream_open(reading.fd));
+    CHECK_STATUS(loop_add_reader(reading.fd, never, NULL), -EBADF);
+    CHECK_STATUS(
+        task_start_server_with(
+            &server, &(struct task_server_options){.handler = serves_nobody,
+                                                   .fd = reading.fd}),
+        -EBADF);
+    let_go();
+    CHECK_STATUS(task_await(at_work), 8);
+    CHECK(!is_open(reading.fd));
+    gate = NULL;
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1062,6 +1143,8 @@ int main(void)
         behaviour(without_memory_nothing_is_sent),
         with_one_worker(closing_ends_what_nobody_has_begun),
         with_one_worker(closing_waits_for_what_is_at_work),
+        in_main(a_number_that_is_being_closed_is_nobodys),
+        behaviour(a_stream_is_closed_after_a_job_of_a_dropped_task),
         with_one_worker(closing_does_not_wait_for_what_is_done),
         with_one_worker(what_has_taken_the_place_is_left_alone),
         with_one_worker(whoever_reads_beside_a_thread_does_so_by_another),

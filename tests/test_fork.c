@@ -2,6 +2,7 @@
  * fork: the child has no loop, may run new ones where it stands, and leaves the
  * parent's alone.
  */
+#include "loop.h"
 #include "record.h"
 
 #include <dirent.h>
@@ -741,6 +742,27 @@ static void descriptors_of_a_loop_do_not_survive_exec(void **state)
     test_loop_free(loop, NULL);
 }
 
+/* Another thread ran it, and was about to publish them. */
+static void stats_of_an_inherited_loop_are_no_eternal_wait(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    struct loop_stats stats;
+    pid_t pid;
+
+    (void)state;
+    loop->published.version++;
+    pid = fork_child();
+    if (!pid) {
+        alarm(10);
+        loop_get_stats(loop, &stats);
+        end_child();
+    }
+    assert_true(went_well(pid));
+    loop->published.version--;
+    test_loop_free(loop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -763,6 +785,7 @@ int main(void)
         behaviour(in_the_child_of_a_fork_nobody_runs_it),
         behaviour(unless_the_runner_goes_on_there),
         behaviour(descriptors_of_a_loop_do_not_survive_exec),
+        behaviour(stats_of_an_inherited_loop_are_no_eternal_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "child.h"
 #include "record.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -1876,6 +1877,44 @@ static void a_group_whose_owner_is_dropped_is_over(void **state)
     }
 }
 
+static struct task_group moved;
+
+static int cancels_it_early(void *arg)
+{
+    (void)arg;
+    task_group_cancel(&moved);
+    return 0;
+}
+
+static int begins_it(void *arg)
+{
+    (void)arg;
+    task_group_begin(&moved);
+    check_refused(&moved, -ESHUTDOWN);
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    return task_group_end(&moved, -ECANCELED);
+}
+
+static void *run_begins_it(void *loop)
+{
+    return (void *)(intptr_t)loop_run_main(loop, begins_it, NULL);
+}
+
+static void a_cancel_before_the_begin_is_known_in_any_thread(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    pthread_t thread;
+    void *status = loop;
+
+    (void)state;
+    moved = (struct task_group){.n_failures = 0};
+    assert_int_equal(loop_run_main(loop, cancels_it_early, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_begins_it, loop), 0);
+    assert_int_equal(pthread_join(thread, &status), 0);
+    assert_int_equal((intptr_t)status, 0);
+    test_loop_free(loop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1923,6 +1962,7 @@ int main(void)
         in_main(a_child_may_cancel_its_group_while_the_end_waits),
         in_main(a_group_cancelled_by_its_owner_interrupts_it),
         in_main(a_group_may_be_cancelled_before_it_begins),
+        behaviour(a_cancel_before_the_begin_is_known_in_any_thread),
         in_main(cancel_and_failure_in_one_turn),
         in_main(cancel_and_request_in_one_turn),
         in_main(a_request_after_a_granted_cancel_is_told_once),

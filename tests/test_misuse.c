@@ -597,6 +597,37 @@ static int without_debug_mode_nothing_is_told(void *arg)
     return task_close(pair[1]);
 }
 
+static void note_fd(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("fd %d", error->fd);
+}
+
+static int the_lost_number_is_told_though_it_is_0(void *arg)
+{
+    int spare = dup(0);
+    int ends[2];
+    int zero = 0;
+    struct task *loser;
+
+    (void)arg;
+    make_local_at(0, ends);
+    begin_debug();
+    loop_set_error_handler(loop_current(), note_fd, NULL);
+    loser = start(reads_quietly, &zero);
+    CHECK_STATUS(close(0), 0);
+    if (is_epoll() && !is_real()) /* time stands still: nobody looks */
+        CHECK_STATUS(reads_quietly(&zero), -EBADF);
+    CHECK_STATUS(task_await(loser), -EBADF);
+    CHECK_RECORD("fd 0");
+    CHECK_STATUS(task_close(ends[1]), 0);
+    if (spare >= 0) {
+        CHECK_STATUS(dup2(spare, 0), 0);
+        CHECK_STATUS(close(spare), 0);
+    }
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +646,7 @@ int main(void)
         everywhere(writes_in_vain_are_told_of_the_fifth_time),
         behaviour(what_is_left_open_tells_its_place),
         everywhere(without_debug_mode_nothing_is_told),
+        everywhere(the_lost_number_is_told_though_it_is_0),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

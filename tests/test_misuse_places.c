@@ -254,6 +254,11 @@ static struct loop *loop;
     X(task_process_kill, task_process_kill(process))                           \
     X(loop_trace_start, loop_trace_start(loop, "/"))                           \
     X(loop_trace_ring, loop_trace_ring(loop, "/", 1))                          \
+    X(task_stream_abort, task_stream_abort(stream))                            \
+    X(task_server_close, task_server_close(server))                            \
+    X(task_server_free, task_server_free(server))                              \
+    X(task_server_close_clients, task_server_close_clients(server))            \
+    X(task_server_abort_clients, task_server_abort_clients(server))            \
     X(loop_run_turn, loop_run_turn(loop, 0))                                   \
     X(loop_free, loop_free(loop))
 

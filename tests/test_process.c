@@ -1930,6 +1930,37 @@ static int the_library_does_without_its_descriptor(void *arg)
     return 0;
 }
 
+static struct task_process *two_left[2];
+
+static int leaves_two(void *arg)
+{
+    (void)arg;
+    two_left[0] = begin_shell("exec sleep 100", NULL);
+    two_left[1] = begin_shell("exit 0", NULL);
+    CHECK_STATUS(task_process_wait(two_left[1]), 0);
+    return 0;
+}
+
+static void free_both(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("leak %d", error->kind == LOOP_ERROR_LEAK);
+    for (int i = 0; i < 2; i++)
+        task_process_free(two_left[i]);
+}
+
+static void a_hook_may_free_what_was_left(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.debug = true;
+    options.on_error = free_both;
+    assert_int_equal(run_with(options, leaves_two, NULL), 0);
+    assert_false(has_children());
+    assert_record("leak 1");
+}
+
 static const struct CMUnitTest tests[] = {
     leakless_in_main(an_exit_code_comes_to_whoever_waits),
     leakless_in_main(a_signal_that_kills_comes_to_whoever_waits),
@@ -1950,6 +1981,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(what_is_freed_is_reaped_with_the_loop),
     leakless_in_main(to_free_one_that_has_ended_is_nothing),
     leakless(a_loop_kills_what_is_left),
+    leakless(a_hook_may_free_what_was_left),
     leakless(what_dropped_tasks_were_at_ends_with_the_loop),
     leakless(a_child_is_of_one_loop),
     leakless(a_child_outlives_a_run),

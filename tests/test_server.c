@@ -1425,6 +1425,71 @@ static int a_thousand_talk_at_once(void *arg)
     return 0;
 }
 
+static void free_it(const struct loop_error *error, void *arg)
+{
+    struct task_server **server = arg;
+
+    record("leak %d", error->kind == LOOP_ERROR_LEAK);
+    task_server_free(*server);
+}
+
+static void a_hook_may_free_what_was_not_closed(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    struct task_server *server;
+
+    (void)state;
+    options.debug = true;
+    options.on_error = free_it;
+    options.on_error_arg = &server;
+    assert_int_equal(run_with(options, leaves_an_open_server, &server), 0);
+    assert_record("leak 1");
+}
+
+/* Its stream is the hook's to abort: it is not looked at any more. */
+static struct task_stream *of_failure;
+
+static int fails_with_its_stream(struct task_stream *stream, void *arg)
+{
+    (void)arg;
+    of_failure = stream;
+    return -EIO;
+}
+
+static void abort_its_stream(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    record("handler %d", error->kind == LOOP_ERROR_HANDLER);
+    task_stream_abort(of_failure);
+}
+
+static int a_hook_may_abort_a_connection_that_failed(void *arg)
+{
+    struct task_server *server = start_with(
+        (struct task_server_options){.handler = fails_with_its_stream});
+    int fd;
+
+    (void)arg;
+    loop_set_error_handler(loop_current(), abort_its_stream, NULL);
+    fd = dial(port(server));
+    expect_end(fd, 0);
+    CHECK_RECORD("handler 1");
+    finish(server);
+    return 0;
+}
+
+static int errno_is_kept_where_an_address_is_left_out(void *arg)
+{
+    struct task_server *server = NULL;
+
+    (void)arg;
+    errno = 0; /* "localhost" may be 127.0.0.1 twice, and ::1 */
+    CHECK_STATUS(task_start_server(&server, "localhost", "0", echoes, NULL), 0);
+    CHECK_STATUS(errno, 0);
+    finish(server);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1482,6 +1547,9 @@ int main(void)
         behaviour(an_inherited_server_is_left_alone),
         behaviour(a_cancel_at_any_point_leaves_nothing),
         in_main(a_thousand_talk_at_once),
+        behaviour(a_hook_may_free_what_was_not_closed),
+        in_main(a_hook_may_abort_a_connection_that_failed),
+        in_main(errno_is_kept_where_an_address_is_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

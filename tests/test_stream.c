@@ -1169,6 +1169,47 @@ static void closing_may_be_cancelled_anywhere(void **state)
     assert_true(cancel_at_every_point(awaits_one_that_closes, NULL, NULL) >= 2);
 }
 
+/* What is left open, and a hook that deals with it. */
+static struct {
+    struct task_stream *s[2];
+    unsigned n_told;
+} left;
+
+static int leaves_two_open(void *arg)
+{
+    for (int i = 0; i < 2; i++) {
+        struct half half = socket_half();
+
+        left.s[i] = half.s;
+        CHECK_STATUS(task_stream_write(half.s, "x", 1), 0);
+        ((int *)arg)[i] = half.fd;
+    }
+    return 0;
+}
+
+static void abort_all_left(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(error->kind, LOOP_ERROR_LEAK);
+    left.n_told++;
+    for (int i = 0; i < 2; i++)
+        task_stream_abort(left.s[i]);
+}
+
+static void a_hook_may_abort_what_was_not_closed(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int fds[2] = {-1, -1};
+
+    (void)state;
+    options.debug = true;
+    options.on_error = abort_all_left;
+    assert_int_equal(run_with(options, leaves_two_open, fds), 0);
+    assert_int_equal(left.n_told, 1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(close(fds[i]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1219,6 +1260,7 @@ int main(void)
         in_streams(the_end_of_a_terminal_is_an_end),
         in_streams(a_terminal_goes_both_ways_at_once),
         behaviour_of_streams(closing_may_be_cancelled_anywhere),
+        behaviour(a_hook_may_abort_what_was_not_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1425,6 +1425,14 @@ static void a_daemon_is_cancelled_after_all_others_have_ended(void **state)
 
 /* Stacks. */
 
+static int tells_its_place(void *arg)
+{
+    char here;
+
+    *(uintptr_t *)arg = (uintptr_t)&here;
+    return 0;
+}
+
 static int a_stack_size_is_rounded_up_to_pages(void *arg)
 {
     static const size_t sizes[] = {TASK_STACK_MIN, TASK_STACK_MIN + 1, 100000,
@@ -1447,6 +1455,27 @@ static int a_stack_size_is_rounded_up_to_pages(void *arg)
         CHECK(task_stack_size(task) == 0); /* done */
         CHECK(task_stack_used(task) == 0);
         CHECK_STATUS(task_await(task), -ECANCELED);
+    }
+    return 0;
+}
+
+/* One of the loop's own size has a stack of the loop's own, which is warm. */
+static int stacks_of_one_size_are_together(void *arg)
+{
+    static const size_t sizes[] = {0, TASK_STACK_DEFAULT,
+                                   TASK_STACK_DEFAULT - 1};
+    uintptr_t place = 0;
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uintptr_t other = 0;
+
+        CHECK_STATUS(task_await(task_create_with(
+                         tells_its_place, &other,
+                         &(struct task_options){.stack_size = sizes[i]})),
+                     0);
+        CHECK(!i || other == place);
+        place = other;
     }
     return 0;
 }
@@ -1695,6 +1724,7 @@ int main(void)
         in_main(an_eager_failure_is_reported_when_detached),
         behaviour(a_daemon_is_cancelled_after_all_others_have_ended),
         in_main(a_stack_size_is_rounded_up_to_pages),
+        in_main(stacks_of_one_size_are_together),
         in_main(too_small_or_too_large_a_stack_gives_null),
         in_main(all_of_a_large_stack_can_be_used),
         in_main(a_done_task_gives_its_stack_back_at_once),

@@ -590,6 +590,25 @@ static void a_step_is_caught_when_there_is_room_for_signals(void **state)
     assert_said("libtask: task 1 \"task-1\" has held the loop for  ms:\n");
 }
 
+static int asks_for_dumps_by_all(void *arg)
+{
+    int n_refused = 0;
+
+    (void)arg;
+    for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
+        n_refused += task_dump_on_signal(signo) == -EINVAL;
+    return n_refused;
+}
+
+static void its_signal_is_no_one_elses(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.stall_timeout = TASK_HOUR;
+    assert_int_equal(run_with(options, asks_for_dumps_by_all, NULL), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -610,6 +629,7 @@ int main(void)
         behaviour(a_child_of_a_fork_has_none_and_may_have_its_own),
         behaviour(without_memory_the_run_is_refused),
         behaviour(a_step_is_caught_when_there_is_room_for_signals),
+        behaviour(its_signal_is_no_one_elses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

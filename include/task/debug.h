@@ -300,7 +300,7 @@ void task_dump(FILE *out);
  * anywhere, before a loop runs too, and for several signals; again for the same
  * one it changes nothing. A child of a fork inherits it, for loops of its own.
  *
- * @param signo  a signal that can be caught, such as SIGUSR1
+ * @param signo  a signal that can be caught, such as SIGUSR1; not that of a fault
  *
  * @return 0, or
  *         -EINVAL  there is no such signal, or it cannot be caught,

@@ -65,8 +65,7 @@ enum loop_backend {
 };
 
 /**
- * What loop_new() may be told. A field that is zero is its default. Those that
- * this version takes and does not act on say so.
+ * What loop_new() may be told. A field that is zero is its default.
  */
 struct loop_options {
     /** Usable bytes of each task's stack, rounded up to pages; 0:

@@ -357,5 +357,7 @@ int task_dump_on_signal(int signo)
     pthread_mutex_lock(&mutex);
     status = set(signo);
     pthread_mutex_unlock(&mutex);
+    if (status == -EINVAL)
+        return MISUSE(status, "there is no such signal to be caught");
     return status;
 }

@@ -2,6 +2,7 @@
  * A child by its pidfd, which stands for it also when its number is another's.
  */
 #include "child.h"
+#include "own_fd.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -67,7 +68,7 @@ static int open_pidfd(struct child *child)
 {
     siginfo_t info;
 
-    child->fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    child->fd = own_fd((int)syscall(SYS_pidfd_open, child->pid, 0));
     if (child->fd < 0)
         return -errno;
     if (wait_for(child, &info, WEXITED | WNOHANG | WNOWAIT) != -ECHILD)

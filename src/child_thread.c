@@ -3,6 +3,7 @@
  * writes to a pipe then.
  */
 #include "child.h"
+#include "own_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,8 @@ static int open_watch(struct child *child)
     if (!error && pipe2(ends, O_CLOEXEC))
         error = -errno;
     if (!error) {
+        ends[0] = own_fd(ends[0]);
+        ends[1] = own_fd(ends[1]);
         *self = (struct watch){.pid = child->pid, .writer = ends[1]};
         error = start_thread(self);
     }

@@ -37,14 +37,16 @@ int loop_run_turn(struct loop *loop, task_time timeout)
 
         status = task__loop_look(loop, waits ? clock_after(now, timeout) : now);
     }
-    if (loop_is_inherited(loop))
+    if (loop_is_inherited(loop)) {
         status = -EPERM;
-    else if (!is_alive(loop))
+    } else if (!is_alive(loop)) {
+        loop->is_deadlocked = false;
         status = 0;
-    else if (status)
+    } else if (status) {
         task__report_deadlock(loop);
-    else
+    } else {
         status = 1;
+    }
     task__loop_leave(loop);
     return status;
 }

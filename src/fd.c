@@ -379,5 +379,5 @@ int task_wait_fd(int fd, short events)
         result = task__fd_wait_surely(self, descriptor, events & FD_EVENTS,
                                       &POLLING);
     fd_restore_errno(self, saved_errno);
-    return (int)fd_result(result, __func__);
+    return (int)fd_result(fd, result, __func__);
 }

@@ -36,10 +36,12 @@ static ALWAYS_INLINE int fd_errno(const struct task *self)
 }
 
 /* What a public call returns: two that wait for the same are told of. */
-static ALWAYS_INLINE ssize_t fd_result(ssize_t result, const char *call)
+static ALWAYS_INLINE ssize_t fd_result(int fd, ssize_t result, const char *call)
 {
     return unlikely(result == -EBUSY)
-               ? misuse(call, -EBUSY, "others wait for the same descriptor")
+               ? task__misuse_of(site_here(call), -EBUSY,
+                                 "others wait for the same descriptor", fd,
+                                 NULL, 0)
                : result;
 }
 

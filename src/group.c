@@ -57,8 +57,8 @@ static void note_failure(struct task_group *group, const struct task *task,
         return;
     group->failures[i] =
         (struct task_failure){.id = task->id, .status = status};
-    strncat(group->failures[i].name, task_name(task),
-            sizeof group->failures[i].name - 1);
+    task__say_cut(group->failures[i].name, sizeof group->failures[i].name,
+                  task_name(task));
 }
 
 static void note_child(struct task_group *group, struct task *task)

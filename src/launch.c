@@ -3,6 +3,8 @@
  */
 #include "launch.h"
 
+#include "own_fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -154,25 +156,12 @@ void task__launch_bury(pid_t pid)
         continue;
 }
 
-int task__launch_lift(int fd)
-{
-    int lifted;
-
-    if (fd < 0 || fd > 2)
-        return fd;
-    lifted = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (lifted < 0)
-        return fd;
-    close(fd);
-    return lifted;
-}
-
 int task__launch_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC))
         return -errno;
     for (int i = 0; i < 2; i++)
-        ends[i] = task__launch_lift(ends[i]);
+        ends[i] = own_fd(ends[i]);
     if (ends[0] > 2 && ends[1] > 2)
         return 0;
     close(ends[0]);

@@ -79,10 +79,6 @@ void task__launch_seal_all(void);
 #define LAUNCH_SEAL task__launch_seal_each
 #endif
 
-/* A new descriptor of ours by a number above 2, so that it is in nobody's way;
- * the same if there is none left. */
-int task__launch_lift(int fd);
-
 /* A pipe that is closed on exec, by numbers above 2; 0, or a negative errno. */
 int task__launch_pipe(int ends[2]);
 

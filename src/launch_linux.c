@@ -3,6 +3,7 @@
  * stack of its own; and closing descriptors all at once.
  */
 #include "launch.h"
+#include "own_fd.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -103,7 +104,7 @@ static int clone_child(const struct launch *launch, struct launch_room *room,
             close(pidfd);
         return -birth.error;
     }
-    *launched = (struct launched){pid, task__launch_lift(pidfd)};
+    *launched = (struct launched){pid, own_fd(pidfd)};
     return 0;
 }
 

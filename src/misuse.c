@@ -56,7 +56,8 @@ struct wrong_call {
     struct call_site site;
     int status;
     const char *why;
-    const char *file; /* where what it was for was opened; NULL: not known */
+    int fd;           /* that it was for, or -1 */
+    const char *file; /* where that was opened; NULL: not known */
     int line;
 };
 
@@ -112,6 +113,11 @@ static void say_misuse(struct sentence *sentence,
     task__say(sentence, " (-");
     task__say(sentence, name_of_misuse(wrong->status));
     task__say(sentence, "); ");
+    if (wrong->fd >= 0) {
+        task__say(sentence, "fd ");
+        task__say_number(sentence, (unsigned)wrong->fd);
+        task__say(sentence, "; ");
+    }
     if (wrong->file) {
         say_opened(sentence, wrong->file, wrong->line);
         task__say(sentence, "; ");
@@ -153,7 +159,7 @@ static void tell(const struct wrong_call *wrong)
         return;
     error.task = loop->scheduler.current;
     say_misuse(&sentence, wrong);
-    task__report(loop, &error);
+    task__report_fd(loop, &error, wrong->fd);
 }
 
 /* Of a descriptor; of a task, the loop, or a stream what follows. */
@@ -162,15 +168,15 @@ static const char LOST[] = " was closed, and not by task_close(), while ";
 int task__misuse(struct call_site site, int status, const char *why)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, NULL, 0});
+        tell(&(struct wrong_call){site, status, why, -1, NULL, 0});
     return status;
 }
 
-int task__misuse_of(struct call_site site, int status, const char *why,
+int task__misuse_of(struct call_site site, int status, const char *why, int fd,
                     const char *file, int line)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, file, line});
+        tell(&(struct wrong_call){site, status, why, fd, file, line});
     return status;
 }
 
@@ -262,7 +268,7 @@ void task__misuse_unlock(void)
 static void tell_of_foreign(struct loop *loop, struct call_site site,
                             int status, const char *why)
 {
-    const struct wrong_call wrong = {site, status, why, NULL, 0};
+    const struct wrong_call wrong = {site, status, why, -1, NULL, 0};
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
@@ -295,7 +301,7 @@ int task__loop_refusal(struct loop *loop, struct call_site site, int status)
     static const char INHERITED[] = "the loop was inherited over fork";
 
     if (loop_is_inherited(loop)) {
-        tell(&(struct wrong_call){site, -EPERM, INHERITED, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, INHERITED, -1, NULL, 0});
         return -EPERM;
     }
     if (!loop_runs(loop))
@@ -315,7 +321,7 @@ void task__misplaced(struct loop *loop, struct call_site site)
         loop != loop_current())
         tell_of_foreign(loop, site, -EPERM, IN_ANOTHER);
     else
-        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, -1, NULL, 0});
 }
 
 void task__misuses_destroy(struct loop *loop)

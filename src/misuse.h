@@ -27,9 +27,10 @@ static ALWAYS_INLINE struct call_site site_here(const char *call)
  */
 COLD int task__misuse(struct call_site site, int status, const char *why);
 
-/* The same of something that was opened there (NULL: it is not known where). */
+/* The same of a descriptor (-1: none), which was opened there (NULL: it is not known
+ * where). */
 COLD int task__misuse_of(struct call_site site, int status, const char *why,
-                         const char *file, int line);
+                         int fd, const char *file, int line);
 
 /* The same, of which compilers know that it is no success. */
 static ALWAYS_INLINE int misuse_at(struct call_site site, int status,

@@ -11,6 +11,7 @@
  * events are known by their generation. When there have been many of them, what
  * is needed is registered with a new epoll instance, and the old one closed.
  */
+#include "own_fd.h"
 #include "poller.h"
 #include "poller_doubts.h"
 #include "poller_timer.h"
@@ -95,7 +96,7 @@ static int add_own(int epoll, int fd, uint32_t events)
 /* A new instance, with what is the poller's own; or a negative errno. */
 static int open_epoll(const struct epoll_poller *self)
 {
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int epoll = own_fd(epoll_create1(EPOLL_CLOEXEC));
     int error = epoll < 0 ? -errno : 0;
 
     if (!error)
@@ -362,7 +363,7 @@ static int open_outer(struct epoll_poller *self)
 {
     int error;
 
-    self->outer = epoll_create1(EPOLL_CLOEXEC);
+    self->outer = own_fd(epoll_create1(EPOLL_CLOEXEC));
     if (self->outer < 0)
         return -errno;
     error = add_own(self->outer, self->epoll, EPOLLIN);

@@ -4,6 +4,7 @@
 #include "poller_timer.h"
 
 #include "clock.h"
+#include "own_fd.h"
 #include "poller.h"
 
 #include <errno.h>
@@ -42,7 +43,8 @@ static task_time slack_of(struct poller_timer *timer)
 int task__poller_timer_open(struct poller_timer *timer)
 {
     timer->armed = TASK_FOREVER;
-    timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    timer->fd =
+        own_fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     return timer->fd < 0 ? -errno : 0;
 }
 

@@ -2,6 +2,7 @@
  * Starting children: what their options come to.
  */
 #include "launch.h"
+#include "own_fd.h"
 #include "process.h"
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static const char *path_in(char *const env[])
 
 static int open_null(struct start *start, int number)
 {
-    int fd = task__launch_lift(open("/dev/null", O_RDWR | O_CLOEXEC));
+    int fd = own_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
 
     start->given[number] = fd;
     return fd < 0 ? -errno : 0;

@@ -129,7 +129,7 @@ static ALWAYS_INLINE int add_callback(int fd, enum direction direction,
                         .loop = loop,
                     });
     errno = saved_errno;
-    return (int)fd_result(error, call);
+    return (int)fd_result(fd, error, call);
 }
 
 static int remove_callback(int fd, enum direction direction)

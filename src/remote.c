@@ -191,9 +191,11 @@ static int call_there(struct inbox *inbox, loop_fn *fn, void *arg)
 static COLD int refuse_call(const struct loop_remote *remote,
                             struct call_site site)
 {
-    int error = refusal(remote);
+    int error = remote ? refusal(remote) : 0;
 
-    return error ? error : misuse_at(site, -EINVAL, "the function is NULL");
+    return error
+               ? error
+               : misuse_at(site, -EINVAL, "the remote or the function is NULL");
 }
 
 /* Whether the loop is gone the inbox tells when it is called: to look at it before

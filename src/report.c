@@ -65,12 +65,15 @@ void task__say_place(struct sentence *sentence, const char *file, int line)
 
 void task__say_name(struct sentence *sentence, const struct task *task)
 {
+    char name[NAME_SHOWN + 1];
+
     if (task->name) {
-        task__say_part(sentence, task->name, 64);
-        return;
+        task__say_cut_line(name, sizeof name, task->name);
+        task__say(sentence, name);
+    } else {
+        task__say(sentence, "task-");
+        task__say_number(sentence, task->id);
     }
-    task__say(sentence, "task-");
-    task__say_number(sentence, task->id);
 }
 
 void task__say_task(struct sentence *sentence, const struct task *task)

@@ -92,6 +92,15 @@ static task_time wait_virtually(struct loop *loop, task_time until)
     return loop->clock.now;
 }
 
+/* All of the time until now, since the last look, was spent in turns. */
+static ALWAYS_INLINE void note_busy(struct loop *loop, task_time now)
+{
+    if (unlikely(loop->clock.is_virtual))
+        return;
+    loop->busy_time += now - loop->woke_at;
+    loop->woke_at = now;
+}
+
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
 static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
                                           task_time until)
@@ -213,6 +222,8 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
         until = limit_after_hooks(loop, &now, limit);
     if (likely(until > now || loop->n_sources))
         now = wait_until(loop, now, until);
+    else
+        note_busy(loop, now);
     if (unlikely(loop->hooks.first))
         task__hooks_poll_ends(loop);
     loop->resumed_at = now;

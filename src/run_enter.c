@@ -58,13 +58,6 @@ int task__loop_enter(struct loop *loop, struct call_site site)
     return 0;
 }
 
-static void leave_watchdog(struct watchdog *watchdog)
-{
-    task__watchdog_leave(watchdog);
-    if (task__watchdog_has_news(watchdog))
-        task__watchdog_tell(watchdog);
-}
-
 void task__loop_leave(struct loop *loop)
 {
     __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
@@ -75,7 +68,7 @@ void task__loop_leave(struct loop *loop)
         task__hooks_run_ends(loop);
     PROBE1(loop_leaves, loop);
     if (unlikely(loop->watchdog))
-        leave_watchdog(loop->watchdog);
+        task__watchdog_leave(loop->watchdog);
     scheduler_hurry(&loop->scheduler);
     task__ask_leave(loop->ask);
     task__scheduler_current = NULL;

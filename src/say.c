@@ -24,6 +24,31 @@ void task__say(struct sentence *sentence, const char *text)
     task__say_part(sentence, text, SIZE_MAX);
 }
 
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+void task__say_cut(char *out, size_t size, const char *text)
+{
+    size_t length = 0;
+
+    while (length < size - 1 && text[length])
+        length++;
+    while (length && is_inside_character(text[length]))
+        length--;
+    memcpy(out, text, length);
+    out[length] = '\0';
+}
+
+void task__say_cut_line(char *out, size_t size, const char *text)
+{
+    task__say_cut(out, size, text);
+    for (; *out; out++)
+        if ((unsigned char)*out < ' ' || *out == '\177')
+            *out = '?';
+}
+
 static void say_digits(struct sentence *sentence, uint64_t number,
                        unsigned base)
 {

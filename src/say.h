@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 
+/* So much of a task's name is said, in bytes. */
+enum { NAME_SHOWN = 64 };
+
 struct sentence {
     size_t length;
     char chars[1000]; /* always ended by a 0 byte */
@@ -27,6 +30,12 @@ void task__say_part(struct sentence *sentence, const char *text, size_t n);
 
 void task__say_number(struct sentence *sentence, uint64_t number);
 void task__say_address(struct sentence *sentence, uintptr_t address);
+
+/* Of a text what has room, and a 0 byte; no part of a character (UTF-8). */
+void task__say_cut(char *out, size_t size, const char *text);
+
+/* The same in one line: control characters are question marks. */
+void task__say_cut_line(char *out, size_t size, const char *text);
 
 /* Write it, and forget it. */
 void task__say_to(int fd, struct sentence *sentence);

@@ -6,6 +6,7 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 /* How long a server pauses that is short of descriptors or memory. */
@@ -198,14 +199,28 @@ static int welcome(struct task_server *server, struct connection *connection,
     return 0;
 }
 
+/* Under the lowest number that is free: low ones, which others had meanwhile, need no
+ * more memory. */
+static int lower(int fd)
+{
+    int low = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int high = low < fd ? fd : low;
+
+    if (low < 0)
+        return fd;
+    close(high);
+    return high == fd ? low : fd;
+}
+
 /* The one that was kept, or another; its descriptor, or a negative errno. */
 static int take_next(struct listener *listener)
 {
     int fd = listener->kept;
 
     listener->kept = -1;
-    if (fd < 0)
-        fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        return lower(fd);
+    fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 

@@ -275,25 +275,38 @@ static uintptr_t peek(const uintptr_t *word)
     return value;
 }
 
+/* The lowest page that is resident, if any is besides the topmost, which is. Between them
+ * may be some that are not: those of a large array. */
+static char *lowest_page(const struct stack *stack)
+{
+    enum { MANY = 64 }; /* looked at by one call */
+    size_t page = stack->slab->stacks->page;
+    char *top = task__stack_end(stack) - page;
+    unsigned char resident[MANY];
+
+    for (char *low = task__stack_low(stack); low < top; low += MANY * page) {
+        size_t n = (size_t)(top - low) / page;
+
+        n = n < MANY ? n : MANY;
+        if (mincore(low, n * page, resident))
+            break;
+        for (size_t i = 0; i < n; i++)
+            if (resident[i] & 1)
+                return low + i * page;
+    }
+    return top;
+}
+
 /*
  * Pages that were never touched are not resident; and memory that was never
  * written holds zeros, but for a page that holds nothing else: something was
- * written there. Both are told from above.
+ * written there. Both are told from below.
  */
 size_t task__stack_used(const struct stack *stack)
 {
-    const struct stacks *stacks = stack->slab->stacks;
-    char *low = task__stack_low(stack);
-    char *page = task__stack_end(stack) - stacks->page;
-    unsigned char resident = 1;
-
-    while (page > low &&
-           !mincore(page - stacks->page, stacks->page, &resident) &&
-           resident & 1)
-        page -= stacks->page;
-
-    const uintptr_t *first = (const uintptr_t *)(const void *)page;
-    const uintptr_t *end = first + stacks->page / sizeof *first;
+    const uintptr_t *first =
+        (const uintptr_t *)(const void *)lowest_page(stack);
+    const uintptr_t *end = first + stack->slab->stacks->page / sizeof *first;
     const uintptr_t *word = first;
 
     VALGRIND_DISABLE_ERROR_REPORTING;

@@ -18,7 +18,7 @@ static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self,
         return error;
     if (unlikely(s->is_read)) {
         error = task__misuse_of(site_here(call), -EBUSY, "another task reads",
-                                s->file, s->line);
+                                s->fd, s->file, s->line);
         stream_leave(s);
         return error;
     }

@@ -192,7 +192,8 @@ class Task:
 
     def read_string(self, address):
         try:
-            return self.memory.string(address)
+            text = self.memory.string(address)
+            return "".join(c if c.isprintable() else "?" for c in text)
         except Unreadable:
             return ""
 

@@ -8,8 +8,7 @@
 /* Whether these are of that size, which is rounded up to pages. */
 static bool fits(const struct stacks *stacks, size_t size)
 {
-    return size >= TASK_STACK_MIN && size <= stacks->size &&
-           stacks->size - size < stacks->page;
+    return size <= stacks->size && stacks->size - size < stacks->page;
 }
 
 /* The stacks of that size; NULL: it cannot be, or there is no memory. */
@@ -241,6 +240,11 @@ struct task *task_create_at(task_fn *fn, void *arg,
     if (unlikely(!loop || !fn)) {
         misuse("task_create", loop ? -EINVAL : -EPERM,
                loop ? "the function is NULL" : "no loop runs in this thread");
+        return NULL;
+    }
+    if (unlikely(options && options->stack_size &&
+                 options->stack_size < TASK_STACK_MIN)) {
+        misuse("task_create_with", -EINVAL, "the stack is too small");
         return NULL;
     }
     if (unlikely(options))

@@ -3,6 +3,8 @@
  */
 #include "text.h"
 
+#include "say.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,20 +54,15 @@ void task__text_add(struct text *text, const char *format, ...)
     text->length += room;
 }
 
-enum { NAME = 64 };
-
 void task__text_add_task(struct text *text, const struct task *task)
 {
     unsigned long long id = task->id;
-    char name[NAME + 1];
+    char name[NAME_SHOWN + 1];
 
     if (task->name)
-        snprintf(name, sizeof name, "%s", task->name);
+        task__say_cut_line(name, sizeof name, task->name);
     else
         snprintf(name, sizeof name, "task-%llu", id);
-    for (char *c = name; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == '\177')
-            *c = '?';
     task__text_add(text, "%s %llu \"%s\"", task->future ? "future" : "task", id,
                    name);
 }

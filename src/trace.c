@@ -70,7 +70,7 @@ void task__trace_copy_name(struct record *record, const struct task *task)
 {
     record->name[0] = '\0';
     if (task->name)
-        strncat(record->name, task->name, sizeof record->name - 1);
+        task__say_cut(record->name, sizeof record->name, task->name);
 }
 
 static void note_created(struct trace *trace, const struct task *task,
@@ -158,7 +158,7 @@ static void note_step(struct trace *trace)
     uint64_t track = trace->track;
 
     add_span(trace, track, go_on(trace), task ? "run" : "callback");
-    if (task && !task->done)
+    if (task && !task->done && !is_new(task))
         note_waits(trace, task);
     look(trace, track);
     if (task && task->done)

@@ -99,8 +99,8 @@ static int open_file(const char *path)
     struct stat status;
     int error = 0;
 
-    if (fd < 0)
-        return -errno;
+    if (fd < 0) /* of a pipe that nobody reads, and of a socket, ENXIO */
+        return errno == ENXIO ? -ESPIPE : -errno;
     if (fstat(fd, &status))
         error = -errno;
     else if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))
@@ -119,7 +119,8 @@ static ALWAYS_INLINE int may_start(struct loop *loop, const char *path,
         return -EPERM;
     if (loop->freed)
         return -ESHUTDOWN;
-    return loop->trace ? -EALREADY : 0;
+    return loop->trace ? misuse(call, -EALREADY, "the loop has a trace already")
+                       : 0;
 }
 
 static int start(struct loop *loop, const char *path, size_t capacity,

@@ -36,13 +36,14 @@ static const char *meaning(int error)
 
 const char *task_strerror(int status)
 {
-    int error = status == INT32_MIN ? 0 : -status;
-    const char *text;
+    const char *text = NULL;
 
     if (status >= 0)
         return "success";
-    text = meaning(error);
-    if (!text)
-        text = ERRNO_TEXT(error);
+    if (status > INT32_MIN) {
+        text = meaning(-status);
+        if (!text)
+            text = ERRNO_TEXT(-status);
+    }
     return text ? text : "unknown error";
 }

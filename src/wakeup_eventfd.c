@@ -1,6 +1,7 @@
 /*
  * Waking by an eventfd: one descriptor, and a counter that never overflows.
  */
+#include "own_fd.h"
 #include "wakeup.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 static int open_both(int *reader, int *writer)
 {
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int fd = own_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 
     if (fd < 0)
         return -errno;

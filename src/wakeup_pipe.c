@@ -2,6 +2,7 @@
  * Waking by a byte in a pipe. It holds some thousands, and has to be read: a
  * write to a full one is no event.
  */
+#include "own_fd.h"
 #include "wakeup.h"
 
 #include <errno.h>
@@ -25,6 +26,8 @@ static int open_both(int *reader, int *writer)
 
     if (pipe(fds))
         return -errno;
+    fds[0] = own_fd(fds[0]);
+    fds[1] = own_fd(fds[1]);
     error = prepare(fds[0]);
     if (!error)
         error = prepare(fds[1]);

@@ -29,7 +29,7 @@ struct catch
 {
     const struct task *task; /* NULL: a callback */
     uint64_t id;
-    char name[65];
+    char name[NAME_SHOWN + 1];
     const char *file;
     int line;
     task_time held; /* until it was caught */
@@ -282,16 +282,6 @@ void task__watchdog_enter(struct watchdog *watchdog)
     pthread_mutex_unlock(&watchdog->mutex);
 }
 
-void task__watchdog_leave(struct watchdog *watchdog)
-{
-    pthread_mutex_lock(&watchdog->mutex);
-    watchdog->runs = false;
-    pthread_mutex_unlock(&watchdog->mutex);
-    withdraw(watchdog);
-    if (watchdog->was_blocked)
-        task__watchdog_signal_mask(SIG_BLOCK);
-}
-
 /* Of the two that write to `sleeps` and read, one is the later: this, and it sees
  * that the watchdog sleeps; or that, and it sees that the loop waits no more. */
 void task__watchdog_rouse(struct watchdog *watchdog)
@@ -355,6 +345,18 @@ static void tell(struct watchdog *watchdog)
 void task__watchdog_tell(struct watchdog *watchdog)
 {
     withdraw(watchdog);
+    if (__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
+        tell(watchdog);
+}
+
+void task__watchdog_leave(struct watchdog *watchdog)
+{
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->runs = false;
+    pthread_mutex_unlock(&watchdog->mutex);
+    withdraw(watchdog);
+    if (watchdog->was_blocked)
+        task__watchdog_signal_mask(SIG_BLOCK);
     if (__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
         tell(watchdog);
 }

@@ -21,7 +21,7 @@ struct watchdog;
 /* -ENOMEM: there is no memory, thread or signal left for one. */
 int task__watchdog_start(struct loop *loop);
 
-/* This thread runs the loop from now on, or no more. */
+/* This thread runs the loop from now on; or no more, and what was caught is told. */
 void task__watchdog_enter(struct watchdog *watchdog);
 void task__watchdog_leave(struct watchdog *watchdog);
 

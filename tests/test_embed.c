@@ -802,6 +802,24 @@ static void a_deadlock_by_the_last_close_makes_it_readable(void **state)
     test_loop_free(loop, &count);
 }
 
+static void one_deadlock_after_another_is_reported(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = test_loop_new(&count);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct task *task = loop_create_task(loop, sleep_for, &for_ever);
+
+        assert_int_equal(loop_run_turn(loop, 0), -EDEADLK);
+        assert_deadlock_reported();
+        assert_true(task_cancel(task));
+        assert_int_equal(loop_run_turn(loop, 0), 0);
+        task_detach(task);
+    }
+    test_loop_free(loop, &count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -817,6 +835,7 @@ int main(void)
         behaviour(what_is_due_never_is_not_alive),
         behaviour(a_daemon_does_not_keep_a_loop_alive),
         behaviour(a_deadlock_is_told_and_reported_once),
+        behaviour(one_deadlock_after_another_is_reported),
         behaviour(a_stop_in_a_turn_ends_with_it),
         behaviour(a_turn_waits_no_longer_than_told),
         behaviour(a_turn_waits_for_the_next_thing_due),

@@ -3,6 +3,7 @@
 #include "loop.h"
 #include "record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *name_of(const struct task *task)
@@ -725,6 +726,32 @@ static void nothing_happens_in_another_order(void **state)
     }
 }
 
+/* Once it has removed itself its struct may be gone. */
+static int fails_as_it_goes(struct task *task, void *arg)
+{
+    struct loop_hooks **hooks = arg;
+
+    (void)task;
+    CHECK_STATUS(loop_remove_hooks(loop_current(), *hooks), 0);
+    free(*hooks);
+    record("gone");
+    return -EIO;
+}
+
+static int one_that_goes_and_fails_is_not_told_of(void *arg)
+{
+    struct loop_hooks *hooks = calloc(1, sizeof *hooks);
+
+    (void)arg;
+    hooks->step_begins = fails_as_it_goes;
+    hooks->arg = &hooks;
+    CHECK_STATUS(loop_add_hooks(loop_current(), hooks), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("gone");
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -742,6 +769,7 @@ int main(void)
         behaviour(what_is_woken_between_turns_is_told_of),
         behaviour(an_eager_task_is_told_of_whatever_hooks_make),
         in_main(adds_and_removes),
+        in_main(one_that_goes_and_fails_is_not_told_of),
         in_main(has_one_that_cancels),
         in_main(wrong_calls_are_refused),
         behaviour(nothing_happens_in_another_order),

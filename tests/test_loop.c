@@ -3,10 +3,12 @@
  * reports, figures.
  */
 #include "base.h"
+#include "child.h"
 #include "record.h"
 #include "stack.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -2654,6 +2656,85 @@ static void the_hook_cannot_suspend_a_task_that_ends(void **state)
     assert_record("hook");
 }
 
+/* Where nothing is waited for. */
+static int is_busy_in_turns(void *arg)
+{
+    struct loop_stats before = figures();
+
+    (void)arg;
+    for (int i = 0; i < 5; i++) {
+        be_busy(2 * TASK_MILLISECOND);
+        CHECK_STATUS(task_yield(), 0);
+    }
+
+    struct loop_stats after = figures();
+
+    CHECK(after.busy_time - before.busy_time >= 8 * TASK_MILLISECOND);
+    CHECK(after.idle_time == before.idle_time);
+    return 0;
+}
+
+static void turns_without_a_wait_are_busy_time(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_options(), is_busy_in_turns, NULL), 0);
+}
+
+static void check_own_descriptors(void *arg)
+{
+    static const char *const argv[] = {"true", NULL};
+    struct loop_remote *remote = loop_remote_open();
+    struct task_process *process;
+
+    CHECK(remote);
+    CHECK_STATUS(task_process_exec(&process, argv, NULL), 0);
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    for (int fd = 0; fd < 3; fd++) {
+        CHECK(fcntl(fd, F_GETFD) < 0);
+        CHECK(!task_stream_open(fd));
+    }
+    CHECK_STATUS(task_process_wait(process), 0);
+    task_process_free(process);
+    loop_remote_close(remote);
+    (void)arg;
+}
+
+static int has_descriptors_of_its_own(void *arg)
+{
+    check_own_descriptors(arg);
+    return checks_failed();
+}
+
+static void run_with_standard_ones_closed(void *arg)
+{
+    struct loop_options options = real_options();
+
+    options.backend = *(enum loop_backend *)arg;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    if (run_with(options, has_descriptors_of_its_own, NULL))
+        _exit(1);
+}
+
+static void descriptors_of_its_own_are_none_of_the_standard_ones(void **state)
+{
+    enum loop_backend backends[] = {LOOP_BACKEND_DEFAULT, LOOP_BACKEND_POLL};
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(child_run(run_with_standard_ones_closed, &backends[i]),
+                         0);
+}
+
+static void every_status_has_a_text(void **state)
+{
+    (void)state;
+    assert_string_equal(task_strerror(0), "success");
+    assert_string_equal(task_strerror(-ETIMEDOUT), "timed out");
+    assert_string_equal(task_strerror(INT_MIN), "unknown error");
+    assert_non_null(task_strerror(-100000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -2736,6 +2817,9 @@ int main(void)
         behaviour(figures_count_stacks_of_every_size),
         behaviour(the_stacks_of_a_crowd_go_when_it_is_long_gone),
         behaviour(figures_tell_idle_time_from_busy_time),
+        behaviour(turns_without_a_wait_are_busy_time),
+        behaviour(descriptors_of_its_own_are_none_of_the_standard_ones),
+        behaviour(every_status_has_a_text),
         behaviour(a_report_tells_all_about_a_failure),
         behaviour(the_error_handler_can_be_changed),
         behaviour(without_a_handler_a_report_is_a_line_on_stderr),

@@ -188,11 +188,11 @@ static int two_that_wait_for_the_same_are_told_of(void *arg)
         CHECK_STATUS(task_await(second), -EBUSY);
     }
     CHECK_RECORD("task_read: others wait for the same descriptor (-EBUSY); "
-                 "called by task 3 \"task-3\", created at bodies.c:N, in "
+                 "fd N; called by task 3 \"task-3\", created at bodies.c:N, in "
                  "reads_quietly+0x");
     CHECK_STATUS(loop_add_reader(pair[0], cancel_it, arg), -EBUSY);
     CHECK_RECORD("loop_add_reader: others wait for the same descriptor "
-                 "(-EBUSY); called by task 1 \"task-1\" in "
+                 "(-EBUSY); fd N; called by task 1 \"task-1\" in "
                  "two_that_wait_for_the_same_are_told_of+0x");
     CHECK_STATUS(task_cancel_await(first), -ECANCELED);
     close_both(pair);
@@ -361,9 +361,10 @@ static int two_readers_of_a_stream_are_told_of(void *arg)
     first = start(reads_stream, s);
     for (int i = 0; i < 2; i++)
         CHECK_STATUS(task_await(start(reads_stream, s)), -EBUSY);
-    CHECK_RECORD("task_stream_read: another task reads (-EBUSY); it was opened "
-                 "at test_misuse.c:N; called by task 3 \"task-3\", created at "
-                 "bodies.c:N, in reads_stream+0x");
+    CHECK_RECORD(
+        "task_stream_read: another task reads (-EBUSY); fd N; it was opened "
+        "at test_misuse.c:N; called by task 3 \"task-3\", created at "
+        "bodies.c:N, in reads_stream+0x");
     CHECK_STATUS(task_cancel_await(first), -ECANCELED);
     CHECK_STATUS(task_stream_close(s), 0);
     return task_close(pair[1]);
@@ -526,7 +527,7 @@ static int writes_in_vain_are_told_of_the_fifth_time(void *arg)
         CHECK_STATUS(task_stream_printf(s, "x"), -EPIPE);
     CHECK_RECORD(
         "task_stream_printf: writing has failed, and this is the fifth "
-        "call since (-EPIPE); it was opened at test_misuse.c:N; "
+        "call since (-EPIPE); fd N; it was opened at test_misuse.c:N; "
         "called by task 1 \"task-1\" in "
         "writes_in_vain_are_told_of_the_fifth_time+0x");
     CHECK_STATUS(task_stream_close(s), -EPIPE);

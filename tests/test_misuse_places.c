@@ -122,6 +122,10 @@ static struct task_group closed;
     X(task_group_create, task_group_create(&closed, returns_0, NULL))          \
     X(task_group_begin, (task_group_begin(&group), task_group_end(&group, 0))) \
     X(task_create, task_create(NULL, NULL))                                    \
+    X(task_create_with,                                                        \
+      task_create_with(returns_0, NULL,                                        \
+                       &(struct task_options){.stack_size = 1}))               \
+    X(task_dump_on_signal, task_dump_on_signal(-1))                            \
     X(task_await, task_await(task_current()))                                  \
     X(task_cancel_await, task_cancel_await(task_current()))                    \
     X(task_shield, task_shield(task_current()))                                \

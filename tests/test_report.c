@@ -292,6 +292,50 @@ static void without_memory_the_report_ends_early(void **state)
     assert_true(fail_at > 4);
 }
 
+/* A line is a line, whatever tasks are called; and no character is cut in two. */
+static int has_failed_with_such_a_name(void *arg)
+{
+    char name[100] = "evil\nlibtask: fine \033[31m";
+    struct task *task = task_create(fails, NULL);
+
+    (void)arg;
+    task_set_name(task, name);
+    CHECK_STATUS(task_yield(), 0);
+    task_detach(task);
+    memset(name, 'x', 63);
+    memcpy(name + 63, "\303\251", 3);
+    task = task_create(fails, NULL);
+    task_set_name(task, name);
+    CHECK_STATUS(task_yield(), 0);
+    task_detach(task);
+    return 0;
+}
+
+static char messages[2][400];
+
+static void keep_messages(const struct loop_error *error, void *arg)
+{
+    int *n = arg;
+
+    CHECK(*n < 2);
+    snprintf(messages[(*n)++], sizeof *messages, "%s", error->message);
+}
+
+static void names_are_told_in_a_line_and_no_character_is_cut(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int n = 0;
+
+    (void)state;
+    options.on_error = keep_messages;
+    options.on_error_arg = &n;
+    assert_int_equal(run_with(options, has_failed_with_such_a_name, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_non_null(strstr(messages[0], "\"evil?libtask: fine ?[31m\""));
+    assert_non_null(strstr(messages[1], "xxx\", "));
+    assert_null(strchr(messages[1], '\303'));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +349,7 @@ int main(void)
         behaviour(a_cycle_may_go_through_those_who_only_look_on),
         behaviour(a_long_row_of_awaiting_tasks_is_reported_quickly),
         behaviour(without_memory_the_report_ends_early),
+        behaviour(names_are_told_in_a_line_and_no_character_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -650,6 +650,62 @@ static void memory_that_is_short_loses_no_connection(void **state)
     }
 }
 
+/* While another one has the lowest number; then that is free. */
+static struct {
+    int low;
+    bool is_free;
+    unsigned n_lowered;
+} kept;
+
+static int looks_at_its_number(struct task_stream *stream, void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_stream_fd(stream) == kept.low, kept.is_free);
+    kept.n_lowered += kept.is_free;
+    return 0;
+}
+
+static int serves_by_another_number(void *arg)
+{
+    struct task_server *server = NULL;
+    int status;
+    int fd;
+
+    (void)arg;
+    no_faults();
+    status =
+        task_start_server(&server, "127.0.0.1", "0", looks_at_its_number, NULL);
+    if (status)
+        return status;
+    kept.is_free = false;
+    kept.low = dup(0);
+    fd = dial_at_once(port(server));
+    status = task_sleep(TASK_MILLISECOND);
+    CHECK_STATUS(close(kept.low), 0);
+    kept.is_free = true;
+    if (!status)
+        status = task_sleep(TASK_SECOND);
+    if (!status)
+        expect_end(fd, 0);
+    else
+        CHECK_STATUS(close(fd), 0);
+    task_server_free(server);
+    record_clear();
+    return status;
+}
+
+/* Low numbers need no more memory, high ones do. */
+static void one_that_is_kept_goes_on_by_a_low_number(void **state)
+{
+    size_t fail_at = 1;
+
+    (void)state;
+    kept.n_lowered = 0;
+    while (run_with_little_memory(serves_by_another_number, fail_at))
+        fail_at++;
+    assert_true(kept.n_lowered > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +725,7 @@ int main(void)
         in_main(what_the_machine_does_not_have_is_left_out),
         in_main(a_descriptor_stays_the_callers_when_calls_fail),
         behaviour(memory_that_is_short_loses_no_connection),
+        behaviour(one_that_is_kept_goes_on_by_a_low_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

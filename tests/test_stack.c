@@ -1032,6 +1032,23 @@ static void memory_that_was_a_stack_is_anybodys(void **state)
     assert_int_equal(munmap(memory, SIZE), 0);
 }
 
+/* As below a large array, most of which is not written. */
+static void what_is_used_is_known_below_pages_that_are_not(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t page = fixture->stacks.page;
+    struct stack *stack = take(&fixture->stacks);
+
+    use(stack, 100, 1);
+    assert_true(task__stack_used(stack) < page);
+    stack->top[-(ptrdiff_t)(9 * page)] = 1;
+    assert_true(task__stack_used(stack) >= 9 * page);
+    assert_true(task__stack_used(stack) < 10 * page);
+    *task__stack_low(stack) = 1;
+    assert_int_equal(task__stack_used(stack),
+                     stack->top - task__stack_low(stack));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1061,6 +1078,7 @@ int main(void)
         TEST(all_is_kept_that_a_page_can_keep),
         TEST(a_stack_that_was_not_touched_takes_no_memory),
         TEST(a_stack_takes_the_pages_that_were_touched),
+        TEST(what_is_used_is_known_below_pages_that_are_not),
         TEST(of_a_crowd_each_has_its_first_page_and_nobody_else),
         TEST(who_is_not_next_gets_no_page),
         TEST(of_a_few_none_has_a_page_before_it_is_used),

@@ -591,7 +591,7 @@ static void a_pipe_is_refused(void **state)
 
     snprintf(name, sizeof name, "%s.pipe", path);
     assert_int_equal(mkfifo(name, 0600), 0);
-    assert_int_equal(loop_trace_start(loop, name), -ENXIO);
+    assert_int_equal(loop_trace_start(loop, name), -ESPIPE);
     reader = open(name, O_RDONLY | O_NONBLOCK);
     assert_int_equal(loop_trace_start(loop, name), -ESPIPE);
     close(reader);
@@ -824,6 +824,35 @@ static void two_loops_have_a_trace_each(void **state)
     }
 }
 
+static int stop_trace(struct task *task, void *arg)
+{
+    if (task == arg)
+        return 0;
+    (void)loop_trace_stop(loop_now());
+    return 0;
+}
+
+/* Its stack is none yet. */
+static int a_hook_may_stop_it_before_a_task_begins(void *arg)
+{
+    struct loop_hooks hooks = {.step_begins = stop_trace,
+                               .arg = task_current()};
+    struct loop_stats before;
+    struct loop_stats after;
+
+    (void)arg;
+    loop_get_stats(loop_now(), &before);
+    CHECK_STATUS(loop_add_hooks(loop_now(), &hooks), 0);
+    CHECK_STATUS(loop_trace_start(loop_now(), path), 0);
+    CHECK_STATUS(task_await(task_create(yields, NULL)), 0);
+    CHECK_STATUS(loop_remove_hooks(loop_now(), &hooks), 0);
+    CHECK_STATUS(loop_trace_stop(loop_now()), -ENOENT);
+    loop_get_stats(loop_now(), &after);
+    CHECK(after.stacks_used == before.stacks_used);
+    CHECK(is_whole());
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -834,6 +863,7 @@ int main(void)
         in_main(an_eager_task_interrupts_its_creator),
         in_main(an_eager_task_may_start_a_trace),
         in_main(a_callback_may_start_a_trace),
+        in_main(a_hook_may_stop_it_before_a_task_begins),
         in_main(callbacks_and_timers_have_tracks),
         in_main(a_trace_starts_again_in_the_same_step),
         in_main(a_name_is_made_one_of_json),

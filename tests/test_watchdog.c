@@ -609,6 +609,29 @@ static void its_signal_is_no_one_elses(void **state)
     assert_int_equal(run_with(options, asks_for_dumps_by_all, NULL), 1);
 }
 
+static int spins_at_its_end(void *arg)
+{
+    int status = task_sleep(TASK_HOUR);
+
+    (void)arg;
+    spin(4 * limit());
+    return status;
+}
+
+static int leaves_one_that_spins(void *arg)
+{
+    task_detach(task_create(spins_at_its_end, arg));
+    return task_yield();
+}
+
+static void a_stall_at_the_end_of_the_loop_is_told(void **state)
+{
+    (void)state;
+    listen_to(leaves_one_that_spins);
+    assert_said("libtask: task 2 \"task-2\", created at test_watchdog.c:",
+                "1 task-2 2 ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -630,6 +653,7 @@ int main(void)
         behaviour(without_memory_the_run_is_refused),
         behaviour(a_step_is_caught_when_there_is_room_for_signals),
         behaviour(its_signal_is_no_one_elses),
+        behaviour(a_stall_at_the_end_of_the_loop_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

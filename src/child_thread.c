@@ -4,6 +4,7 @@
  */
 #include "child.h"
 #include "own_fd.h"
+#include "own_thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,19 +36,6 @@ static void *watch(void *arg)
     return NULL;
 }
 
-static int start_thread(struct watch *self)
-{
-    sigset_t all;
-    sigset_t former;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former);
-    error = pthread_create(&self->thread, NULL, watch, self);
-    pthread_sigmask(SIG_SETMASK, &former, NULL);
-    return -error;
-}
-
 static int open_watch(struct child *child)
 {
     struct watch *self = malloc(sizeof *self);
@@ -60,7 +48,7 @@ static int open_watch(struct child *child)
         ends[0] = own_fd(ends[0]);
         ends[1] = own_fd(ends[1]);
         *self = (struct watch){.pid = child->pid, .writer = ends[1]};
-        error = start_thread(self);
+        error = -own_thread(&self->thread, watch, self);
     }
     if (error) {
         for (int i = 0; i < 2; i++)

@@ -40,7 +40,7 @@ static inline struct timespec clock_timespec(task_time time)
 
 /*
  * A counter that is cheaper to read than a clock (11 ns against 30 ns where
- * this was written), of a rate that nobody tells: good for "has it been long?",
+ * this was written), whose rate is not known: good for "has it been long?",
  * once its rate was measured against the clock.
  */
 static inline uint64_t clock_ticks(void)

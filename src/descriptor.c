@@ -94,8 +94,7 @@ void task__descriptors_each(struct descriptors *table,
 
 static struct descriptor_waiter *waiter_at(struct list_node *node)
 {
-    return container_of(container_of(node, struct waiter, node),
-                        struct descriptor_waiter, waiter);
+    return container_of(node, struct descriptor_waiter, waiter.node);
 }
 
 short task__descriptor_wanted(const struct descriptor *descriptor)

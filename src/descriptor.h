@@ -168,12 +168,6 @@ static ALWAYS_INLINE bool kind_is_stream(unsigned kind)
 }
 
 static ALWAYS_INLINE bool
-descriptor_is_socket(const struct descriptor *descriptor)
-{
-    return kind_is_socket(descriptor->kind);
-}
-
-static ALWAYS_INLINE bool
 descriptor_is_idle(const struct descriptor *descriptor)
 {
     return list_empty(&descriptor->waiters) &&

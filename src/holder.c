@@ -44,7 +44,7 @@ void task__holder_tell_frames(struct sentence *sentence, const void *context)
         task__say(sentence, "    at ");
         task__symbols_say(sentence, frames[i]);
         task__say(sentence, "\n");
-        task__say_to(STDERR_FILENO, sentence);
+        task__say_out(sentence);
     }
 }
 
@@ -58,6 +58,6 @@ void task__holder_tell(const struct loop *loop, const void *context)
     task__say(&sentence, " is held by ");
     tell_task(&sentence, loop);
     task__say(&sentence, "\n");
-    task__say_to(STDERR_FILENO, &sentence);
+    task__say_out(&sentence);
     task__holder_tell_frames(&sentence, context);
 }

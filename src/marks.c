@@ -123,7 +123,7 @@ void task__marks_tell(struct loop *loop)
         task__say(&sentence, "  ");
         say_mark(&sentence, &loop->marks[i]);
         task__say(&sentence, "\n");
-        task__say_to(STDERR_FILENO, &sentence);
+        task__say_out(&sentence);
     }
 }
 

@@ -133,7 +133,7 @@ static void tell(const struct task *task, const struct stack *stack,
         task__symbols_say(&sentence, pc);
     }
     task__say(&sentence, "\n");
-    task__say_to(STDERR_FILENO, &sentence);
+    task__say_out(&sentence);
 }
 
 /* Once for a stack: whoever is told of the fault may have it happen again. */

@@ -21,6 +21,16 @@ int task__park_until(struct waiter *waiter, task_time when)
     return waiter_park(waiter);
 }
 
+int task__park_in(struct list *queue, struct task *self,
+                  const struct wait_kind *kind, task_time when)
+{
+    struct waiter waiter;
+
+    waiter_init(&waiter, self, kind);
+    list_append(queue, &waiter.node);
+    return task__park_until(&waiter, when);
+}
+
 void task__wake(struct waiter *waiter, int result)
 {
     waiter_wake_any(waiter, result);

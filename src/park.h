@@ -55,6 +55,10 @@ int task__park(struct waiter *waiter);
 /* The same, and wake with -ETIMEDOUT then, unless it is TASK_FOREVER. */
 int task__park_until(struct waiter *waiter, task_time when);
 
+/* The same with a waiter that is one of this queue, and needs no more. */
+int task__park_in(struct list *queue, struct task *self,
+                  const struct wait_kind *kind, task_time when);
+
 /* Whether the task still waits in this way: it was neither woken nor refused. */
 static inline bool waiter_is_parked(const struct waiter *waiter)
 {
@@ -108,6 +112,12 @@ static inline bool wake_first(struct list *queue, int result)
         return false;
     task__wake(container_of(queue->first, struct waiter, node), result);
     return true;
+}
+
+static inline void wake_all(struct list *queue, int result)
+{
+    while (wake_first(queue, result))
+        continue;
 }
 
 #endif

@@ -24,7 +24,7 @@
  * and one for so many descriptors. */
 enum { STRAYS = 64, STRAYS_SHARE = 8 };
 
-/* Every so manieth event of one that nobody waits for, or that is registered as
+/* Every SUSPECTS-th event of one that nobody waits for, or that is registered as
  * long as it is ready, may be the event of a file whose number was closed. */
 enum { SUSPECTS = 64 };
 

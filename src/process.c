@@ -101,8 +101,7 @@ static void stop_observing(struct task_process *process)
 
 static void wake_waiters(struct task_process *process, int result)
 {
-    while (wake_first(&process->waiters, result))
-        continue;
+    wake_all(&process->waiters, result);
 }
 
 static void end(struct task_process *process, int status)
@@ -200,7 +199,6 @@ int task__process_begin(struct task_process *process, pid_t pid, int pidfd)
 int task_process_wait(struct task_process *process)
 {
     struct task *self;
-    struct waiter waiter;
     int error = task_enter_for(&self, process ? process->loop : NULL, __func__);
 
     if (error)
@@ -211,9 +209,7 @@ int task_process_wait(struct task_process *process)
         return process->status;
     if (process->child.fd < 0)
         return look(process) ? process->status : -EBADF;
-    waiter_init(&waiter, self, &WAITING);
-    list_append(&process->waiters, &waiter.node);
-    return task__park(&waiter);
+    return task__park_in(&process->waiters, self, &WAITING, TASK_FOREVER);
 }
 
 static ALWAYS_INLINE int send_signal(struct task_process *process, int signo,

@@ -1,57 +1,27 @@
 /*
  * Callbacks for descriptors that are ready.
- *
- * A callback is queued when its descriptor is found ready, and runs in the turn
- * that follows. One that is removed while it is queued has no `fn`, and is freed
- * when its turn comes.
  */
 #include "fd.h"
+#include "repeat.h"
 
 #include <errno.h>
 
 struct reader {
+    struct repeated_call call;
     struct observer observer;
-    struct ready ready;
-    loop_fn *fn;
-    void *arg;
-    struct loop *loop;
-    bool queued;
 };
 
 _Static_assert(sizeof(struct reader) <= RECORD_SIZE, "fits the pool");
-
-static void release(struct reader *reader)
-{
-    reader->fn = NULL;
-    if (!reader->queued)
-        pool_put(&reader->loop->record_pool, reader);
-}
-
-static void run(struct ready *ready)
-{
-    struct reader *reader = container_of(ready, struct reader, ready);
-
-    reader->queued = false;
-    reader->loop->n_queued--;
-    if (!reader->fn) {
-        release(reader);
-        return;
-    }
-    loop_calls(reader->loop, (uintptr_t)reader->fn);
-    reader->fn(reader->arg);
-}
 
 static void be_ready(struct observer *observer, short events)
 {
     struct reader *reader = container_of(observer, struct reader, observer);
 
     if (events & POLLNVAL) {
-        reader->loop->n_sources--;
-        release(reader);
-    } else if (!reader->queued) {
-        reader->queued = true;
-        reader->loop->n_queued++;
-        ready_push(&reader->loop->scheduler, &reader->ready);
+        reader->call.loop->n_sources--;
+        task__repeat_release(&reader->call);
+    } else {
+        task__repeat_queue(&reader->call);
     }
 }
 
@@ -80,12 +50,12 @@ static int add(struct loop *loop, struct descriptor *descriptor,
         error =
             task__fd_observe(loop, descriptor, direction, &reader->observer);
     if (!error && former)
-        release(former);
+        task__repeat_release(&former->call);
     return error;
 }
 
 static int add_new(struct loop *loop, int fd, enum direction direction,
-                   const struct reader *model)
+                   loop_fn *fn, void *arg)
 {
     struct descriptor *descriptor;
     struct reader *reader;
@@ -100,7 +70,8 @@ static int add_new(struct loop *loop, int fd, enum direction direction,
     reader = pool_get(&loop->record_pool);
     if (!reader)
         return -ENOMEM;
-    *reader = *model;
+    task__repeat_init(&reader->call, loop, fn, arg);
+    reader->observer = (struct observer){.ready = be_ready, .is_level = true};
     error = add(loop, descriptor, direction, reader);
     if (error)
         pool_put(&loop->record_pool, reader);
@@ -120,14 +91,7 @@ static ALWAYS_INLINE int add_callback(int fd, enum direction direction,
         return misuse(call, -EINVAL, "the function is NULL");
     if (loop->freed)
         return -ESHUTDOWN;
-    error = add_new(loop, fd, direction,
-                    &(struct reader){
-                        .observer = {.ready = be_ready, .is_level = true},
-                        .ready = {.run = run},
-                        .fn = fn,
-                        .arg = arg,
-                        .loop = loop,
-                    });
+    error = add_new(loop, fd, direction, fn, arg);
     errno = saved_errno;
     return (int)fd_result(fd, error, call);
 }
@@ -143,7 +107,7 @@ static int remove_callback(int fd, enum direction direction)
     if (!reader)
         return -ENOENT;
     task__fd_observe_no_more(loop, descriptor, direction);
-    release(reader);
+    task__repeat_release(&reader->call);
     errno = saved_errno;
     return 0;
 }

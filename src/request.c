@@ -31,8 +31,7 @@ void task__chain_run(struct task_chain *requests)
     for (struct task *task = requests->first; task; task = task->next)
         if (!task->done && task->future)
             task->scheduler->ended(task, -ECANCELED);
-    while (task_chain_pop(requests))
-        continue;
+    task_chain_clear(requests);
 }
 
 void task__waiter_take_requests(struct waiter *waiter)
@@ -74,7 +73,6 @@ bool task__needs_parked(struct task *task, const struct task *self)
         if (waiter && waiter->kind->needs_all)
             waiter->kind->each_awaited(waiter, look_at, &needed);
     }
-    while (task_chain_pop(&needed))
-        continue;
+    task_chain_clear(&needed);
     return found;
 }

@@ -35,6 +35,12 @@ static inline struct task *task_chain_pop(struct task_chain *chain)
     return task;
 }
 
+static inline void task_chain_clear(struct task_chain *chain)
+{
+    while (task_chain_pop(chain))
+        continue;
+}
+
 /* Have one more asked; nothing happens if it is done, or in the chain. */
 void task__chain_request(struct task_chain *requests, struct task *task);
 

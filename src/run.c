@@ -123,8 +123,7 @@ static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
 /* Whoever waits for all others to be parked sees that they are. */
 static void tell_watchful(struct loop *loop)
 {
-    while (wake_first(&loop->watchful, 0))
-        continue;
+    wake_all(&loop->watchful, 0);
 }
 
 /* Whether nothing can happen any more, though somebody waits for it. */
@@ -197,8 +196,32 @@ static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
                : wait_limit(loop, *now, limit);
 }
 
+/* The wait is over: what has happened becomes ready. */
+static ALWAYS_INLINE void settle(struct loop *loop, task_time now,
+                                 bool was_stirred)
+{
+    loop->resumed_at = now;
+    if (loop->inbox && !was_stirred && unlikely(!inbox_is_quiet(loop->inbox)))
+        task__inbox_run(loop->inbox);
+    if (unlikely(loop->is_tracing))
+        task__trace_polled(loop->trace);
+    timers_fire(&loop->timers, now);
+    if (unlikely(!loop->scheduler.ready.first))
+        tell_watchful(loop);
+    if (unlikely(loop->is_tracing))
+        task__trace_timers_fired(loop->trace);
+    if (unlikely(loop->hooks.steps_wanted))
+        task__hooks_look(loop);
+    loop->is_deadlocked = false;
+    loop->scheduler.time = now;
+    set_patience(loop, now);
+    cool_stacks(loop, now);
+    task__stats_publish(loop);
+    dump_if_asked(loop);
+}
+
 /*
- * task__loop_look, inline: see io.h. The inbox is taken once, before or after the
+ * task__loop_look, inline: see loop.h. The inbox is taken once, before or after the
  * wait, as each time takes its line away from those who post.
  */
 static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
@@ -226,24 +249,7 @@ static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
         note_busy(loop, now);
     if (unlikely(loop->hooks.first))
         task__hooks_poll_ends(loop);
-    loop->resumed_at = now;
-    if (loop->inbox && !was_stirred && unlikely(!inbox_is_quiet(loop->inbox)))
-        task__inbox_run(loop->inbox);
-    if (unlikely(loop->is_tracing))
-        task__trace_polled(loop->trace);
-    timers_fire(&loop->timers, now);
-    if (unlikely(!loop->scheduler.ready.first))
-        tell_watchful(loop);
-    if (unlikely(loop->is_tracing))
-        task__trace_timers_fired(loop->trace);
-    if (unlikely(loop->hooks.steps_wanted))
-        task__hooks_look(loop);
-    loop->is_deadlocked = false;
-    loop->scheduler.time = now;
-    set_patience(loop, now);
-    cool_stacks(loop, now);
-    task__stats_publish(loop);
-    dump_if_asked(loop);
+    settle(loop, now, was_stirred);
     return 0;
 }
 

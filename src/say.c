@@ -73,12 +73,13 @@ void task__say_address(struct sentence *sentence, uintptr_t address)
     say_digits(sentence, address, 16);
 }
 
-void task__say_to(int fd, struct sentence *sentence)
+void task__say_out(struct sentence *sentence)
 {
     size_t done = 0;
 
     while (done < sentence->length) {
-        ssize_t n = write(fd, sentence->chars + done, sentence->length - done);
+        ssize_t n = write(STDERR_FILENO, sentence->chars + done,
+                          sentence->length - done);
 
         if (n > 0)
             done += (size_t)n;

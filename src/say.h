@@ -37,7 +37,7 @@ void task__say_cut(char *out, size_t size, const char *text);
 /* The same in one line: control characters are question marks. */
 void task__say_cut_line(char *out, size_t size, const char *text);
 
-/* Write it, and forget it. */
-void task__say_to(int fd, struct sentence *sentence);
+/* Write it to stderr, and forget it. */
+void task__say_out(struct sentence *sentence);
 
 #endif

@@ -130,8 +130,7 @@ void task__server_tell(struct task_server *server)
 {
     if (!server_has_ended(server))
         return;
-    while (wake_first(&server->waiting, 0))
-        continue;
+    wake_all(&server->waiting, 0);
 }
 
 void task__server_fail(struct task_server *server, int error)

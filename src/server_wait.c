@@ -73,13 +73,9 @@ static void leave(struct task_server *server)
 static int await_end(struct task_server *server, struct task *self,
                      task_time when, const struct wait_kind *kind)
 {
-    struct waiter waiter;
-
     if (server_has_ended(server))
         return 0;
-    waiter_init(&waiter, self, kind);
-    list_append(&server->waiting, &waiter.node);
-    return task__park_until(&waiter, when);
+    return task__park_in(&server->waiting, self, kind, when);
 }
 
 int task_server_wait_closed(struct task_server *server)

@@ -76,8 +76,7 @@ int task__several_begin(struct several *several, struct task *self,
     for (size_t i = 0; i < n; i++)
         watch(several, &several->watches[i],
               tasks[i] && task_chain_append(&met, tasks[i]) ? tasks[i] : NULL);
-    while (task_chain_pop(&met))
-        continue;
+    task_chain_clear(&met);
     return 0;
 }
 

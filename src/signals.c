@@ -9,55 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* One that is removed while it is queued has no `fn`, and is freed when its turn
- * comes. */
-struct signal_handler {
-    struct ready ready;
-    loop_fn *fn;
-    void *arg;
-    struct loop *loop;
-    bool is_queued;
-};
-
-_Static_assert(sizeof(struct signal_handler) <= RECORD_SIZE, "fits the pool");
-
-static void release(struct signal_handler *handler)
-{
-    handler->fn = NULL;
-    if (!handler->is_queued)
-        pool_put(&handler->loop->record_pool, handler);
-}
-
-static void run(struct ready *ready)
-{
-    struct signal_handler *handler =
-        container_of(ready, struct signal_handler, ready);
-
-    handler->is_queued = false;
-    handler->loop->n_queued--;
-    if (!handler->fn) {
-        release(handler);
-        return;
-    }
-    loop_calls(handler->loop, (uintptr_t)handler->fn);
-    handler->fn(handler->arg);
-}
-
-static void queue(struct signal_handler *handler)
-{
-    if (handler->is_queued)
-        return;
-    handler->is_queued = true;
-    handler->loop->n_queued++;
-    ready_push(&handler->loop->scheduler, &handler->ready);
-}
-
 static void deliver(struct signals *signals, const siginfo_t *info)
 {
     int signo = info->si_signo;
 
     if (signals->handlers[signo])
-        queue(signals->handlers[signo]);
+        task__repeat_queue(signals->handlers[signo]);
     else if (signo == SIGINT && !signals->n_waits[signo])
         task__signals_interrupt(signals);
     task__signals_wake(signals, info);
@@ -123,13 +80,13 @@ int task__signals_get(struct loop *loop, struct signals **signals)
 
 static void remove_handler(struct signals *signals, int signo)
 {
-    struct signal_handler *handler = signals->handlers[signo];
+    struct repeated_call *handler = signals->handlers[signo];
 
     signals->handlers[signo] = NULL;
     task__catch_end(signals->receiver, signo, false);
     forget(signals, signo);
     signals->loop->n_sources--;
-    release(handler);
+    task__repeat_release(handler);
 }
 
 /* The tasks are gone, and have not ended their waits. */
@@ -154,14 +111,13 @@ static int add_handler(struct signals *signals, int signo, loop_fn *fn,
                        void *arg)
 {
     struct loop *loop = signals->loop;
-    struct signal_handler *handler = pool_get(&loop->record_pool);
+    struct repeated_call *handler = pool_get(&loop->record_pool);
     int error;
 
     if (!handler)
         return -ENOMEM;
     forget(signals, signo);
-    *handler = (struct signal_handler){
-        .ready = {.run = run}, .fn = fn, .arg = arg, .loop = loop};
+    task__repeat_init(handler, loop, fn, arg);
     error = task__catch_begin(signals->receiver, signo, false);
     if (error) {
         pool_put(&loop->record_pool, handler);
@@ -176,7 +132,7 @@ static int add_handler(struct signals *signals, int signo, loop_fn *fn,
 static int replace_handler(struct signals *signals, int signo, loop_fn *fn,
                            void *arg)
 {
-    struct signal_handler *handler = signals->handlers[signo];
+    struct repeated_call *handler = signals->handlers[signo];
     int error = task__catch_begin(signals->receiver, signo, false);
 
     if (error)

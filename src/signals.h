@@ -7,13 +7,14 @@
 #include "catch.h"
 #include "loop.h"
 #include "misuse.h"
+#include "repeat.h"
 
 #include <task/signal.h>
 
 struct signals {
     struct loop *loop;
     struct receiver *receiver;
-    struct signal_handler *handlers[NSIG]; /* the callbacks */
+    struct repeated_call *handlers[NSIG]; /* the callbacks */
     unsigned n_waits[NSIG];
     struct list waiters; /* tasks that wait */
 

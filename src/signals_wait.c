@@ -37,8 +37,7 @@ void task__signals_end_wait(struct signals *signals, int signo)
 
 static struct signal_waiter *waiter_at(struct list_node *node)
 {
-    return container_of(container_of(node, struct waiter, node),
-                        struct signal_waiter, waiter);
+    return container_of(node, struct signal_waiter, waiter.node);
 }
 
 static struct signal_waiter *find_waiter(struct signals *signals, int signo)

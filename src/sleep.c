@@ -75,12 +75,10 @@ int task_yield(void)
 int task_wait_all_blocked(void)
 {
     struct task *self;
-    struct waiter waiter;
     int error = task_enter(&self);
 
     if (error)
         return error;
-    waiter_init(&waiter, self, &WATCHING);
-    list_append(&loop_of_task(self)->watchful, &waiter.node);
-    return task__park(&waiter);
+    return task__park_in(&loop_of_task(self)->watchful, self, &WATCHING,
+                         TASK_FOREVER);
 }

@@ -49,7 +49,7 @@ enum { STACKS_WARM = 4096, STACKS_HOT_BYTES = 4 << 20 };
 /* How many bytes there are beside each stack. */
 enum { STACK_BESIDE = CACHE_LINE };
 
-/* So many that are taken that those not used last are hardly in the cache. */
+/* Of so many taken stacks those that were not used last have left the cache. */
 enum { STACKS_MANY = 2000 };
 
 /* How long a period is, at the least. */

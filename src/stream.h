@@ -146,6 +146,14 @@ static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
     return 0;
 }
 
+/* The same of a call that does not suspend, and may be made outside a task. */
+static ALWAYS_INLINE int stream_check(struct task_stream *s, const char *call)
+{
+    if (!s || s->is_gone)
+        return task__stream_refuse(s, s ? s->loop : NULL, site_here(call));
+    return loop_refuses(s->loop, call) ? -EPERM : 0;
+}
+
 /* The end of the call. */
 static ALWAYS_INLINE void stream_leave(struct task_stream *s)
 {

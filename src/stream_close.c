@@ -43,8 +43,7 @@ int task__stream_break(struct task_stream *s, int error)
 {
     s->broken = error;
     stream_wake_reader(s, error);
-    while (wake_first(&s->writers, error))
-        continue;
+    wake_all(&s->writers, error);
     task__stream_drop(s, error);
     return task__stream_close_descriptor(s);
 }
@@ -109,8 +108,7 @@ static int begin_to_close(struct task_stream *s)
         return error;
     s->broken = -EBADF;
     stream_wake_reader(s, s->broken);
-    while (wake_first(&s->waiting, s->broken))
-        continue;
+    wake_all(&s->waiting, s->broken);
     return error;
 }
 

@@ -72,12 +72,10 @@ static bool can_end_output(const struct task_stream *s)
 int task_stream_write_eof(struct task_stream *s)
 {
     int saved_errno = errno;
-    int result;
+    int result = stream_check(s, __func__);
 
-    if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
-    if (LOOP_REFUSES(s->loop))
-        return -EPERM;
+    if (result)
+        return result;
     if (stream_is_lost(s)) {
         task__stream_report_lost(s);
         task__stream_lose(s);
@@ -96,16 +94,16 @@ int task_stream_write_eof(struct task_stream *s)
 
 int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
 {
+    int error = stream_check(s, __func__);
+
+    if (error)
+        return error;
     if (high == TASK_STREAM_DERIVED && low == TASK_STREAM_DERIVED)
         high = STREAM_HIGH;
     if (high == TASK_STREAM_DERIVED)
         high = low > SIZE_MAX / 4 ? SIZE_MAX : 4 * low;
     if (low == TASK_STREAM_DERIVED)
         low = high / 4;
-    if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
-    if (LOOP_REFUSES(s->loop))
-        return -EPERM;
     if (low > high)
         return MISUSE(-EINVAL, "the low mark is above the high one");
     s->high = high;

@@ -14,8 +14,7 @@ enum { PARTS = 16, CALL_SIZE = 1 << 18, ROUNDS = 4 };
 
 static struct stream_waiter *waiter_at(struct list_node *node)
 {
-    return container_of(container_of(node, struct waiter, node),
-                        struct stream_waiter, waiter);
+    return container_of(node, struct stream_waiter, waiter.node);
 }
 
 /* Copy what writers have, up to this one (NULL: all). -ENOMEM: nothing was. */
@@ -101,8 +100,7 @@ void task__stream_drop(struct task_stream *s, int error)
     if (s->out.data)
         task__stream_buffer_release(s->loop, &s->out);
     task__stream_observe_no_more(s);
-    while (wake_first(&s->waiting, error))
-        continue;
+    wake_all(&s->waiting, error);
 }
 
 int task__stream_fail(struct task_stream *s, int error)

@@ -251,10 +251,10 @@ bool task_stream_at_eof(const struct task_stream *s)
 
 int task_stream_set_limit(struct task_stream *s, size_t limit)
 {
-    if (!s || s->is_gone)
-        return task__stream_refuse(s, s ? s->loop : NULL, site_here(__func__));
-    if (LOOP_REFUSES(s->loop))
-        return -EPERM;
+    int error = stream_check(s, __func__);
+
+    if (error)
+        return error;
     if (!limit)
         return MISUSE(-EINVAL, "the limit is 0");
     s->limit = limit;

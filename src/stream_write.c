@@ -120,11 +120,7 @@ static int write_all(struct task_stream *s, struct task *self, const char *data,
 static int await_turn(struct task_stream *s, struct task *self,
                       const struct wait_kind *kind)
 {
-    struct waiter waiter;
-
-    waiter_init(&waiter, self, kind);
-    list_append(&s->writers, &waiter.node);
-    return task__park(&waiter);
+    return task__park_in(&s->writers, self, kind, TASK_FOREVER);
 }
 
 int task__stream_await_writers(struct task_stream *s, struct task *self)

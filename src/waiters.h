@@ -64,8 +64,7 @@ static inline bool waiters_wake_first(struct task_list *waiters, int result)
 
 static inline void waiters_wake_all(struct task_list *waiters, int result)
 {
-    while (waiters_wake_first(waiters, result))
-        continue;
+    wake_all(list_of(waiters), result);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "holder.h"
 #include "loop.h"
+#include "own_thread.h"
 #include "report.h"
 #include "symbols.h"
 #include "watchdog_signal.h"
@@ -107,7 +108,7 @@ static void catch_step(struct watchdog *watchdog, const void *context)
     task__say(&sentence, " has held the loop for ");
     task__say_number(&sentence, (uint64_t)(watchdog->held / TASK_MILLISECOND));
     task__say(&sentence, " ms:\n");
-    task__say_to(STDERR_FILENO, &sentence);
+    task__say_out(&sentence);
     task__holder_tell_frames(&sentence, context);
     watchdog->caught = (struct catch){.task = task, .held = watchdog->held};
     if (task)
@@ -233,20 +234,6 @@ static int init(struct watchdog *watchdog, struct loop *loop)
     return error;
 }
 
-/* Signals of the process's are for others. */
-static int start_thread(struct watchdog *watchdog)
-{
-    sigset_t all;
-    sigset_t before;
-    int error;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&watchdog->thread, NULL, watch, watchdog);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 int task__watchdog_start(struct loop *loop)
 {
     struct watchdog *watchdog = memory_get(&loop->allocator, sizeof *watchdog);
@@ -258,7 +245,7 @@ int task__watchdog_start(struct loop *loop)
     if (task__watchdog_signal_get())
         goto fail_condition;
     task__symbols_prepare();
-    if (start_thread(watchdog))
+    if (own_thread(&watchdog->thread, watch, watchdog))
         goto fail_signal;
     loop->watchdog = watchdog;
     return 0;

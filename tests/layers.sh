@@ -8,7 +8,7 @@
 
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
-list heap say misuse.h own_fd.h probes pages
+list heap say misuse.h own_fd.h own_thread.h probes pages
 memory symbols context
 clock stack timer store
 scheduler.h
@@ -22,7 +22,7 @@ inbox
 catch
 loop.h
 debugger tree trace.h
-report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats run embed shutdown lost loop.c callback task inspect local future sleep version
+report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats run embed shutdown lost loop.c callback repeat task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once

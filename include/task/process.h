@@ -199,12 +199,12 @@ struct task_stream *task_process_stdout(struct task_process *process);
 struct task_stream *task_process_stderr(struct task_process *process);
 
 /**
- * Feed a child its input, and read all it says, at once.
+ * Feed a child its input, and read all it says, at the same time.
  *
  * Its input ends after @p n bytes, and at once if there are none. A child that
  * does not read all of it, or ends before, is no error. What it says is read to
  * the end; that comes when it, and whatever it has started with the same pipes,
- * has closed them. It is not waited for its own end: see task_process_wait().
+ * has closed them. The child's own end is not waited for: see task_process_wait().
  *
  * Bytes are appended to the buffers. What has come before an error, or a cancel,
  * is in them, and a further call with the same input goes on.
@@ -260,7 +260,7 @@ TASK_SUSPENDS int task_process_wait(struct task_process *process);
 /**
  * Send a signal to a child.
  *
- * Never to another process that has the same number after it.
+ * Never to another process that has been given the same number since.
  *
  * May be called anywhere in the loop.
  *

@@ -27,7 +27,7 @@
  * backlog, but for one that it may keep, and tries again every 100 ms. An error
  * that will not pass, such as a listening socket that somebody else has closed,
  * closes the server: task_server_wait_closed() tells it. Connections that end
- * before they were accepted are nothing to speak of.
+ * before they were accepted are ignored.
  *
  * All of it is for the thread of the server's loop. The end of the loop closes
  * and frees its servers.

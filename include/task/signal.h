@@ -74,8 +74,8 @@ int loop_remove_signal_handler(int signo);
  * that is blocked in this thread works too, as with sigwaitinfo(): one that is
  * pending is taken at once; else it is unblocked in this thread meanwhile. In a
  * loop that goes on in another thread it is unblocked in that one too, and blocked
- * again there when the wait ends; the mask of the first stays as it is then. Where
- * several are there the lowest number comes first, and the others with the next
+ * again there when the wait ends; the mask of the first stays as it is then. If
+ * several are pending the lowest number comes first, and the others with the next
  * waits. All tasks that wait for the one that has come get it.
  *
  * To lose none that comes while nobody waits, block them, in all threads, as for

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 
 /* What was told of; when there is too much of it the earliest is forgotten. */
 enum { MISUSES = 64 };
@@ -137,7 +136,7 @@ static void tell_without_loop(const struct wrong_call *wrong)
     if (!task__debug_is_asked_for())
         return;
     say_misuse(&sentence, wrong);
-    fprintf(stderr, "libtask: %s\n", sentence.chars);
+    task__say_line(sentence.chars);
 }
 
 /* By the hook of the loop that runs in this thread. */

@@ -10,12 +10,11 @@
 #include "text.h"
 #include "trace.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 void task__report_print(const struct loop_error *error)
 {
-    fprintf(stderr, "libtask: %s\n", error->message);
+    task__say_line(error->message);
 }
 
 void task__report(struct loop *loop, struct loop_error *error)
@@ -86,45 +85,61 @@ void task__say_task(struct sentence *sentence, const struct task *task)
     task__say_place(sentence, task->file, (int)task->line);
 }
 
-static void describe(char *out, size_t size, const struct task *task)
+/* no such file (-2) */
+static void say_status(struct sentence *sentence, int status)
 {
-    struct sentence sentence;
-
-    sentence_clear(&sentence);
-    task__say_task(&sentence, task);
-    snprintf(out, size, "%s", sentence.chars);
+    task__say(sentence, task_strerror(status));
+    task__say(sentence, " (-");
+    task__say_number(sentence, (uint64_t) - (int64_t)status);
+    task__say(sentence, ")");
 }
 
-enum { LINE = 400 };
+/* Begin to say something about a task, or what stands before its name. */
+static void begin(struct sentence *sentence, const char *before,
+                  const struct task *task)
+{
+    sentence_clear(sentence);
+    task__say(sentence, before);
+    task__say_task(sentence, task);
+}
+
+static void report_task(const struct task *task, enum loop_error_kind kind,
+                        int status, const struct sentence *sentence)
+{
+    struct loop_error error = {.kind = kind,
+                               .message = sentence->chars,
+                               .status = status,
+                               .task = task};
+
+    task__report(loop_of_task(task), &error);
+}
 
 void task__report_unread(struct task *task)
 {
-    char who[LINE];
-    char message[2 * LINE];
-    struct loop_error error = {.kind = LOOP_ERROR_UNAWAITED,
-                               .message = message,
-                               .status = task->status,
-                               .task = task};
+    struct sentence sentence;
 
     if (task->was_read || !is_failure(task->status))
         return;
     task->was_read = true;
     task->references += TASK_PIN;
-    describe(who, sizeof who, task);
-    snprintf(message, sizeof message,
-             "%s failed and nobody awaited it: %s (%d)", who,
-             task_strerror(task->status), task->status);
-    task__report(loop_of_task(task), &error);
+    begin(&sentence, "", task);
+    task__say(&sentence, " failed and nobody awaited it: ");
+    say_status(&sentence, task->status);
+    report_task(task, LOOP_ERROR_UNAWAITED, task->status, &sentence);
     task->references -= TASK_PIN;
 }
 
 void task__abort(const struct task *task, const char *what)
 {
-    char who[LINE] = "code outside of any task";
+    struct sentence sentence;
 
     if (task)
-        describe(who, sizeof who, task);
-    fprintf(stderr, "libtask: %s %s\n", who, what);
+        begin(&sentence, "", task);
+    else
+        sentence_clear(&sentence);
+    task__say(&sentence, task ? " " : "code outside of any task ");
+    task__say(&sentence, what);
+    task__say_line(sentence.chars);
     if (loop_current())
         task__trace_die(loop_current());
     abort();
@@ -132,57 +147,43 @@ void task__abort(const struct task *task, const char *what)
 
 void task__report_dropped(struct task *task)
 {
-    char who[LINE];
-    char message[2 * LINE];
-    struct loop_error error = {.kind = LOOP_ERROR_SHUTDOWN,
-                               .message = message,
-                               .status = -ETIMEDOUT,
-                               .task = task};
+    struct sentence sentence;
 
-    describe(who, sizeof who, task);
-    snprintf(message, sizeof message,
-             "%s was dropped: it had not ended when its loop did", who);
-    task__report(loop_of_task(task), &error);
+    begin(&sentence, "", task);
+    task__say(&sentence, " was dropped: it had not ended when its loop did");
+    report_task(task, LOOP_ERROR_SHUTDOWN, -ETIMEDOUT, &sentence);
 }
 
 void task__report_held(struct task *task)
 {
-    char who[LINE];
-    char message[2 * LINE];
-    struct loop_error error = {
-        .kind = LOOP_ERROR_LEAK, .message = message, .task = task};
+    struct sentence sentence;
 
     if (!loop_of_task(task)->debug)
         return;
-    describe(who, sizeof who, task);
-    snprintf(message, sizeof message, "%s ended while it owned a lock", who);
-    task__report(loop_of_task(task), &error);
+    begin(&sentence, "", task);
+    task__say(&sentence, " ended while it owned a lock");
+    report_task(task, LOOP_ERROR_LEAK, 0, &sentence);
 }
 
 void task__report_handler(const struct task *task, int status)
 {
-    char who[LINE];
-    char message[2 * LINE];
-    struct loop_error error = {.kind = LOOP_ERROR_HANDLER,
-                               .message = message,
-                               .status = status,
-                               .task = task};
+    struct sentence sentence;
 
-    describe(who, sizeof who, task);
-    snprintf(message, sizeof message, "the handler of %s failed: %s (%d)", who,
-             task_strerror(status), status);
-    task__report(loop_of_task(task), &error);
+    begin(&sentence, "the handler of ", task);
+    task__say(&sentence, " failed: ");
+    say_status(&sentence, status);
+    report_task(task, LOOP_ERROR_HANDLER, status, &sentence);
 }
 
 void task__report_accept(struct loop *loop, int fd, int status)
 {
-    char message[LINE];
+    struct sentence sentence;
     struct loop_error error = {
-        .kind = LOOP_ERROR_ACCEPT, .message = message, .status = status};
+        .kind = LOOP_ERROR_ACCEPT, .message = sentence.chars, .status = status};
 
-    snprintf(message, sizeof message,
-             "a server pauses, as it cannot accept a connection: %s (%d)",
-             task_strerror(status), status);
+    sentence_clear(&sentence);
+    task__say(&sentence, "a server pauses, as it cannot accept a connection: ");
+    say_status(&sentence, status);
     task__report_fd(loop, &error, fd);
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void task__say_part(struct sentence *sentence, const char *text, size_t n)
@@ -71,6 +72,36 @@ void task__say_address(struct sentence *sentence, uintptr_t address)
 {
     task__say(sentence, "0x");
     say_digits(sentence, address, 16);
+}
+
+static void take_off(struct iovec *part, size_t *n)
+{
+    size_t taken = *n < part->iov_len ? *n : part->iov_len;
+
+    part->iov_base = (char *)part->iov_base + taken;
+    part->iov_len -= taken;
+    *n -= taken;
+}
+
+void task__say_line(const char *text)
+{
+    static char before[] = "libtask: ";
+    static char after[] = "\n";
+    struct iovec parts[] = {{before, sizeof before - 1},
+                            {(char *)(uintptr_t)text, strlen(text)},
+                            {after, 1}};
+    int saved_errno = errno;
+
+    while (parts[2].iov_len) {
+        ssize_t written = writev(STDERR_FILENO, parts, 3);
+        size_t n = written > 0 ? (size_t)written : 0;
+
+        if (!written || (written < 0 && errno != EINTR))
+            break;
+        for (int i = 0; i < 3; i++)
+            take_off(&parts[i], &n);
+    }
+    errno = saved_errno;
 }
 
 void task__say_out(struct sentence *sentence)

@@ -1,11 +1,14 @@
 /* The report of a deadlock: who waits for whom, and who is in a cycle. */
+#include "base.h"
 #include "bodies.h"
+#include "child.h"
 #include "mask.h"
 #include "record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What was reported last. */
 static char *report;
@@ -336,6 +339,44 @@ static void names_are_told_in_a_line_and_no_character_is_cut(void **state)
     assert_null(strchr(messages[1], '\303'));
 }
 
+/* What is left of the smallest stack does, also where stdio would need 8 KB. */
+static int fails_on_a_small_stack(void *arg)
+{
+    volatile char room[9000];
+
+    for (size_t i = 0; i < sizeof room; i++)
+        room[i] = (char)i;
+    task_detach(
+        task_create_with(fails, arg, &(struct task_options){.eager = true}));
+    return room[0];
+}
+
+static int starts_on_a_small_stack(void *arg)
+{
+    return task_await(
+        task_create_with(fails_on_a_small_stack, arg,
+                         &(struct task_options){.stack_size = TASK_STACK_MIN}));
+}
+
+static void report_on_a_small_stack(void *arg)
+{
+    if (loop_run(starts_on_a_small_stack, arg))
+        _exit(1);
+}
+
+static void a_report_needs_little_stack(void **state)
+{
+    char said[2000];
+
+    (void)state;
+    if (HAVE_ASAN || HAVE_TSAN)
+        skip(); /* their frames are larger */
+    assert_int_equal(
+        child_listen(report_on_a_small_stack, NULL, said, sizeof said), 0);
+    assert_non_null(strstr(said, "libtask: task 3"));
+    assert_non_null(strstr(said, "nobody awaited it"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +391,7 @@ int main(void)
         behaviour(a_long_row_of_awaiting_tasks_is_reported_quickly),
         behaviour(without_memory_the_report_ends_early),
         behaviour(names_are_told_in_a_line_and_no_character_is_cut),
+        behaviour(a_report_needs_little_stack),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

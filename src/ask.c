@@ -5,6 +5,7 @@
 
 #include "catch.h"
 #include "catch_disposition.h"
+#include "handler.h"
 #include "holder.h"
 #include "loop.h"
 #include "symbols.h"
@@ -252,13 +253,8 @@ static void pass_on(int signo, siginfo_t *info, void *context)
 
     while (signal && signal->signo != signo)
         signal = signal->next;
-    if (!signal || signal->former.sa_handler == SIG_DFL ||
-        signal->former.sa_handler == SIG_IGN)
-        return;
-    if (signal->former.sa_flags & SA_SIGINFO)
-        signal->former.sa_sigaction(signo, info, context);
-    else
-        signal->former.sa_handler(signo);
+    if (signal)
+        (void)handler_call(&signal->former, signo, info, context);
 }
 
 /* A nudge, if there was one since; whether the loop is late. */
@@ -300,11 +296,6 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 
 /* Setting it. */
 
-static bool is_ours(const struct sigaction *action)
-{
-    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
-}
-
 static struct ask_signal *find_signal(int signo)
 {
     struct ask_signal *signal = signals;
@@ -336,7 +327,7 @@ static int set(int signo)
 
     if (error)
         return error;
-    if (is_ours(&now))
+    if (handler_is(&now, on_signal))
         return 0;
     if (signal && now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN)
         return -EBUSY;

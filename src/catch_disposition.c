@@ -4,6 +4,8 @@
  */
 #include "catch_disposition.h"
 
+#include "handler.h"
+
 #include <errno.h>
 
 /* Who wants a signal, in the whole process. */
@@ -16,7 +18,7 @@ struct taken {
 
 /* Who hears of it first, and with what handler where no loop wants it. */
 static catch_listener *listener;
-static void (*listener_handler)(int, siginfo_t *, void *);
+static signal_handler_fn *listener_handler;
 
 pthread_mutex_t task__catch_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct taken taken[NSIG];
@@ -28,8 +30,7 @@ static bool is_default(const struct sigaction *action)
 
 static bool is_installed(const struct sigaction *action)
 {
-    return (action->sa_flags & SA_SIGINFO) &&
-           action->sa_sigaction == task__catch_signal;
+    return handler_is(action, task__catch_signal);
 }
 
 /* Or was, until the signal came that it was for; the flags stay. */
@@ -41,8 +42,7 @@ static bool is_ours(const struct sigaction *action)
 
 static void set_former(struct taken *at, const struct sigaction *action)
 {
-    bool is_heard = listener && (action->sa_flags & SA_SIGINFO) &&
-                    action->sa_sigaction == listener_handler;
+    bool is_heard = listener && handler_is(action, listener_handler);
 
     at->former = *action;
     __atomic_store_n(&at->is_heard, is_heard, __ATOMIC_SEQ_CST);

@@ -13,6 +13,7 @@
  */
 #include "overflow.h"
 
+#include "handler.h"
 #include "loop.h"
 #include "report.h"
 #include "say.h"
@@ -163,16 +164,13 @@ static void pass_on(struct trap *trap, siginfo_t *info, void *context,
                     bool is_sent)
 {
     struct sigaction former = trap->former;
-    bool is_handler =
-        former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN;
 
-    if (is_handler && (unsigned)former.sa_flags & SA_RESETHAND)
+    if ((unsigned)former.sa_flags & SA_RESETHAND &&
+        former.sa_handler != SIG_IGN)
         trap->former = (struct sigaction){.sa_handler = SIG_DFL};
-    if (is_handler && former.sa_flags & SA_SIGINFO) {
-        former.sa_sigaction(trap->signo, info, context);
-    } else if (is_handler) {
-        former.sa_handler(trap->signo);
-    } else if (former.sa_handler == SIG_DFL || !is_sent) {
+    if (handler_call(&former, trap->signo, info, context))
+        return;
+    if (former.sa_handler == SIG_DFL || !is_sent) {
         if (scheduler_current())
             task__trace_die(loop_of(scheduler_current()));
         sigaction(trap->signo, &former, NULL);
@@ -195,17 +193,12 @@ static void on_fault(int signo, siginfo_t *info, void *context)
             pass_on(&traps[i], info, context, is_sent);
 }
 
-static bool is_ours(const struct sigaction *action)
-{
-    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_fault;
-}
-
 static void set(struct trap *trap)
 {
     struct sigaction ours = {.sa_sigaction = on_fault};
     struct sigaction now;
 
-    if (sigaction(trap->signo, NULL, &now) || is_ours(&now) ||
+    if (sigaction(trap->signo, NULL, &now) || handler_is(&now, on_fault) ||
         (trap->is_replaced && now.sa_handler != SIG_DFL))
         return;
     trap->former = now;
@@ -221,7 +214,7 @@ static void unset(struct trap *trap)
 
     if (!trap->is_set || sigaction(trap->signo, NULL, &now))
         return;
-    trap->is_replaced = !is_ours(&now);
+    trap->is_replaced = !handler_is(&now, on_fault);
     if (!trap->is_replaced)
         trap->is_set = sigaction(trap->signo, &trap->former, NULL);
 }

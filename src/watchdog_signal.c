@@ -4,6 +4,7 @@
 #include "watchdog_signal.h"
 
 #include "catch.h"
+#include "handler.h"
 #include "watchdog.h"
 
 #include <errno.h>
@@ -45,8 +46,8 @@ static void give_signal_back(void)
 {
     struct sigaction action;
 
-    if (!sigaction(signo, NULL, &action) && action.sa_flags & SA_SIGINFO &&
-        action.sa_sigaction == task__watchdog_hear)
+    if (!sigaction(signo, NULL, &action) &&
+        handler_is(&action, task__watchdog_hear))
         signal(signo, SIG_DFL);
     task__catch_leave_alone(0);
 }

@@ -3,8 +3,13 @@
  *
  * Each line of the input is a command of the shell; N of them run at a time, at
  * the most. What they say is passed on line by line, with the command's number;
- * on a terminal the last line tells how far they are. Ctrl-C ends all of them.
- * Exits with the worst status, which is 128 + n after signal n.
+ * of a line of more than a megabyte only its end, or nothing. On a terminal the
+ * last line tells how far they are. Exits with the worst status: 128 + n after
+ * signal n, 126 if a command could not be started.
+ *
+ * Ctrl-C, SIGTERM or SIGHUP end all of them, and run_parallel with 130: their
+ * process groups get SIGTERM, and SIGKILL a second later, or with the next of
+ * these signals. What has left its group, as by setsid, goes on.
  *
  * usage: run_parallel N <commands
  */
@@ -18,12 +23,16 @@
 #include <task.h>
 #include <unistd.h>
 
+enum { LONGEST = 1 << 20 }; /* line */
+
 struct batch {
     long n_workers;
-    struct task_stream *input;
+    struct task *main;
+    struct task_stream *input, *output;
     struct task_lock reading; /* one worker at a time */
     unsigned begun, ended;
-    int worst; /* status */
+    int worst;     /* status */
+    bool is_asked; /* by a signal, to end */
     bool on_terminal;
 };
 
@@ -34,31 +43,55 @@ static void show_progress(const struct batch *batch)
                 batch->ended, batch->begun, batch->worst);
 }
 
-/* The progress makes room for a line, and comes again below it. */
-static void say(const struct batch *batch, unsigned number, const char *line,
-                size_t n)
+/* By one write, so that lines of several commands do not mix. The progress makes
+ * room for it, and comes again below it. */
+static int say(const struct batch *batch, unsigned number, const char *line,
+               size_t n)
 {
+    char *text = malloc(n + 16);
+    size_t end;
+    int status;
+
+    if (!text)
+        return -ENOMEM;
+    end = (size_t)snprintf(text, 16, "[%u] ", number);
+    memcpy(text + end, line, n);
+    end += n;
+    if (text[end - 1] != '\n')
+        text[end++] = '\n';
     if (batch->on_terminal)
         fputs("\r\033[K", stderr);
-    printf("[%u] ", number);
-    fwrite(line, 1, n, stdout);
-    if (line[n - 1] != '\n')
-        putchar('\n');
-    fflush(stdout);
+    status = task_stream_write(batch->output, text, end);
+    free(text);
     show_progress(batch);
+    return status;
 }
 
-/* The shell leads a process group, whose number is its own while it lives. */
-static void stop(struct task_process *process)
+static int pass_on(const struct batch *batch, unsigned number,
+                   struct task_stream *from)
 {
-    struct task_timeout grace;
+    const char *line;
+    ssize_t n;
 
-    if (task_process_send_signal(process, 0) < 0)
-        return;
-    kill(-task_process_pid(process), SIGTERM);
-    task_timeout_begin(&grace, TASK_SECOND);
-    if (task_timeout_end(&grace, task_process_wait(process)) < 0)
-        kill(-task_process_pid(process), SIGKILL);
+    task_stream_set_limit(from, LONGEST);
+    while ((n = task_stream_read_line(from, &line)) > 0 || n == -EMSGSIZE) {
+        int status = n > 0 ? say(batch, number, line, (size_t)n) : 0;
+
+        if (status < 0)
+            return status;
+    }
+    return (int)n;
+}
+
+/* The shell leads a process group, which may outlive it. */
+static void stop(pid_t group)
+{
+    int status = 0;
+
+    kill(-group, SIGTERM);
+    for (int i = 0; i < 50 && !status && kill(-group, 0) == 0; i++)
+        status = task_sleep(TASK_SECOND / 50);
+    kill(-group, SIGKILL);
 }
 
 /* Its status as the shell puts it, or a negative errno. */
@@ -71,17 +104,16 @@ static int run_command(struct batch *batch, const char *command)
     unsigned number = ++batch->begun;
     struct task_process *process;
     int status = task_process_shell(&process, command, &options);
-    const char *line;
-    ssize_t n;
 
+    if (status < 0) {
+        fprintf(stderr, "[%u] %s\n", number, task_strerror(status));
+        return 126;
+    }
+    status = pass_on(batch, number, task_process_stdout(process));
+    if (!status)
+        status = task_process_wait(process);
     if (status < 0)
-        return status;
-    task_stream_set_limit(task_process_stdout(process), 1 << 30);
-    while ((n = task_stream_read_line(task_process_stdout(process), &line)) > 0)
-        say(batch, number, line, (size_t)n);
-    status = n < 0 ? (int)n : task_process_wait(process);
-    if (status < 0)
-        stop(process);
+        stop(task_process_pid(process));
     task_process_free(process);
     if (status >= 0 && WIFSIGNALED(status))
         return 128 + WTERMSIG(status);
@@ -111,19 +143,51 @@ static int work(void *arg)
     return status;
 }
 
+/* The workers pass each request on to what they run. */
+static void end_all(void *arg)
+{
+    struct batch *batch = arg;
+
+    batch->is_asked = true;
+    task_cancel(batch->main);
+}
+
+/* What is ignored, as by nohup, stays so. */
+static int handle_signals(struct batch *batch)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction before;
+    int status = 0;
+
+    for (int i = 0; i < 3 && !status; i++)
+        if (!sigaction(signals[i], NULL, &before) &&
+            before.sa_handler != SIG_IGN)
+            status = loop_add_signal_handler(signals[i], end_all, batch);
+    return status;
+}
+
 static int run(void *arg)
 {
     struct batch *batch = arg;
     struct task_group workers;
-    int status = 0;
+    int status;
 
+    batch->main = task_current();
     batch->input = task_stream_open(STDIN_FILENO);
+    batch->output = task_stream_open(STDOUT_FILENO);
+    if (!batch->input || !batch->output)
+        return -EBADF;
+    task_stream_set_limit(batch->input, LONGEST);
+    status = handle_signals(batch);
     task_group_begin(&workers);
     for (long i = 0; i < batch->n_workers && !status; i++)
         status = task_group_start(&workers, work, batch);
     status = task_group_end(&workers, status);
+    if (!status)
+        status = task_stream_flush(batch->output);
+    task_stream_abort(batch->output);
     task_stream_abort(batch->input);
-    return status < 0 || !ferror(stdout) ? status : -EIO;
+    return status;
 }
 
 int main(int argc, char *argv[])
@@ -136,13 +200,14 @@ int main(int argc, char *argv[])
         fprintf(stderr, "usage: %s N <commands\n", argv[0]);
         return 2;
     }
-    struct loop *loop = loop_new(&(struct loop_options){.handle_sigint = true});
-    int status = loop ? loop_run_main(loop, run, &batch) : -ENOMEM;
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would cost all statuses */
+    int status = loop_run(run, &batch);
 
-    loop_free(loop);
     if (batch.on_terminal)
         fputc('\n', stderr);
+    if (batch.is_asked)
+        return 130;
     if (status < 0)
         fprintf(stderr, "%s: %s\n", argv[0], task_strerror(status));
-    return status == -EINTR ? 130 : status < 0 ? EXIT_FAILURE : batch.worst;
+    return status < 0 ? EXIT_FAILURE : batch.worst;
 }

@@ -6,7 +6,7 @@
 read -ra launcher <<<"${LAUNCHER:-}"
 parallel=("${launcher[@]}" "$build/examples/run_parallel")
 pipeline=("${launcher[@]}" "$build/examples/pipeline")
-interruptible=(env --default-signal=INT)
+interruptible=(env --default-signal=INT,HUP)
 
 # same <wanted> <got> <what>
 same() {
@@ -43,6 +43,11 @@ gone() {
     while read -r pid; do
         ! kill -0 "$pid" 2>/dev/null || return 1
     done <"$1"
+}
+
+# ended <pid>
+ended() {
+    ! kill -0 "$1" 2>/dev/null
 }
 
 # run_parallel: every line with the number of its command, whole
@@ -95,25 +100,75 @@ done
 ! "${parallel[@]}" 1 <<<'echo x' >/dev/full 2>"$tmp/err" ||
     fail 'run_parallel: a full disk goes unnoticed'
 
-# ... SIGINT, which a job of the shell ignores unless it is told not to: all end,
-# also what the commands have started, and one that does not want to
-if "${interruptible[@]}" true 2>/dev/null; then
+# ... long lines: 128 KiB are the system's limit for a command
+for n in 100000 200000; do
+    printf 'echo %s\necho second\n' "$(head -c $n "$tmp/long")"
+done >"$tmp/commands"
+same 126 "$(code_of "${parallel[@]}" 2 <"$tmp/commands")" 'run_parallel: long commands'
+same '[2] second [4] second' "$(grep second "$tmp/out" | sort | paste -sd' ')" \
+    'run_parallel: long commands stop others'
+same 100005 "$(grep -F '[1] ' "$tmp/out" | wc -c)" 'run_parallel: a long command'
+grep -qF '[3] Argument list too long' "$tmp/err" ||
+    fail 'run_parallel: too long a command goes unnoticed'
+same 0 "$(code_of "${parallel[@]}" 1 <<<'head -c 3000000 /dev/zero; echo; echo next')" \
+    'run_parallel: a very long line'
+same '[1] next' "$(grep -ax '\[1\] next' "$tmp/out")" 'run_parallel: after a very long line'
+(($(wc -c <"$tmp/out") < 1100000)) || fail 'run_parallel: keeps a very long line'
+
+# ... too few descriptors for all
+yes 'echo x; sleep 0.2' | head -n 50 >"$tmp/commands" || true
+same 126 "$(ulimit -n 20; code_of "${parallel[@]}" 50 <"$tmp/commands")" \
+    'run_parallel: few descriptors'
+grep -q 'Too many open files' "$tmp/err" || fail 'run_parallel: few go unnoticed'
+(($(grep -c x "$tmp/out") > 0)) || fail 'run_parallel: few descriptors end all'
+
+# ... signals, which a job of the shell ignores unless it is told not to: all end,
+# also what the commands have started and left, one that does not want to, and
+# although nobody reads
+# ended_by <n> <signal>...: when so many of the commands have begun
+ended_by() {
+    local n=$1 code=0 pid signal
+    shift
+
     : >"$tmp/pids"
+    "${interruptible[@]}" "${parallel[@]}" 3 <"$tmp/commands" >"$tmp/fifo" 2>"$tmp/err" &
+    pid=$!
+    until_true all_are "$tmp/pids" "$n" || fail 'run_parallel: not all are running'
+    for signal; do
+        sleep 0.2
+        kill "-$signal" $pid 2>/dev/null || true
+    done
+    until_true ended $pid || {
+        kill -KILL $pid
+        fail "run_parallel: does not end by $*"
+    }
+    wait $pid || code=$?
+    same 130 $code "run_parallel: exit code after $*"
+    until_true gone "$tmp/pids" || fail "run_parallel: some outlive $*"
+}
+if "${interruptible[@]}" true 2>/dev/null; then
+    mkfifo "$tmp/fifo"
+    exec 7<>"$tmp/fifo"
+    noted="sh -c 'echo \$\$ >>$tmp/pids; exec sleep 1000'"
     cat >"$tmp/commands" <<END
-echo \$\$ >>$tmp/pids; sleep 1000 & echo \$! >>$tmp/pids; wait
-echo \$\$ >>$tmp/pids; exec sleep 1000
+echo \$\$ >>$tmp/pids; $noted & wait
+$noted
 trap '' TERM; echo \$\$ >>$tmp/pids; while :; do sleep 0.1; done
 exit 99
 END
-    "${interruptible[@]}" "${parallel[@]}" 3 <"$tmp/commands" >"$tmp/out" 2>"$tmp/err" & pid=$!
-    until_true all_are "$tmp/pids" 4 || fail 'run_parallel: not all are running'
-    kill -INT $pid
-    code=0
-    wait $pid || code=$?
-    same 130 $code 'run_parallel: exit code after SIGINT'
-    until_true gone "$tmp/pids" || fail 'run_parallel: some outlive SIGINT'
+    for signal in INT TERM HUP; do
+        ended_by 4 $signal
+    done
+    ended_by 4 INT INT
+    printf "(trap '' TERM; %s); echo x\n%s & echo hi\n" "$noted" "$noted" >"$tmp/commands"
+    ended_by 2 INT
+    printf 'echo $$ >>%s; exec yes\n%s\n' "$tmp/pids" "$noted" >"$tmp/commands"
+    ended_by 2 INT
+    exec 7<&-
+    same 3 "$(code_of env --ignore-signal=CHLD "${parallel[@]}" 1 <<<'exit 3')" \
+        'run_parallel: SIGCHLD was ignored'
 else
-    echo 'no env --default-signal: left out SIGINT'
+    echo 'no env --default-signal: left out signals'
 fi
 
 # pipeline

@@ -1,9 +1,10 @@
 /*
  * echo_server: send back what each client sends, one task a connection.
  *
- * A client that is silent for too long is sent away. SIGINT or SIGTERM shut the
- * server down: no new connections; those that are there have a while to end,
- * are then told to, and at last cut off.
+ * A client that is silent, or does not read, for too long is sent away. SIGINT
+ * or SIGTERM shut the server down: no new connections; those that are there have
+ * a while to end, are then told to, and at last cut off; a second signal ends it
+ * at once.
  *
  * usage: echo_server <port> [idle seconds [grace seconds]]
  *
@@ -23,33 +24,46 @@ struct settings {
     task_time grace;
 };
 
-/* Read what there is within the idle time; -ETIMEDOUT if nothing came. */
-static ssize_t read_in_time(struct task_stream *client, char *buf, size_t n,
-                            task_time idle)
+struct piece {
+    char bytes[4096];
+    ssize_t n;
+};
+
+/* Send a piece back and read the next one, both within the idle time: what ends
+ * a write that waits comes as the status of the read. */
+static int exchange(struct task_stream *client, struct piece *piece,
+                    task_time idle)
 {
     struct task_timeout timeout;
-    ssize_t got;
     int status;
 
     task_timeout_begin(&timeout, idle);
-    got = task_stream_read(client, buf, n);
-    status = task_timeout_end(&timeout, got < 0 ? (int)got : 0);
-    return status < 0 ? status : got;
+    status = task_stream_write(client, piece->bytes, (size_t)piece->n);
+    if (!status) {
+        piece->n = task_stream_read(client, piece->bytes, sizeof piece->bytes);
+        status = piece->n < 0 ? (int)piece->n : 0;
+    }
+    return task_timeout_end(&timeout, status);
 }
 
 /* That a client has gone, or been sent away, is no failure of ours. */
 static int echo(struct task_stream *client, void *arg)
 {
     const struct settings *settings = arg;
-    char buf[4096];
-    ssize_t n;
+    struct task_timeout timeout;
+    struct piece piece = {.n = 0};
+    int status;
 
-    while ((n = read_in_time(client, buf, sizeof buf, settings->idle)) > 0)
-        if (task_stream_write(client, buf, (size_t)n) < 0)
-            break;
-    if (n == -ETIMEDOUT)
+    do
+        status = exchange(client, &piece, settings->idle);
+    while (!status && piece.n > 0);
+    if (status == -ECANCELED)
+        return status;
+    task_timeout_begin(&timeout, settings->idle);
+    if (status == -ETIMEDOUT)
         task_stream_printf(client, "silent for too long\n");
-    return n == -ECANCELED ? (int)n : 0;
+    task_timeout_end(&timeout, task_stream_close(client));
+    return 0;
 }
 
 static int serve_until_signal(void *arg)
@@ -57,17 +71,19 @@ static int serve_until_signal(void *arg)
     struct settings *settings = arg;
     struct task_server *server;
     sigset_t signals;
-    int status =
-        task_start_server(&server, NULL, settings->port, echo, settings);
+    int status;
 
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL); /* until they are waited for */
+    status = task_start_server(&server, NULL, settings->port, echo, settings);
     if (status < 0)
         return status;
     printf("listening on port %d\n", task_server_port(server));
     fflush(stdout);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
     status = task_signal_wait(&signals, NULL);
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
     if (status > 0) {
         printf("shutting down\n");
         status = task_server_shutdown(server, settings->grace);

@@ -64,6 +64,25 @@ if has socat; then
     wait $server || fail "echo_server: exit code $? with a client"
     wait $! || true
 
+    # a signal as soon as it may be sent; one that sends, and never reads
+    mkfifo "$tmp/said"
+    for ((i = 0; i < 30; i++)); do
+        $launcher "$build/examples/echo_server" 0 >"$tmp/said" 2>"$tmp/err" &
+        server=$!
+        exec 8<"$tmp/said"
+        read -r _ <&8
+        kill -TERM $server
+        cat <&8 >"$tmp/rest"
+        wait $server || fail "echo_server: exit code $? after an early signal"
+        exec 8<&-
+    done
+    serve echo_server 0 0.3
+    exec 8<>"/dev/tcp/127.0.0.1/$port"
+    code=0
+    (trap '' PIPE; timeout 20 head -c 200000000 /dev/zero >&8) 2>"$tmp/err" || code=$?
+    exec 8<&-
+    [[ $code != 124 ]] || fail 'echo_server: keeps one that does not read'
+
     serve chat 0
     {
         echo ann

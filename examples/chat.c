@@ -1,7 +1,8 @@
 /*
  * chat: what one client says, all others hear.
  *
- * The first line of a client is its name. Each client has a queue of lines that
+ * The first line of a client is its name. Control characters become spaces, so
+ * that nobody writes on the terminals of others but lines. Each client has a queue of lines that
  * it is to be sent, and a task that sends them: so one that does not read holds
  * up nobody. When its queue is full it misses lines, and is told how many.
  *
@@ -9,13 +10,14 @@
  *
  * Port 0 takes a free one; the first line of output names it.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <task.h>
 
-enum { LINE = 512, PENDING = 64 };
+enum { NAME = 31, SAID = 256, LINE = 512, PENDING = 64 };
 
 struct line {
     char text[LINE];
@@ -26,7 +28,7 @@ struct client {
     struct task_stream *stream;
     struct task_queue lines; /* to be sent to this one */
     unsigned missed;
-    char name[32];
+    char name[NAME + 1];
 };
 
 static struct client *clients;
@@ -47,12 +49,21 @@ static void announce(const struct client *client, const char *what)
     tell(client, &line);
 }
 
-/* Without its newline, and cut to what fits. */
-static void copy_line(char *to, size_t size, const char *line, ssize_t n)
+/* Also those that Unicode has from U+0080 to U+009F. */
+static bool is_control(const char *line, ssize_t i)
+{
+    return iscntrl((unsigned char)line[i]) ||
+           (i > 0 && line[i - 1] == '\xc2' && (unsigned char)line[i] < 0xa0);
+}
+
+/* Without its newline, into room for what the stream's limit lets through. */
+static void copy_line(char *to, const char *line, ssize_t n)
 {
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
         n--;
-    snprintf(to, size, "%.*s", (int)n, line);
+    for (ssize_t i = 0; i < n; i++)
+        to[i] = is_control(line, i) ? ' ' : line[i];
+    to[n] = '\0';
 }
 
 static int send_lines(void *arg)
@@ -81,19 +92,24 @@ static int hear(struct client *client)
 {
     struct line line;
     const char *text;
+    char said[SAID + 1];
     ssize_t n;
+    int status = 0;
 
-    while ((n = task_stream_read_line(client->stream, &text)) > 0 ||
-           n == -EMSGSIZE) {
-        char said[LINE / 2];
-
-        if (n < 0)
-            continue;
-        copy_line(said, sizeof said, text, n);
-        snprintf(line.text, sizeof line.text, "%s: %s\n", client->name, said);
-        tell(client, &line);
+    task_stream_set_limit(client->stream, SAID);
+    while (!status && (n = task_stream_read_line(client->stream, &text)) != 0) {
+        if (n > 0) {
+            copy_line(said, text, n);
+            snprintf(line.text, LINE, "%s: %s\n", client->name, said);
+            tell(client, &line);
+            status = task_yield(); /* to those that send it */
+        } else if (n == -EMSGSIZE) {
+            status = task_stream_printf(client->stream, "* too long\n");
+        } else {
+            status = (int)n;
+        }
     }
-    return (int)n;
+    return status;
 }
 
 static void leave(struct client *client)
@@ -110,6 +126,8 @@ static int take_part(struct client *client)
     struct task *sender = task_create(send_lines, client);
     int status;
 
+    if (!sender)
+        return -ENOMEM;
     client->next = clients;
     clients = client;
     announce(client, "has come");
@@ -128,12 +146,14 @@ static int welcome(struct task_stream *stream, void *arg)
     int status;
 
     (void)arg;
-    task_stream_set_limit(stream, LINE / 2);
+    task_stream_set_limit(stream, NAME);
     task_stream_printf(stream, "your name?\n");
     n = task_stream_read_line(stream, &name);
+    if (n == -EMSGSIZE)
+        task_stream_printf(stream, "* that is too long a name\n");
     if (n <= 0)
         return n == -ECANCELED ? (int)n : 0;
-    copy_line(client.name, sizeof client.name, name, n);
+    copy_line(client.name, name, n);
     status = task_queue_init(&client.lines, sizeof(struct line), PENDING);
     if (!status) {
         status = take_part(&client);

@@ -96,6 +96,33 @@ if has socat; then
     wait $!
     same $'your name?\n* bob has come' "$(cat "$tmp/ann")" 'chat: what ann hears'
 
+    # many lines at once; as long as may be, and longer; what terminals obey
+    {
+        echo ann
+        sleep 1.5
+    } | talk >"$tmp/ann" &
+    sleep 0.3
+    seq -f 'line %g' 500 >"$tmp/wanted"
+    head -c 256 /dev/zero | tr '\0' x >"$tmp/line"
+    {
+        printf 'bob\e[2J\n'
+        sleep 0.3
+        cat "$tmp/wanted"
+        sleep 0.3
+        printf '%s\n%sy\n\a\xc2\x9b\xc3\xa9\n' "$(cat "$tmp/line")" "$(cat "$tmp/line")"
+        sleep 0.3
+    } | talk >"$tmp/bob"
+    wait $!
+    grep -a ': line' "$tmp/ann" | sed 's/.*: //' | cmp - "$tmp/wanted" ||
+        fail 'chat: lines that come at once are missed'
+    grep -qxaF "bob [2J: $(cat "$tmp/line")" "$tmp/ann" ||
+        fail 'chat: cuts the longest line'
+    same $'your name?\n* too long' "$(cat "$tmp/bob")" 'chat: too long a line'
+    same $'bob [2J:  \xc2 \xc3\xa9' "$(grep -a $'\xa9' "$tmp/ann")" 'chat: controls'
+    ! LC_ALL=C grep -qa '[[:cntrl:]]' "$tmp/ann" || fail 'chat: control characters'
+    same $'your name?\n* that is too long a name' "$(head -c 32 "$tmp/line" | talk)" \
+        'chat: too long a name'
+
     serve echo_server 0
     serve tcp_proxy 0 127.0.0.1 "$port"
     same 'through it' "$(printf 'through it' | talk)" 'tcp_proxy: the echo'

@@ -3,7 +3,9 @@
  *
  * Each connection is two tasks in a group, one a direction. What one side ends
  * is ended towards the other, and the other direction goes on; if one fails,
- * the group cancels the other.
+ * the group cancels the other, and both sides see a reset: so what was cut off
+ * does not look complete. A target that does not answer is given up after five
+ * seconds; until then a client that has left is not missed.
  *
  * usage: tcp_proxy <port> <target host> <target port>
  *
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <task.h>
 
 struct target {
@@ -20,55 +23,93 @@ struct target {
     const char *service;
 };
 
-struct direction {
-    struct task_stream *from;
-    struct task_stream *to;
+struct side {
+    struct task_stream *stream;
+    const struct target *target; /* NULL: the client */
 };
+
+struct direction {
+    const struct side *from, *to;
+};
+
+/* Of the side that it comes from; passes a status on. */
+static int complain(const struct target *target, int status)
+{
+    if (status == 0 || status == -ECANCELED)
+        return status;
+    if (target)
+        fprintf(stderr, "%s %s: %s\n", target->host, target->service,
+                task_strerror(status));
+    else
+        fprintf(stderr, "client: %s\n", task_strerror(status));
+    return status;
+}
 
 static int copy(void *arg)
 {
     const struct direction *direction = arg;
+    const struct side *from = direction->from, *to = direction->to;
     char buf[16384];
     ssize_t n;
+    int status = 0;
 
-    while ((n = task_stream_read(direction->from, buf, sizeof buf)) > 0) {
-        int status = task_stream_write(direction->to, buf, (size_t)n);
-
-        if (status < 0)
-            return status;
-    }
-    return n < 0 ? (int)n : task_stream_write_eof(direction->to);
+    while (!status && (n = task_stream_read(from->stream, buf, sizeof buf)) > 0)
+        status = task_stream_write(to->stream, buf, (size_t)n);
+    if (!status && n < 0)
+        return complain(from->target, (int)n);
+    if (!status)
+        status = task_stream_write_eof(to->stream);
+    return complain(to->target, status);
 }
 
-static int join(struct task_stream *client, struct task_stream *server)
+static int join(const struct side *client, const struct side *server)
 {
     struct direction up = {client, server};
     struct direction down = {server, client};
     struct task_group group;
+    int status;
 
     task_group_begin(&group);
-    task_group_start(&group, copy, &up);
-    task_group_start(&group, copy, &down);
-    return task_group_end(&group, 0);
+    status = task_group_start(&group, copy, &up);
+    if (!status)
+        status = task_group_start(&group, copy, &down);
+    return task_group_end(&group, status);
+}
+
+static int reach(struct task_stream **server, const struct target *target)
+{
+    struct task_timeout timeout;
+
+    task_timeout_begin(&timeout, 5 * TASK_SECOND);
+    return task_timeout_end(
+        &timeout, task_open_connection(server, target->host, target->service));
+}
+
+static void reset(struct task_stream *stream)
+{
+    const struct linger none = {.l_onoff = 1};
+
+    setsockopt(task_stream_fd(stream), SOL_SOCKET, SO_LINGER, &none,
+               sizeof none);
+    task_stream_abort(stream);
 }
 
 /* What goes wrong with one connection is told, and ends that one only. */
-static int pass_on(struct task_stream *client, void *arg)
+static int pass_on(struct task_stream *stream, void *arg)
 {
-    const struct target *target = arg;
-    struct task_stream *server;
-    int status = task_open_connection(&server, target->host, target->service);
+    struct side client = {.stream = stream};
+    struct side server = {.target = arg};
+    int status = complain(server.target, reach(&server.stream, server.target));
 
     if (!status) {
-        status = join(client, server);
+        status = join(&client, &server);
         if (status < 0)
-            task_stream_abort(server);
+            reset(server.stream);
         else
-            task_stream_close(server);
+            status = complain(server.target, task_stream_close(server.stream));
     }
-    if (status < 0 && status != -ECANCELED)
-        fprintf(stderr, "%s %s: %s\n", target->host, target->service,
-                task_strerror(status));
+    if (status < 0)
+        reset(client.stream);
     return status == -ECANCELED ? status : 0;
 }
 

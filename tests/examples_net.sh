@@ -128,6 +128,69 @@ if has socat; then
     same 'through it' "$(printf 'through it' | talk)" 'tcp_proxy: the echo'
     talk <"$tmp/much" >"$tmp/back"
     cmp "$tmp/much" "$tmp/back" || fail 'tcp_proxy: other bytes came back'
+
+fi
+# tcp_proxy: a reset comes as one, and is told of the side that it comes from; a
+# target that does not answer is given up
+if has python3; then
+    cat >"$tmp/resets.py" <<'END'
+import socket, struct, subprocess, sys
+
+def proxy(target):
+    words = sys.argv[1:] + ['0', '127.0.0.1', str(target.getsockname()[1])]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return process, ('127.0.0.1', int(process.stdout.readline().split()[-1]))
+
+def reset(end):
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    end.close()
+
+def assert_reset(end, text):
+    end.settimeout(20)
+    try:
+        while end.recv(4096):
+            pass
+    except ConnectionResetError:
+        return
+    sys.exit('tcp_proxy: ' + text)
+
+def said(process):
+    process.terminate()
+    return [line for line in process.communicate()[1].splitlines() if line[:2] != '==']
+
+target = socket.create_server(('127.0.0.1', 0))
+process, port = proxy(target)
+for i in range(2):
+    client = socket.create_connection(port)
+    server, _ = target.accept()
+    server.sendall(b'part')
+    client.recv(4)
+    if i == 0:
+        reset(server)
+        assert_reset(client, 'a reset target looks like its end')
+    else:
+        reset(client)
+        assert_reset(server, 'a reset client looks like its end')
+name = '127.0.0.1 %d: ' % target.getsockname()[1]
+wanted = [name + 'Connection reset by peer', 'client: Connection reset by peer']
+got = said(process)
+if got != wanted:
+    sys.exit('tcp_proxy: %s instead of %s' % (got, wanted))
+
+silent = socket.socket()
+silent.bind(('127.0.0.1', 0))
+silent.listen(0)
+filling = [socket.socket() for i in range(4)]
+for end in filling:
+    end.setblocking(False)
+    end.connect_ex(silent.getsockname())
+process, port = proxy(silent)
+assert_reset(socket.create_connection(port), 'a target that is silent')
+if 'timed out' not in said(process)[-1]:
+    sys.exit('tcp_proxy: nothing is said of a target that is silent')
+END
+    # shellcheck disable=SC2086
+    python3 "$tmp/resets.py" $launcher "$build/examples/tcp_proxy" || fail 'tcp_proxy: see above'
 fi
 
 mkdir "$tmp/www" "$tmp/www/folder"

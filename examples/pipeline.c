@@ -8,10 +8,12 @@
  * usage: pipeline seconds command [argument...] ['|' command...]...
  *
  * Exits with the status of the last command, or 128 + n after signal n; with 124
- * when the time was up, 127 if a command cannot be started, 130 after Ctrl-C.
+ * when the time was up, 127 if a command or the loop cannot be started, 130 after
+ * Ctrl-C.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ struct pipeline {
     struct task_process *processes[MOST];
     size_t n;
     task_time limit;
+    const char *failed; /* the command that cannot be started */
 };
 
 static void forget(int fd)
@@ -46,7 +49,7 @@ static int start(struct pipeline *line, size_t i, bool is_last, int *in)
     if (!status)
         status = task_process_exec(&line->processes[i], words, &options);
     if (status < 0)
-        fprintf(stderr, "%s: %s\n", *words, task_strerror(status));
+        line->failed = *words;
     forget(*in);
     forget(ends[1]);
     *in = ends[0];
@@ -125,26 +128,32 @@ static bool parse(struct pipeline *line, char **words)
     return !begins && !*words;
 }
 
-static int exit_code(int status)
+static int exit_code(int status, const char *who)
 {
-    if (status < 0)
-        return status == -ETIMEDOUT ? 124 : status == -EINTR ? 130 : 127;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (status >= 0)
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+                                   : WEXITSTATUS(status);
+    if (status == -ETIMEDOUT || status == -EINTR)
+        return status == -ETIMEDOUT ? 124 : 130;
+    fprintf(stderr, "%s: %s\n", who, task_strerror(status));
+    return 127;
 }
 
 int main(int argc, char *argv[])
 {
-    struct pipeline line = {.n = 0};
-    double seconds = argc > 2 ? atof(argv[1]) : 0;
+    struct pipeline line = {.failed = argv[0]};
+    char *end = NULL;
+    double seconds = argc > 2 ? strtod(argv[1], &end) : 0;
 
-    if (!(seconds > 0 && seconds <= 86400) || !parse(&line, argv + 2)) {
+    if (!(seconds > 0 && seconds <= 86400) || *end || !parse(&line, argv + 2)) {
         fprintf(stderr, "usage: %s seconds command... ['|' command...]...\n",
                 argv[0]);
         return 2;
     }
     line.limit = (task_time)(seconds * TASK_SECOND);
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would cost all statuses */
     struct loop *loop = loop_new(&(struct loop_options){.handle_sigint = true});
     int status = loop ? loop_run_main(loop, run, &line) : -ENOMEM;
     loop_free(loop);
-    return exit_code(status);
+    return exit_code(status, line.failed);
 }

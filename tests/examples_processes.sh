@@ -193,7 +193,11 @@ gone "$tmp/pids" || fail 'pipeline: one outlives the time-out'
 same 124 "$(code_of "${pipeline[@]}" 0.2 sh -c "trap '' TERM; echo \$\$ >$tmp/pids; while :; do sleep 0.1; done")" \
     'pipeline: one that does not want to end'
 gone "$tmp/pids" || fail 'pipeline: one that does not want to outlives it'
-for arguments in '' 1 '0 true' 'x true' 'nan true' '1 |' '1 true |' '1 | true' \
+if "${interruptible[@]}" true 2>/dev/null; then
+    same 3 "$(code_of env --ignore-signal=CHLD "${pipeline[@]}" 20 sh -c 'exit 3')" \
+        'pipeline: SIGCHLD was ignored'
+fi
+for arguments in '' 1 '0 true' 'x true' '5abc true' 'nan true' '1 |' '1 true |' '1 | true' \
     '1 true | | true'; do
     # shellcheck disable=SC2086
     same 2 "$(code_of "${pipeline[@]}" $arguments)" "pipeline $arguments"

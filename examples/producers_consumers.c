@@ -70,20 +70,16 @@ static int consumer(void *arg)
 static int run(void *arg)
 {
     struct search *search = arg;
-    struct task *tasks[2 * MAX_TASKS];
+    struct task_group tasks; /* all, or none */
     long n = search->n_producers + search->n_consumers;
     int status = 0;
 
     search->n_producing = search->n_producers;
-    for (long i = 0; i < n; i++)
-        tasks[i] =
-            task_create(i < search->n_producers ? producer : consumer, search);
-    for (long i = 0; i < n; i++) {
-        int ended = task_await(tasks[i]);
-
-        status = status < 0 ? status : ended;
-    }
-    return status;
+    task_group_begin(&tasks);
+    for (long i = 0; i < n && !status; i++)
+        status = task_group_start(
+            &tasks, i < search->n_producers ? producer : consumer, search);
+    return task_group_end(&tasks, status);
 }
 
 /* From 1 to a limit; what is not given stays as it is. */

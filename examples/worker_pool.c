@@ -102,23 +102,20 @@ static int worker(void *arg)
 static int run(void *arg)
 {
     struct walk *walk = arg;
-    struct task *workers[MAX_WORKERS];
+    struct task_group workers; /* all, or none */
     char *root = strdup(walk->root);
-    int status;
+    int status = 0;
 
     if (!root)
         return -ENOMEM;
     count_entry(walk, root);
-    for (long i = 0; i < walk->n_workers; i++)
-        workers[i] = task_create(worker, walk);
-    status = task_queue_join(&walk->jobs);
+    task_group_begin(&workers);
+    for (long i = 0; i < walk->n_workers && !status; i++)
+        status = task_group_start(&workers, worker, walk);
+    if (!status)
+        status = task_queue_join(&walk->jobs);
     task_queue_shutdown(&walk->jobs, true);
-    for (long i = 0; i < walk->n_workers; i++) {
-        int ended = task_await(workers[i]);
-
-        status = status < 0 ? status : ended;
-    }
-    return status;
+    return task_group_end(&workers, status);
 }
 
 static bool parse_workers(const char *text, long *n)

@@ -94,6 +94,28 @@ refuse producers_consumers 1 1 1 1
 ! $launcher "$build/examples/producers_consumers" >/dev/full 2>"$tmp/err" ||
     fail 'producers_consumers: a full disk goes unnoticed'
 
+# without memory for all of its tasks each says so, and none waits for the others
+short_of_memory() {
+    local kilobytes code program=$build/examples/$1
+    shift
+
+    for ((kilobytes = 2000; kilobytes < 14000; kilobytes += 100)); do
+        code=0
+        (ulimit -v $kilobytes; exec "$program" "$@") >"$tmp/out" 2>"$tmp/err" || code=$?
+        [[ $code == 0 || $(<"$tmp/err") == *:* ]] ||
+            fail "$program with $kilobytes KiB: exit code $code without a word"
+        [[ $(<"$tmp/err") != *'would wait'* ]] ||
+            fail "$program with $kilobytes KiB: $(<"$tmp/err")"
+    done
+}
+# AddressSanitizer takes terabytes, and so has nothing to say here
+if [[ -z $launcher ]] &&
+    { (ulimit -c 0 -v 60000; exec "$build/examples/pipeline" 20 true); } 2>/dev/null; then
+    short_of_memory producers_consumers 100 100 100
+    short_of_memory worker_pool "$tmp/tree" 100
+    short_of_memory pipeline 20 true
+fi
+
 # dining: with a deadlock, everyone waits for a neighbour
 expect "$(printf '%s has eaten 3 times\n' Plato Hypatia Kant Arendt Hume)" dining
 refuse dining x

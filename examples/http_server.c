@@ -3,7 +3,8 @@
  *
  * GET and HEAD, connections that are kept alive, ranges of bytes; a folder is
  * its index.html. Names that lead out of the folder are refused, and so is what
- * is no regular file. A client that takes too long to ask is sent away.
+ * is no regular file. A client that takes too long to ask is sent away. Where it
+ * is not clear what a request means, it is refused.
  *
  * usage: http_server <port> [folder]
  *
@@ -74,6 +75,8 @@ static const char *find(struct request *request, struct reply *reply)
     struct stat stat;
     int folder;
 
+    if (request->method == OPTIONS)
+        return OK;
     if (leads_out(request->path))
         return FORBIDDEN;
     reply->file = open_at(root, *request->path ? request->path : ".", &stat);
@@ -110,14 +113,14 @@ static int send_file(struct task_stream *client, const struct reply *reply)
 static int answer(struct task_stream *client, const struct request *request,
                   const struct reply *reply)
 {
-    char text[HEAD + SMALL];
+    char text[HEAD_SIZE + SMALL];
     size_t n = (size_t)write_head(request, reply, text);
     size_t length = (size_t)(reply->end - reply->first);
-    bool has_file = !is_error(reply) && !request->is_head;
+    bool has_file = !is_error(reply) && request->method == GET;
     int status;
 
-    if (is_error(reply) && !request->is_head)
-        n += (size_t)snprintf(text + n, HEAD - n, "%s\n", reply->status);
+    if (is_error(reply) && request->method != HEAD)
+        n += (size_t)snprintf(text + n, HEAD_SIZE - n, "%s\n", reply->status);
     if (has_file && length <= SMALL) {
         ssize_t got = task_pread(reply->file, text + n, length, reply->first);
 

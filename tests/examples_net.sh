@@ -244,7 +244,11 @@ if has curl; then
     echo '<p>folder</p>' >"$tmp/www/folder/index.html"
     same '<p>folder</p>' "$(curl -s "$url/folder/")" 'http_server: an index'
     curl -s -D - -o "$tmp/body" -r 3-5 "$url/digits" |
-        grep -qi '^content-range: bytes 3-5/10' || fail 'http_server: which range'
+        matches -i '^content-range: bytes 3-5/10' || fail 'http_server: which range'
+    curl -sI -X OPTIONS "$url/" | matches '^Allow: GET, HEAD, OPTIONS' ||
+        fail 'http_server: OPTIONS'
+    curl -s -D - -o "$tmp/body" -X PUT "$url/" | matches '^Allow: GET, HEAD, OPTIONS' ||
+        fail 'http_server: what is allowed'
 
     serve http_server 0 "$tmp/www"
     $launcher "$build/examples/fetch" "$url/digits" "$url/large" >"$tmp/fetched" ||
@@ -268,18 +272,62 @@ if has socat; then
         printf "$1" | timeout 20 socat -t5 - "TCP:127.0.0.1:$http_port" |
             tr -d '\r' | grep -v '^[A-Z].*: ' | tr '\n' ' '
     }
-    get='GET /digits HTTP/1.1\r\n'
+    get='GET /digits HTTP/1.1\r\nHost: x\r\n'
     same 'HTTP/1.1 200 OK  0123456789HTTP/1.1 404 Not Found  404 Not Found ' \
-        "$(ask "\r\n$get\r\nGET /none HTTP/1.1\r\nConnection: close\r\n\r\n")" \
+        "$(ask "\r\n$get\r\nGET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")" \
         'http_server: two at once'
-    for request in '\r\n\r\n' 'GET /\r\n\r\n' 'GET x HTTP/1.1\r\n\r\n' \
-        "${get}nonsense\r\n\r\n" 'GET / HTTP/1.1\r\n\0\r\n\r\n'; do
+    for request in '\r\n\r\n' 'GET /\r\n\r\n' 'GET x HTTP/1.1\r\nHost: x\r\n\r\n' \
+        "${get}nonsense\r\n\r\n" 'GET / HTTP/1.1\r\nHost: x\r\n\0\r\n\r\n'; do
         same 'HTTP/1.1 400 Bad Request  400 Bad Request ' "$(ask "$request$get")" \
             "http_server: $request"
     done
-    same 'HTTP/1.1 505 HTTP Version Not Supported  505 HTTP Version Not Supported ' \
-        "$(ask 'GET / HTTP/2.0\r\n\r\n')" 'http_server: HTTP/2'
     same '' "$(ask "$get")" 'http_server: half a request'
+
+    # Answers to what has a second request behind it, which must be found only where
+    # the first one ends there for everybody. $get is followed by \r\n below.
+    while IFS='|' read -r wanted request; do
+        same "$wanted" "$(ask "$request\r\n\r\nGET /none HTTP/1.0\r\n\r\n" |
+            grep -o 'HTTP/1.1 [0-9]*' | cut -c 10- | xargs)" "http_server: $request"
+    done <<END
+200 404|${get}Content-Length: 0\040
+200 404|${get}Content-Length: 00
+200 404|${get}X:
+400|${get}Content-Length : 40
+400|${get}Content-Length\t: 40
+400|${get}: x
+400|${get}X: y\r\n Content-Length: 40
+400|${get}X: y\r\n\tz
+400|${get}X: y\rContent-Length: 40
+400|${get}X: y\nContent-Length: 40
+400|GET /digits HTTP/1.1\rHost: x
+501|${get}Content-Length: 40
+501|${get}Transfer-Encoding: chunked
+400|${get}Content-Length: 0x0
+400|${get}Content-Length: +0
+400|${get}Content-Length: 0, 0
+400|${get}Content-Length:
+200|GET /digits HTTP/1.0
+200 404|GET /digits HTTP/1.0\r\nConnection: keep-alive
+200|${get}Connection: close\r\nConnection: keep-alive
+200|${get}Connection: keep-alive\r\nConnection: close
+200|GET /digits HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive
+200 404|GET http://x/digits HTTP/1.1\r\nHost: x
+200 404|GET HTTP://x?y HTTP/1.1\r\nHost: x
+403|GET http://x/../secret HTTP/1.0
+400|GET * HTTP/1.1\r\nHost: x
+200 404|OPTIONS * HTTP/1.1\r\nHost: x
+200 404|OPTIONS /none HTTP/1.1\r\nHost: x
+405|POST /digits HTTP/1.1\r\nHost: x
+405|CONNECT x:80 HTTP/1.1\r\nHost: x
+501|BREW /digits HTTP/1.1\r\nHost: x
+501|get /digits HTTP/1.1\r\nHost: x
+400|GET /digits HTTP/1.1x\r\nHost: x
+400|GET /digits HTTP/1.\r\nHost: x
+400|GET /digits HTTP/1.11\r\nHost: x
+400|GET /digits FTP/1.1\r\nHost: x
+200 404|GET /digits HTTP/1.2\r\nHost: x
+505|GET /digits HTTP/2.0\r\nHost: x
+END
 fi
 if has wrk; then
     wrk -t1 -c20 -d1s "$url/digits" >"$tmp/wrk"

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Of the head of a reply. */
-enum { HEAD = 1024 };
+/* Bytes of the head of a reply, at the most. */
+enum { HEAD_SIZE = 1024 };
 
 /* Statuses. */
 extern const char OK[];
@@ -19,11 +19,18 @@ extern const char TOO_LONG[];
 extern const char NOT_IMPLEMENTED[];
 extern const char NO_SUCH_VERSION[];
 
+enum method { GET, HEAD, OPTIONS, NOT_OURS, UNKNOWN };
+
 struct request {
-    const char *path; /* without the / before it */
-    const char *range;
-    bool is_head;
+    enum method method;
+    const char *path;  /* without the / before it */
+    const char *range; /* NULL: all */
     bool keeps_alive;
+
+    /* What follows from all fields together is found out by these. */
+    bool is_old; /* HTTP/1.0 */
+    bool closes;
+    bool stays;
 };
 
 struct reply {
@@ -48,6 +55,6 @@ const char *choose_range(const char *range, struct reply *reply);
 
 /* How long it is. */
 int write_head(const struct request *request, const struct reply *reply,
-               char to[HEAD]);
+               char to[HEAD_SIZE]);
 
 #endif

@@ -55,8 +55,10 @@ static const char *type_of(const char *path)
 }
 
 int write_head(const struct request *request, const struct reply *reply,
-               char to[HEAD])
+               char to[HEAD_SIZE])
 {
+    bool tells_methods =
+        reply->status == NOT_ALLOWED || request->method == OPTIONS;
     char range[80] = "";
     long long length = is_error(reply) ? (long long)strlen(reply->status) + 1
                                        : reply->end - reply->first;
@@ -67,12 +69,11 @@ int write_head(const struct request *request, const struct reply *reply,
     else if (reply->status == NO_SUCH_RANGE)
         snprintf(range, sizeof range, "Content-Range: bytes */%lld\r\n",
                  reply->size);
-    return snprintf(
-        to, HEAD,
-        "HTTP/1.1 %s\r\nContent-Length: %lld\r\nContent-Type: %s\r\n"
-        "Connection: %s\r\n%s%s\r\n",
-        reply->status, length,
-        is_error(reply) ? "text/plain" : type_of(request->path),
-        request->keeps_alive ? "keep-alive" : "close", range,
-        reply->status == NOT_ALLOWED ? "Allow: GET, HEAD\r\n" : "");
+    return snprintf(to, HEAD_SIZE,
+                    "HTTP/1.1 %s\r\nContent-Length: %lld\r\n"
+                    "Content-Type: %s\r\nConnection: %s\r\n%s%s\r\n",
+                    reply->status, length,
+                    is_error(reply) ? "text/plain" : type_of(request->path),
+                    request->keeps_alive ? "keep-alive" : "close", range,
+                    tells_methods ? "Allow: GET, HEAD, OPTIONS\r\n" : "");
 }

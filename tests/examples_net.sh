@@ -306,6 +306,9 @@ if has socat; then
 400|${get}Content-Length: +0
 400|${get}Content-Length: 0, 0
 400|${get}Content-Length:
+400|GET /digits HTTP/1.1
+400|${get}Host: x
+400|GET /digits HTTP/1.0\r\nHost: x\r\nHost: y
 200|GET /digits HTTP/1.0
 200 404|GET /digits HTTP/1.0\r\nConnection: keep-alive
 200|${get}Connection: close\r\nConnection: keep-alive

@@ -28,6 +28,7 @@ struct request {
     bool keeps_alive;
 
     /* What follows from all fields together is found out by these. */
+    int n_hosts;
     bool is_old; /* HTTP/1.0 */
     bool closes;
     bool stays;

@@ -144,7 +144,9 @@ static const char *parse_field(struct request *request, char *line)
         return BAD_REQUEST;
     line[n] = '\0';
     value = trim(line + n + 1);
-    if (!strcasecmp(line, "connection")) {
+    if (!strcasecmp(line, "host")) {
+        request->n_hosts++;
+    } else if (!strcasecmp(line, "connection")) {
         request->closes = request->closes || strcasestr(value, "close");
         request->stays = request->stays || strcasestr(value, "keep-alive");
     } else if (!strcasecmp(line, "range")) {
@@ -160,6 +162,8 @@ static const char *parse_field(struct request *request, char *line)
 /* What the fields say together; NULL, or what is wrong. */
 static const char *conclude(struct request *request)
 {
+    if (request->n_hosts > 1 || (request->n_hosts == 0 && !request->is_old))
+        return BAD_REQUEST;
     request->keeps_alive =
         !request->closes && (request->stays || !request->is_old);
     return NULL;

@@ -245,6 +245,20 @@ if has curl; then
     same '<p>folder</p>' "$(curl -s "$url/folder/")" 'http_server: an index'
     curl -s -D - -o "$tmp/body" -r 3-5 "$url/digits" |
         matches -i '^content-range: bytes 3-5/10' || fail 'http_server: which range'
+    for range in 5 5-x 5-7x ' 5-7' +5-7 5-+7 0x3-0x5 -+3 --3 -5-3 5-3 20-10 '3- 5' - ''; do
+        same 200 "$(code -H "Range: bytes=$range" "$url/digits")" \
+            "http_server: bytes=$range"
+    done
+    same 206 "$(code -H 'Range: bytes=5-7 ' "$url/digits")" \
+        'http_server: a blank after a range'
+    same 206 "$(code -r 5-99999999999999999999 "$url/digits")" \
+        'http_server: a range that ends nowhere'
+    same 206 "$(code -r -99999999999999999999 "$url/digits")" \
+        'http_server: more than the last bytes'
+    same 200 "$(code -r -5 "$url/empty.txt")" 'http_server: the last of none'
+    same 200 "$(code -r 3-5 -H 'If-Range: "x"' "$url/digits")" \
+        'http_server: a range of another file'
+    same 200 "$(code -I -r 3-5 "$url/digits")" 'http_server: HEAD of a range'
     curl -sI -X OPTIONS "$url/" | matches '^Allow: GET, HEAD, OPTIONS' ||
         fail 'http_server: OPTIONS'
     curl -s -D - -o "$tmp/body" -X PUT "$url/" | matches '^Allow: GET, HEAD, OPTIONS' ||

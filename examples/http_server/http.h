@@ -32,6 +32,7 @@ struct request {
     bool is_old; /* HTTP/1.0 */
     bool closes;
     bool stays;
+    bool has_condition; /* for its range */
 };
 
 struct reply {

@@ -1,6 +1,8 @@
 #include "http.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -15,24 +17,42 @@ const char TOO_LONG[] = "431 Request Header Fields Too Large";
 const char NOT_IMPLEMENTED[] = "501 Not Implemented";
 const char NO_SUCH_VERSION[] = "505 HTTP Version Not Supported";
 
+/* Digits, and nothing before them; LLONG_MAX if they are many, -1 if none. */
+static long long take_number(const char **at)
+{
+    char *end;
+    long long number;
+
+    if (!isdigit((unsigned char)**at))
+        return -1;
+    number = strtoll(*at, &end, 10);
+    *at = end;
+    return number;
+}
+
 const char *choose_range(const char *range, struct reply *reply)
 {
-    long long size = reply->size;
-    long long first = 0;
-    long long last = size - 1;
-    int n;
+    static const char unit[] = "bytes=";
+    long long first;
+    long long last;
 
-    if (!range || sscanf(range, "bytes=%n%lld-%lld", &n, &first, &last) < 1 ||
-        strchr(range, ','))
+    if (!range || !reply->size || strncmp(range, unit, sizeof unit - 1) != 0)
         return OK;
-    if (range[n] == '-')
-        first = first > -size ? size + first : 0;
-    if (first >= size)
+    range += sizeof unit - 1;
+    first = take_number(&range);
+    if (*range++ != '-')
+        return OK;
+    last = take_number(&range);
+    if (*range || (first < 0 && last < 0) || (last >= 0 && last < first))
+        return OK;
+    if (first < 0) {
+        first = last < reply->size ? reply->size - last : 0;
+        last = -1;
+    }
+    if (first >= reply->size)
         return NO_SUCH_RANGE;
-    if (last < first)
-        return OK;
     reply->first = first;
-    reply->end = last < size ? last + 1 : size;
+    reply->end = last >= 0 && last < reply->size ? last + 1 : reply->size;
     return PARTIAL;
 }
 

@@ -151,6 +151,8 @@ static const char *parse_field(struct request *request, char *line)
         request->stays = request->stays || strcasestr(value, "keep-alive");
     } else if (!strcasecmp(line, "range")) {
         request->range = value;
+    } else if (!strcasecmp(line, "if-range")) {
+        request->has_condition = true;
     } else if (!strcasecmp(line, "content-length")) {
         return check_length(value);
     } else if (!strcasecmp(line, "transfer-encoding")) {
@@ -159,13 +161,16 @@ static const char *parse_field(struct request *request, char *line)
     return NULL;
 }
 
-/* What the fields say together; NULL, or what is wrong. */
+/* What the fields say together; NULL, or what is wrong. Files have nothing that
+ * the condition of a range could be met by. */
 static const char *conclude(struct request *request)
 {
     if (request->n_hosts > 1 || (request->n_hosts == 0 && !request->is_old))
         return BAD_REQUEST;
     request->keeps_alive =
         !request->closes && (request->stays || !request->is_old);
+    if (request->method != GET || request->has_condition)
+        request->range = NULL;
     return NULL;
 }
 

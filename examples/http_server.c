@@ -69,6 +69,24 @@ static int open_at(int folder, const char *path, struct stat *stat)
     return file;
 }
 
+/* What a file that cannot be opened is answered by. */
+static const char *refusal(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return FORBIDDEN;
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENOENT:
+    case ENOTDIR:
+    case ENXIO: /* a socket */
+        return NOT_FOUND;
+    default:
+        return UNAVAILABLE; /* without descriptors, or memory */
+    }
+}
+
 /* Open what is asked for; the status. */
 static const char *find(struct request *request, struct reply *reply)
 {
@@ -87,7 +105,7 @@ static const char *find(struct request *request, struct reply *reply)
         close(folder);
     }
     if (reply->file < 0)
-        return errno == EACCES ? FORBIDDEN : NOT_FOUND;
+        return refusal(errno);
     if (!S_ISREG(stat.st_mode))
         return NOT_FOUND;
     reply->size = reply->end = stat.st_size;

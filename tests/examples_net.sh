@@ -346,6 +346,22 @@ if has socat; then
 505|GET /digits HTTP/2.0\r\nHost: x
 END
 fi
+
+# Connections take all descriptors: that there is none for a file is not its fault.
+(
+    ulimit -Sn 24
+    serve http_server 0 "$tmp/www"
+    ulimit -Sn "$(ulimit -Hn)"
+    trap 'kill $server' EXIT
+    for i in {1..24}; do
+        exec {client}<>"/dev/tcp/127.0.0.1/$port"
+        clients[i]=$client
+    done
+    sleep 0.2
+    printf 'GET /digits HTTP/1.1\r\nHost: x\r\n\r\n' >&"${clients[1]}"
+    read -r -t 20 answer <&"${clients[1]}"
+    same $'HTTP/1.1 503 Service Unavailable\r' "$answer" 'http_server: without descriptors'
+) 2>"$tmp/err" || { cat "$tmp/err"; exit 1; }
 if has wrk; then
     wrk -t1 -c20 -d1s "$url/digits" >"$tmp/wrk"
     ! grep -E 'Socket errors|Non-2xx' "$tmp/wrk" || fail 'http_server: under load'

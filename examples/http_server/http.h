@@ -17,6 +17,7 @@ extern const char NOT_ALLOWED[];
 extern const char NO_SUCH_RANGE[];
 extern const char TOO_LONG[];
 extern const char NOT_IMPLEMENTED[];
+extern const char UNAVAILABLE[];
 extern const char NO_SUCH_VERSION[];
 
 enum method { GET, HEAD, OPTIONS, NOT_OURS, UNKNOWN };

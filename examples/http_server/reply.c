@@ -15,6 +15,7 @@ const char NOT_ALLOWED[] = "405 Method Not Allowed";
 const char NO_SUCH_RANGE[] = "416 Range Not Satisfiable";
 const char TOO_LONG[] = "431 Request Header Fields Too Large";
 const char NOT_IMPLEMENTED[] = "501 Not Implemented";
+const char UNAVAILABLE[] = "503 Service Unavailable";
 const char NO_SUCH_VERSION[] = "505 HTTP Version Not Supported";
 
 /* Digits, and nothing before them; LLONG_MAX if they are many, -1 if none. */

@@ -263,6 +263,10 @@ if has curl; then
         fail 'http_server: OPTIONS'
     curl -s -D - -o "$tmp/body" -X PUT "$url/" | matches '^Allow: GET, HEAD, OPTIONS' ||
         fail 'http_server: what is allowed'
+    before=$(date +%s)
+    sleep 1
+    told=$(date -d "$(curl -sI "$url/" | tr -d '\r' | sed -n 's/^Date: //p')" +%s)
+    ((told > before && told <= $(date +%s))) || fail 'http_server: another date'
 
     serve http_server 0 "$tmp/www"
     $launcher "$build/examples/fetch" "$url/digits" "$url/large" >"$tmp/fetched" ||

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 const char OK[] = "200 OK";
 const char PARTIAL[] = "206 Partial Content";
@@ -75,6 +76,21 @@ static const char *type_of(const char *path)
     return "application/octet-stream";
 }
 
+/* Now, as text that is made once a second. */
+static const char *date(void)
+{
+    static time_t second;
+    static char text[40];
+    time_t now = time(NULL);
+    struct tm parts;
+
+    if (now != second && gmtime_r(&now, &parts)) {
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        second = now;
+    }
+    return text;
+}
+
 int write_head(const struct request *request, const struct reply *reply,
                char to[HEAD_SIZE])
 {
@@ -91,9 +107,9 @@ int write_head(const struct request *request, const struct reply *reply,
         snprintf(range, sizeof range, "Content-Range: bytes */%lld\r\n",
                  reply->size);
     return snprintf(to, HEAD_SIZE,
-                    "HTTP/1.1 %s\r\nContent-Length: %lld\r\n"
+                    "HTTP/1.1 %s\r\nDate: %s\r\nContent-Length: %lld\r\n"
                     "Content-Type: %s\r\nConnection: %s\r\n%s%s\r\n",
-                    reply->status, length,
+                    reply->status, date(), length,
                     is_error(reply) ? "text/plain" : type_of(request->path),
                     request->keeps_alive ? "keep-alive" : "close", range,
                     tells_methods ? "Allow: GET, HEAD, OPTIONS\r\n" : "");

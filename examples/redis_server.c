@@ -10,13 +10,12 @@
  * Port 0 takes a free one; the first line of output names it.
  */
 #include "redis_server/coalesce.h"
-#include "redis_server/commands.h"
+#include "redis_server/protocol.h"
 
 #include <errno.h>
 
-/* What is read at once; replies that are sent although there are more commands;
- * bytes in the arguments of a command. */
-enum { CHUNK = 1 << 14, MUCH = 1 << 16, LONGEST = 1 << 24 };
+/* What is read at once; replies that are sent although there are more commands. */
+enum { CHUNK = 1 << 14, MUCH = 1 << 16 };
 
 struct client {
     struct task_stream *stream;
@@ -24,55 +23,6 @@ struct client {
     struct request request;
     unsigned long look; /* coalesce.h's */
 };
-
-/* What a parser says instead of what it has found. */
-enum { INCOMPLETE = -1, WRONG = -2 };
-
-/* "<kind><number>\r\n": the number, and *at is behind it. */
-static long parse_number(const char **at, const char *end, char kind, long most)
-{
-    const char *digit = *at;
-    long number = 0;
-
-    if (digit < end && *digit++ != kind)
-        return WRONG;
-    for (; digit < end && *digit >= '0' && *digit <= '9'; digit++) {
-        number = 10 * number + (*digit - '0');
-        if (number > most)
-            return WRONG;
-    }
-    if (digit < end && (digit == *at + 1 || *digit != '\r'))
-        return WRONG;
-    if (end - digit < 2)
-        return INCOMPLETE;
-    *at = digit + 2;
-    return digit[1] == '\n' ? number : WRONG;
-}
-
-/* The arguments of a command; how many bytes it takes. */
-static long parse_command(struct request *request, const char *text,
-                          const char *end)
-{
-    const char *at = text;
-    long n = parse_number(&at, end, '*', ARGUMENTS);
-    long room = LONGEST;
-
-    request->n = 0;
-    while (request->n < n) {
-        long size = parse_number(&at, end, '$', room);
-
-        if (size < 0)
-            return size;
-        if (end - at < size + 2)
-            return INCOMPLETE;
-        if (memcmp(at + size, "\r\n", 2) != 0)
-            return WRONG;
-        request->arguments[request->n++] = (struct word){at, (size_t)size};
-        at += size + 2;
-        room -= size;
-    }
-    return n < 0 ? n : at - text;
-}
 
 /* Run commands until there are no more, or many replies: what the parser said
  * last. */

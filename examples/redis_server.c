@@ -76,8 +76,6 @@ static int converse(struct client *client)
     while (status > 0) {
         long n = run_commands(client);
 
-        if (n == WRONG)
-            reply(&client->request, "-ERR Protocol error");
         status = send_replies(client);
         if (status || n == WRONG)
             break;

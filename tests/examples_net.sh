@@ -401,16 +401,20 @@ if has redis-cli; then
         pong=$'+PONG\r\n'
         echo='*2\r\n$4\r\necho\r\n$2\r\nhi\r\n'
         same "$pong"$'$2\r\nhi\r\n+PONG\r' \
-            "$(printf "$ping$echo*0\r\n$ping" | talk)" 'redis_server: many at once'
+            "$(printf "$ping$echo*0\r\n*-1\r\n*-5\r\n$ping" | talk)" 'redis_server: many at once'
         seq 10001 14000 | sed 's/.*/$5\r\n&\r/' >"$tmp/wanted"
         sed 's/^\$/*2\r\n$4\r\necho\r\n$/' "$tmp/wanted" | talk >"$tmp/back"
         cmp "$tmp/wanted" "$tmp/back" || fail 'redis_server: very many at once'
-        for wrong in 'nonsense\r\n' '\n' '\0\r\n' '*\r\n' '*1x\r\n' '*-5\r\n' \
-            '*99999999999999999999\r\n' '*1\r\n$-1\r\n' '*1\r\n+4\r\nPING\r\n' \
-            '*1\r\n$99999999999999999999\r\n' '*1\r\n$500000000\r\n' \
-            '*1\r\n$4\r\nPINGxx'; do
-            same "$pong"$'-ERR Protocol error\r' "$(printf "$ping$wrong" | talk)" \
-                "redis_server: $wrong"
+        for wrong in 'nonsense\r\n' '\n' '\0\r\n' '*\r\n' '*1x\r\n' '*-5x\r\n' \
+            '*99999999999999999999\r\n' '*00' '*-0\r\n' '*-00' '*0001\r\n' '*+1\r\n' \
+            '* 1\r\n' 'x-1\r\n' '*--1\r\n'; do
+            same "$pong"$'-ERR Protocol error: invalid multibulk length\r' \
+                "$(printf "$ping$wrong" | talk)" "redis_server: $wrong"
+        done
+        for wrong in '$-1\r\n' '+4\r\nPING\r\n' '$99999999999999999999\r\n' '$500000000\r\n' \
+            '$4\r\nPINGxx' '$00' '$-0' '$04\r\nPING\r\n'; do
+            same "$pong"$'-ERR Protocol error: invalid bulk length\r' \
+                "$(printf "$ping*1\\r\\n$wrong" | talk)" "redis_server: $wrong"
         done
         for half in '*1' '*1\r\n' '*1\r\n$4\r\nPI' '*1\r\n$4\r\nPING\r'; do
             same "${pong%?}" "$(printf "$ping$half" | talk)" "redis_server: $half"

@@ -4,7 +4,8 @@
 
 #include "commands.h"
 
-/* What is said instead of a size: more has to come; or it is no command. */
+/* What is said instead of a size: more has to come; or it is no command, which
+ * was replied. */
 enum { INCOMPLETE = -1, WRONG = -2 };
 
 /* Understand a command where it lies. It may have no arguments, and then is none

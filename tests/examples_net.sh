@@ -382,10 +382,28 @@ if has redis-cli; then
     same 'x y' "$(redis get a)" 'redis_server: GET'
     same '' "$(redis get none)" 'redis_server: GET of none'
     same '1 2' "$(echo $(redis incr n) $(redis incr n))" 'redis_server: INCR'
-    redis incr a | matches 'not an integer' || fail 'redis_server: INCR of text'
+    for value in 'x y' ' 5' '5 ' 5x +5 007 -0 -05 - '' 9223372036854775808 \
+        -9223372036854775809; do
+        redis set a "$value" >/dev/null
+        redis incr a | matches 'not an integer' ||
+            fail "redis_server: INCR of '$value'"
+        redis expire n "$value" | matches 'not an integer' ||
+            fail "redis_server: EXPIRE by '$value'"
+    done
+    for value in -9223372036854775808 -10 -1 0 9 9223372036854775806; do
+        redis set a "$value" >/dev/null
+        same $((value + 1)) "$(redis incr a)" "redis_server: INCR of $value"
+    done
+    redis incr a | matches overflow || fail 'redis_server: INCR of the largest'
+    redis set a 'x y' >/dev/null
     same 3 "$(redis lpush l x y z)" 'redis_server: LPUSH'
     same 'z y x' "$(echo $(redis lrange l 0 -1))" 'redis_server: LRANGE'
     same 'y x' "$(echo $(redis lrange l -2 100))" 'redis_server: LRANGE, cut'
+    least=-9223372036854775808 most=9223372036854775807
+    same 'z y x' "$(echo $(redis lrange l $least $most))" 'redis_server: LRANGE of all'
+    same '' "$(redis lrange l $most $most)" 'redis_server: LRANGE behind the end'
+    same '' "$(redis lrange l $most $least)" 'redis_server: LRANGE, backwards'
+    same '' "$(redis lrange l $least $least)" 'redis_server: LRANGE before all'
     redis get l | matches WRONGTYPE || fail 'redis_server: GET of a list'
     same 1 "$(redis expire a 100)" 'redis_server: EXPIRE'
     same 'x y' "$(redis get a)" 'redis_server: GET of one that will expire'

@@ -1,5 +1,6 @@
 #include "commands.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <strings.h>
 
@@ -41,15 +42,24 @@ static void reply_text(struct request *request, const char *data, size_t size)
     put(request, "\r\n", 2);
 }
 
+/* Whether the text of a number is the only one, as Redis wants it: no blanks, no
+ * plus, no zeros before it, no -0. */
+static bool is_plain(const char *data, size_t size)
+{
+    const char *digit = data + (*data == '-');
+
+    return (*digit >= '1' && *digit <= '9') || (size == 1 && *digit == '0');
+}
+
 /* False: it is none that can be counted with, and that was replied. */
 static bool parse(struct request *request, const char *data, size_t size,
                   long long *number)
 {
     char *end;
 
+    errno = 0;
     *number = strtoll(data, &end, 10);
-    if (size && end == data + size && *number != LLONG_MAX &&
-        *number != LLONG_MIN)
+    if (is_plain(data, size) && end == data + size && !errno)
         return true;
     reply(request, "-ERR value is not an integer or out of range");
     return false;
@@ -128,6 +138,10 @@ static void do_incr(struct request *request, struct entry **at)
 
     if (*at && !parse(request, (*at)->first->data, (*at)->first->size, &number))
         return;
+    if (number == LLONG_MAX) {
+        reply(request, "-ERR increment or decrement would overflow");
+        return;
+    }
     snprintf(text, sizeof text, "%lld", ++number);
     set(provide(request, at), (struct word){text, strlen(text)});
     reply_number(request, ':', number);

@@ -406,6 +406,11 @@ if has redis-cli; then
     same '' "$(redis lrange l $least $least)" 'redis_server: LRANGE before all'
     redis get l | matches WRONGTYPE || fail 'redis_server: GET of a list'
     same 1 "$(redis expire a 100)" 'redis_server: EXPIRE'
+    same 1 "$(redis expire a 4000000000)" 'redis_server: EXPIRE in a century'
+    for seconds in $least $most 9999999999; do
+        redis expire a $seconds | matches 'invalid expire time' ||
+            fail "redis_server: EXPIRE by $seconds"
+    done
     same 'x y' "$(redis get a)" 'redis_server: GET of one that will expire'
     same 1 "$(redis expire a 0)" 'redis_server: EXPIRE now'
     same '' "$(redis get a)" 'redis_server: an expired key'
@@ -414,6 +419,27 @@ if has redis-cli; then
     head -c 200000 /dev/zero | tr '\0' v >"$tmp/value"
     redis -x set big <"$tmp/value" >/dev/null
     redis get big | tr -d '\n' | cmp - "$tmp/value" || fail 'redis_server: big'
+    # 20 MB that nobody asks for any more are given back.
+    if [[ -z $launcher ]] && has socat; then
+        resident() {
+            awk '/^VmRSS/ { print $2 }' "/proc/$server/status"
+        }
+        ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=1 MALLOC_MMAP_THRESHOLD_=100000 \
+            serve redis_server 0
+        before=$(resident)
+        for i in {100..199}; do
+            printf '*3\r\n$3\r\nSET\r\n$4\r\nk%s\r\n$200000\r\n' "$i"
+            cat "$tmp/value"
+            printf '\r\n*3\r\n$6\r\nEXPIRE\r\n$4\r\nk%s\r\n$1\r\n1\r\n' "$i"
+        done | talk >"$tmp/out"
+        same 100 "$(grep -c '^:1' "$tmp/out")" 'redis_server: EXPIRE'
+        for ((i = 0; i < 100; i++)); do
+            (($(resident) >= before + 5000)) || break
+            sleep 0.1
+        done
+        ((i < 100)) ||
+            fail "redis_server: keeps what has expired: $before, $(resident) KB"
+    fi
     if has socat; then
         ping='*1\r\n$4\r\nPING\r\n'
         pong=$'+PONG\r\n'

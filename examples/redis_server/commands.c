@@ -105,7 +105,7 @@ static void do_set(struct request *request, struct entry **at)
 
     set(entry, request->arguments[2]);
     entry->is_list = false;
-    entry->expires = TASK_FOREVER;
+    entry_expire(entry, TASK_FOREVER);
     reply(request, "+OK");
 }
 
@@ -149,15 +149,20 @@ static void do_incr(struct request *request, struct entry **at)
 
 static void do_expire(struct request *request, struct entry **at)
 {
+    const long long most = TASK_FOREVER / 2 / TASK_SECOND; /* so that it adds */
     long long seconds;
 
     if (!parse_argument(request, 2, &seconds))
         return;
+    if (seconds > most || seconds < -most) {
+        reply(request, "-ERR invalid expire time in 'expire' command");
+        return;
+    }
     reply_number(request, ':', *at != NULL);
-    if (seconds > INT_MAX)
-        seconds = INT_MAX;
-    if (*at)
-        (*at)->expires = seconds > 0 ? loop_time() + seconds * TASK_SECOND : 0;
+    if (*at && seconds > 0)
+        entry_expire(*at, loop_time() + seconds * TASK_SECOND);
+    else if (*at)
+        store_drop(at);
 }
 
 static void do_lpush(struct request *request, struct entry **at)

@@ -12,7 +12,7 @@ static bool is_of(const struct entry *entry, struct word key)
            !memcmp(entry->key, key.data, key.size);
 }
 
-struct entry **store_find(struct word key)
+static struct entry **find(struct word key)
 {
     size_t hash = 5381;
     struct entry **at;
@@ -22,10 +22,17 @@ struct entry **store_find(struct word key)
     at = &table[hash % TABLE];
     while (*at && !is_of(*at, key))
         at = &(*at)->next;
+    return at;
+}
+
+struct entry **store_find(struct word key)
+{
+    struct entry **at = find(key);
+
     if (*at && (*at)->expires != TASK_FOREVER &&
         (*at)->expires <= loop_time()) {
         store_drop(at);
-        return store_find(key);
+        at = find(key);
     }
     return at;
 }
@@ -45,8 +52,26 @@ void store_drop(struct entry **at)
     struct entry *entry = *at;
 
     *at = entry->next;
+    entry_expire(entry, TASK_FOREVER);
     entry_clear(entry);
     free(entry);
+}
+
+static void drop_expired(void *arg)
+{
+    const struct entry *entry = arg;
+
+    store_drop(find((struct word){entry->key, entry->key_size}));
+}
+
+/* Without memory for the call it stays until somebody looks for it. */
+void entry_expire(struct entry *entry, task_time when)
+{
+    if (entry->expires != TASK_FOREVER)
+        loop_call_cancel(entry->call);
+    if (when != TASK_FOREVER)
+        entry->call = loop_call_at(when, drop_expired, entry);
+    entry->expires = when;
 }
 
 void entry_push(struct entry *entry, struct word word)

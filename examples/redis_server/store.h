@@ -23,6 +23,7 @@ struct entry {
     long long n;        /* of these */
     bool is_list;
     task_time expires; /* TASK_FOREVER: never */
+    int64_t call;      /* the loop's, that drops it then */
     size_t key_size;
     char key[];
 };
@@ -34,6 +35,9 @@ struct entry **store_find(struct word key);
 struct entry *store_provide(struct entry **at, struct word key);
 
 void store_drop(struct entry **at);
+
+/* Have it dropped at a time, also if nobody looks for it; TASK_FOREVER: never. */
+void entry_expire(struct entry *entry, task_time when);
 
 /* Put a string before the others. */
 void entry_push(struct entry *entry, struct word word);

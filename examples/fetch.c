@@ -156,13 +156,16 @@ int main(int argc, char *argv[])
     struct job job = {argv + 1, argc - 1, 30 * TASK_SECOND};
     int status;
 
-    if (argc > 2 && !strcmp(argv[1], "-t"))
-        job = (struct job){argv + 3, argc - 3, parse_seconds(argv[2])};
+    if (argc > 1 && !strcmp(argv[1], "-t"))
+        job = (struct job){argv + 3, argc - 3,
+                           argc > 2 ? parse_seconds(argv[2]) : 0};
     if (job.n < 1 || !job.limit) {
         fprintf(stderr, "usage: %s [-t seconds] <http url>...\n", argv[0]);
         return 2;
     }
     status = loop_run(fetch_all, &job);
+    if (!status && (fflush(stdout) != 0 || ferror(stdout)))
+        status = -EIO;
     if (status < 0)
         fprintf(stderr, "%s: %s\n", argv[0], task_strerror(status));
     return status < 0 || !all_well ? EXIT_FAILURE : EXIT_SUCCESS;

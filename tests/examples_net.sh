@@ -366,6 +366,14 @@ fi
     read -r -t 20 answer <&"${clients[1]}"
     same $'HTTP/1.1 503 Service Unavailable\r' "$answer" 'http_server: without descriptors'
 ) 2>"$tmp/err" || { cat "$tmp/err"; exit 1; }
+code=0
+$launcher "$build/examples/fetch" -t >/dev/null 2>"$tmp/err" || code=$?
+[[ $code == 2 ]] || fail "fetch -t: exit code $code"
+matches '^usage: ' "$tmp/err" || fail 'fetch -t: no usage'
+$launcher "$build/examples/fetch" "$url/digits" >"$tmp/fetched" 2>"$tmp/err" ||
+    fail 'fetch: one page'
+! $launcher "$build/examples/fetch" "$url/digits" >/dev/full 2>"$tmp/err" ||
+    fail 'fetch: a full disk goes unnoticed'
 if has wrk; then
     wrk -t1 -c20 -d1s "$url/digits" >"$tmp/wrk"
     ! grep -E 'Socket errors|Non-2xx' "$tmp/wrk" || fail 'http_server: under load'

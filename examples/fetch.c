@@ -8,109 +8,37 @@
  *
  * Exits with 1 if any has failed.
  */
+#include "fetch/http.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <task.h>
-
-struct page {
-    const char *url;
-    char host[256];
-    char port[16];
-    const char *path;
-    int code; /* of HTTP */
-    unsigned long long size;
-    task_time took;
-};
 
 static bool all_well = true;
 
-/* http://host[:port][/path], host in brackets if it is an IPv6 address. */
-static int parse(struct page *page)
-{
-    static const char scheme[] = "http://";
-    const char *host = page->url + sizeof scheme - 1;
-    const char *path;
-    size_t length;
-    int n = 0;
-
-    if (strncmp(page->url, scheme, sizeof scheme - 1) != 0)
-        return -EPROTONOSUPPORT;
-    path = host + strcspn(host, "/?#");
-    length = (size_t)(path - host);
-    snprintf(page->port, sizeof page->port, "80");
-    if (sscanf(host, *host == '[' ? "[%255[^]/]]%n" : "%255[^:/?#]%n",
-               page->host, &n) != 1 ||
-        n == 0)
-        return -EINVAL;
-    if ((size_t)n != length &&
-        sscanf(host + n, ":%15[0-9]%n", page->port, &n) != 1)
-        return -EINVAL;
-    page->path = *path == '/' ? path : "/";
-    return 0;
-}
-
-static int ask(struct page *page, struct task_stream *s)
-{
-    return task_stream_printf(s,
-                              "GET %s HTTP/1.1\r\nHost: %s\r\n"
-                              "Connection: close\r\n\r\n",
-                              page->path, page->host);
-}
-
-/* The status line, and then whatever comes until the end. */
-static int receive(struct page *page, struct task_stream *s)
-{
-    char buf[16384];
-    const char *line;
-    ssize_t n = task_stream_read_line(s, &line);
-
-    if (n <= 0)
-        return n < 0 ? (int)n : -EPROTO;
-    snprintf(buf, sizeof buf, "%.*s", n < 64 ? (int)n : 64, line);
-    if (sscanf(buf, "HTTP/1.%*1d %3d", &page->code) != 1)
-        return -EPROTO;
-    do {
-        n = task_stream_read_line(s, &line);
-    } while (n > 2 || (n == 2 && line[0] != '\r'));
-    while (n > 0) {
-        n = task_stream_read(s, buf, sizeof buf);
-        page->size += n > 0 ? (unsigned long long)n : 0;
-    }
-    return (int)n;
-}
-
-static int get(struct page *page)
-{
-    struct task_stream *s;
-    int status = parse(page);
-
-    if (!status)
-        status = task_open_connection(&s, page->host, page->port);
-    if (status < 0)
-        return status;
-    status = ask(page, s);
-    if (!status)
-        status = receive(page, s);
-    task_stream_abort(s);
-    return status;
-}
+/* What is to be got, and what has come of it. */
+struct fetching {
+    const char *url;
+    struct page page;
+};
 
 static int fetch(void *arg)
 {
-    struct page *page = arg;
+    struct fetching *fetching = arg;
+    const char *url = fetching->url;
+    struct page *page = &fetching->page;
     task_time begun = loop_time();
-    int status = get(page);
+    int status = get_page(page, url);
     double took = (double)(loop_time() - begun) / TASK_SECOND;
 
     if (status == -ECANCELED)
-        printf("late  %10llu bytes %7.3f s  %s\n", page->size, took, page->url);
+        printf("late  %10llu bytes %7.3f s  %s\n", page->size, took, url);
     else if (status < 0)
-        printf("error %s  %s\n", task_strerror(status), page->url);
+        printf("error %s  %s\n", task_strerror(status), url);
     else
         printf("%4d  %10llu bytes %7.3f s  %s\n", page->code, page->size, took,
-               page->url);
+               url);
     all_well = all_well && status == 0 && page->code < 400;
     return status == -ECANCELED ? status : 0;
 }
@@ -124,19 +52,19 @@ struct job {
 static int fetch_all(void *arg)
 {
     const struct job *job = arg;
-    struct page *pages = calloc((size_t)job->n, sizeof *pages);
+    struct fetching *all = calloc((size_t)job->n, sizeof *all);
     struct task_timeout timeout;
     struct task_group group;
-    int status = pages ? 0 : -ENOMEM;
+    int status = all ? 0 : -ENOMEM;
 
     task_timeout_begin(&timeout, job->limit);
     task_group_begin(&group);
     for (int i = 0; i < job->n && !status; i++) {
-        pages[i].url = job->urls[i];
-        status = task_group_start(&group, fetch, &pages[i]);
+        all[i].url = job->urls[i];
+        status = task_group_start(&group, fetch, &all[i]);
     }
     status = task_timeout_end(&timeout, task_group_end(&group, status));
-    free(pages);
+    free(all);
     return status == -ETIMEDOUT ? 0 : status;
 }
 

@@ -366,6 +366,53 @@ fi
     read -r -t 20 answer <&"${clients[1]}"
     same $'HTTP/1.1 503 Service Unavailable\r' "$answer" 'http_server: without descriptors'
 ) 2>"$tmp/err" || { cat "$tmp/err"; exit 1; }
+
+if has socat; then
+    # fetched <seconds> <answer> <URL>: what fetch says of it, with PORT there the one of
+    # somebody who answers so, and goes after that time; the request is in $tmp/request.
+    fetched() {
+        local code=0 i port=
+
+        : >"$tmp/log"
+        { printf "$2"; sleep "$1"; } |
+            timeout 20 socat -d -d -t5 - TCP-LISTEN:0,bind=127.0.0.1 \
+                >"$tmp/request" 2>"$tmp/log" &
+        for ((i = 0; i < 200; i++)); do
+            port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$tmp/log")
+            [[ -z $port ]] || break
+            sleep 0.05
+        done
+        $launcher "$build/examples/fetch" "${3/PORT/$port}" >"$tmp/fetched" 2>"$tmp/err" ||
+            code=$?
+        wait $! || true
+        sed -E "s/ bytes .*//; s/  http.*//; s/ +/ /g; s/^ */$code /" "$tmp/fetched"
+    }
+    head='HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'
+    while IFS='|' read -r line authority page; do
+        same '0 200 5' "$(fetched 0 "${head}hello" "$page")" "fetch: $page"
+        port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$tmp/log")
+        same "$line HTTP/1.1 Host: ${authority/PORT/$port} Connection: close " \
+            "$(tr -d '\r' <"$tmp/request" | tr -s '\n' ' ')" "fetch: what $page asks for"
+    done <<'END'
+GET /|127.0.0.1:PORT|http://127.0.0.1:PORT
+GET /a?b=c|localhost:PORT|HTTP://localhost:PORT/a?b=c#d
+GET /?x=1|127.0.0.1:PORT|http://127.0.0.1:PORT?x=1
+GET /|127.0.0.1:PORT|http://127.0.0.1:PORT#d/e
+END
+    if [[ -s /proc/net/if_inet6 ]]; then
+        same '0 200 5' "$(fetched 0 "${head}hello" 'http://[::ffff:127.0.0.1]:PORT/')" \
+            'fetch: IPv6'
+        matches '^Host: \[::ffff:127.0.0.1\]:[0-9]' "$tmp/request" ||
+            fail 'fetch: an address of IPv6 without brackets'
+    fi
+fi
+for wrong in http:// http:/// http://:80/ http://h: http://h:0/ http://h:65536/ http://h:80x/ \
+    http://h:+80/ http://h:99999999999999999999/ http://h:1:2/ 'http://[::1' 'http://[]/' \
+    'http://[::1]x/' 'http://u@h/' 'http://h/a b' $'http://h/\r\nX:'; do
+    ! $launcher "$build/examples/fetch" "$wrong" >"$tmp/fetched" 2>"$tmp/err" ||
+        fail "fetch: $wrong goes unnoticed"
+    matches '^error Invalid argument' "$tmp/fetched" || fail "fetch: $wrong is taken"
+done
 code=0
 $launcher "$build/examples/fetch" -t >/dev/null 2>"$tmp/err" || code=$?
 [[ $code == 2 ]] || fail "fetch -t: exit code $code"

@@ -382,12 +382,38 @@ if has socat; then
             [[ -z $port ]] || break
             sleep 0.05
         done
-        $launcher "$build/examples/fetch" "${3/PORT/$port}" >"$tmp/fetched" 2>"$tmp/err" ||
-            code=$?
+        $launcher "$build/examples/fetch" -t "${limit:-20}" "${3/PORT/$port}" \
+            >"$tmp/fetched" 2>"$tmp/err" || code=$?
         wait $! || true
         sed -E "s/ bytes .*//; s/  http.*//; s/ +/ /g; s/^ */$code /" "$tmp/fetched"
     }
     head='HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'
+    while IFS='|' read -r wanted answer; do
+        same "$wanted" "$(fetched 0 "$answer" http://127.0.0.1:PORT/)" "fetch: $answer"
+    done <<END
+0 200 5|${head}hello
+0 200 5|${head}hello, and more
+0 200 5|HTTP/1.0 200\n\nhello
+0 200 0|HTTP/1.1 200 OK\r\ncontent-length:0 \r\n\r\n
+1 404 5|HTTP/1.1 404 Not Found\r\n\r\nhello
+1 404 5|HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\nhello
+1 error Protocol error|HTTP/1.1 100 Continue\r\n\r\n
+1 error Protocol error|${head}hell
+1 error Protocol error|HTTP/1.1 200 OK\r\nContent-Len
+1 error Protocol error|HTTP/1.1 200 OK\r\nX: y\r\n
+1 error Protocol error|HTTP/1.1 200
+1 error Protocol error|
+1 error Protocol error|HTTP/1.1 20099 OK\r\n\r\n
+1 error Protocol error|HTTP/1.1 099 OK\r\n\r\n
+1 error Protocol error|HTTP/1.1 20\r\n\r\n
+1 error Protocol error|HTTP/1.10 200 OK\r\n\r\n
+1 error Protocol error|HTTP/2.0 200 OK\r\n\r\n
+1 error Protocol error|HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello
+1 error Protocol error|HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello
+END
+    same '0 200 5' "$(limit=2 fetched 4 "${head}hello" http://127.0.0.1:PORT/)" \
+        'fetch: a connection that is not closed'
+
     while IFS='|' read -r line authority page; do
         same '0 200 5' "$(fetched 0 "${head}hello" "$page")" "fetch: $page"
         port=$(sed -n 's/.* listening on .*:\([0-9]*\)$/\1/p' "$tmp/log")

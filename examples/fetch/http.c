@@ -1,8 +1,19 @@
 #include "http.h"
 #include "url.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define UNKNOWN ULLONG_MAX
+
+struct head {
+    int code;
+    unsigned long long length; /* of the body; UNKNOWN: up to the end */
+};
 
 static int ask(const struct url *url, struct task_stream *s)
 {
@@ -13,26 +24,96 @@ static int ask(const struct url *url, struct task_stream *s)
                               url->path, url->authority_size, url->authority);
 }
 
-/* The status line, and then whatever comes until the end. */
-static int receive(struct page *page, struct task_stream *s)
+/* A line, which has its end. */
+static ssize_t read_line(struct task_stream *s, const char **line)
 {
-    char buf[16384];
-    const char *line;
-    ssize_t n = task_stream_read_line(s, &line);
+    ssize_t n = task_stream_read_line(s, line);
 
-    if (n <= 0)
-        return n < 0 ? (int)n : -EPROTO;
-    snprintf(buf, sizeof buf, "%.*s", n < 64 ? (int)n : 64, line);
-    if (sscanf(buf, "HTTP/1.%*1d %3d", &page->code) != 1)
+    return n < 0 || (n > 0 && (*line)[n - 1] == '\n') ? n : -EPROTO;
+}
+
+/* "HTTP/1.1 200 OK": the code. */
+static int read_status(struct task_stream *s)
+{
+    static const char form[] = "HTTP/1.0 000";
+    const char *line;
+    ssize_t n = read_line(s, &line);
+
+    if (n < 0)
+        return (int)n;
+    for (const char *at = form; *at; at++, line++)
+        if (*at == '0' ? !isdigit((unsigned char)*line) : *line != *at)
+            return -EPROTO;
+    if (!isspace((unsigned char)*line) || line[-3] == '0')
         return -EPROTO;
-    do {
-        n = task_stream_read_line(s, &line);
-    } while (n > 2 || (n == 2 && line[0] != '\r'));
-    while (n > 0) {
-        n = task_stream_read(s, buf, sizeof buf);
-        page->size += n > 0 ? (unsigned long long)n : 0;
+    return atoi(line - 3);
+}
+
+/* UNKNOWN if it is none. */
+static unsigned long long parse_length(const char *text)
+{
+    unsigned long long length;
+    char *end;
+
+    text += strspn(text, " \t");
+    if (!isdigit((unsigned char)*text))
+        return UNKNOWN;
+    length = strtoull(text, &end, 10);
+    return isspace((unsigned char)*end) ? length : UNKNOWN;
+}
+
+static int read_head(struct head *head, struct task_stream *s)
+{
+    static const char name[] = "content-length:";
+    const char *line;
+    ssize_t n;
+
+    *head = (struct head){.code = read_status(s), .length = UNKNOWN};
+    if (head->code < 0)
+        return head->code;
+    while ((n = read_line(s, &line)) > 0) {
+        if (line[*line == '\r'] == '\n')
+            return 0; /* an empty one */
+        if (!strncasecmp(line, name, sizeof name - 1)) {
+            head->length = parse_length(line + sizeof name - 1);
+            if (head->length == UNKNOWN)
+                return -EPROTO;
+        }
     }
     return (int)n;
+}
+
+static int read_body(struct page *page, struct task_stream *s,
+                     unsigned long long length)
+{
+    char buf[16384];
+
+    while (page->size < length) {
+        unsigned long long rest = length - page->size;
+        ssize_t n = task_stream_read(
+            s, buf, rest < sizeof buf ? (size_t)rest : sizeof buf);
+
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return length == UNKNOWN ? 0 : -EPROTO;
+        page->size += (unsigned long long)n;
+    }
+    return 0;
+}
+
+static int receive(struct page *page, struct task_stream *s)
+{
+    struct head head;
+    int status;
+
+    do {
+        status = read_head(&head, s);
+    } while (!status && head.code < 200); /* 1xx: the answer is to come */
+    if (status)
+        return status;
+    page->code = head.code;
+    return read_body(page, s, head.length);
 }
 
 int get_page(struct page *page, const char *text)

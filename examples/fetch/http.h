@@ -6,11 +6,11 @@
 
 struct page {
     int code;                /* the status; 0: not yet known */
-    unsigned long long size; /* of what has come */
+    unsigned long long size; /* of the body; with its frames if it has chunks */
 };
 
 /* Read the page of a URL. 0, or a negative errno: -EINVAL: of the URL; -EPROTO:
- * of what was answered. */
+ * of what was answered, or there is less of it than there should be. */
 TASK_SUSPENDS int get_page(struct page *page, const char *url);
 
 #endif

@@ -541,24 +541,26 @@ struct slack_test {
     task_time late;
 };
 
-/* How late the better quarter is of sleeps that are longer than the slack. */
+/* How late the least late is of sleeps that are longer than the slack: on a machine
+ * that is busy most are, by others' time slices. */
 static int sleep_with_slack(void *arg)
 {
     enum { N = 20 };
     struct slack_test *test = arg;
     struct loop_remote *remote = test->listens ? loop_remote_open() : NULL;
-    task_time late[N];
 
+    test->late = TASK_FOREVER;
     CHECK(!test->listens || remote);
     for (int i = 0; i < N; i++) {
         task_time until = loop_time() + 2 * SLACK;
 
         CHECK_STATUS(task_sleep_until(until), 0);
-        late[i] = monotonic() - until;
-        CHECK(late[i] >= 0);
+
+        task_time late = monotonic() - until;
+
+        CHECK(late >= 0);
+        test->late = late < test->late ? late : test->late;
     }
-    qsort(late, N, sizeof late[0], compare_times);
-    test->late = late[N / 4];
     if (remote)
         loop_remote_close(remote);
     return 0;

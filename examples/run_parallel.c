@@ -83,7 +83,8 @@ static int pass_on(const struct batch *batch, unsigned number,
     return (int)n;
 }
 
-/* The shell leads a process group, which may outlive it. */
+/* The shell leads a process group, which may outlive it. (Should it have ended, and all
+ * of its group, the number might be another's by now: a matter of days.) */
 static void stop(pid_t group)
 {
     int status = 0;

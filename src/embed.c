@@ -27,26 +27,28 @@ static bool is_alive(const struct loop *loop)
 int loop_run_turn(struct loop *loop, task_time timeout)
 {
     int status = task__loop_enter(loop, site_here(__func__));
+    uint64_t switches;
 
     if (status)
         return status;
+    switches = loop->scheduler.switches;
     task__loop_run_batch(loop);
+    if (loop->scheduler.switches != switches)
+        loop->is_deadlocked = false; /* another one may have begun */
     if (!loop_is_inherited(loop) && !loop->stopping) {
         bool waits = timeout > 0 && is_alive(loop);
         task_time now = task__clock_now(&loop->clock);
 
         status = task__loop_look(loop, waits ? clock_after(now, timeout) : now);
     }
-    if (loop_is_inherited(loop)) {
+    if (loop_is_inherited(loop))
         status = -EPERM;
-    } else if (!is_alive(loop)) {
-        loop->is_deadlocked = false;
+    else if (!is_alive(loop))
         status = 0;
-    } else if (status) {
+    else if (status)
         task__report_deadlock(loop);
-    } else {
+    else
         status = 1;
-    }
     task__loop_leave(loop);
     return status;
 }

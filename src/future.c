@@ -108,12 +108,13 @@ int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
     return n;
 }
 
+/* Those of one that is done stand in the ready queue; the loop ends, and calls none. */
 void task__forget_callbacks(struct task *task)
 {
     for (struct list_node *node; (node = list_pop(&task->watchers));) {
         struct watcher *watcher = container_of(node, struct watcher, node);
 
-        if (watcher->ended == queue_callback)
+        if (watcher->ended == queue_callback && !task->done)
             pool_put(&loop_of_task(task)->record_pool,
                      container_of(watcher, struct done_callback, watcher));
     }

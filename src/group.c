@@ -107,10 +107,11 @@ static void child_ended(struct watcher *watcher, struct task *task)
 }
 
 /*
- * How many groups were cancelled before they began, and have not begun. Only
- * then is a new one looked at, which may not have been initialised.
+ * How many groups were cancelled before they began, and have not begun: in all threads,
+ * as a loop may go on in another one. Only then is a new one looked at, which may not
+ * have been initialised.
  */
-static size_t n_early; /* in all threads */
+static size_t n_early;
 
 static bool take_early(struct task_group *group)
 {

@@ -70,8 +70,8 @@ static COLD void give_up(struct loop *loop, struct loop_hooks *hooks,
     struct loop_error error = {
         .kind = LOOP_ERROR_HOOK, .message = message, .status = status};
 
-    if (*find(loop, hooks) !=
-        hooks) /* it has been taken off, and may be gone */
+    /* It has been taken off, and may be gone. */
+    if (*find(loop, hooks) != hooks)
         return;
     take_off(loop, hooks);
     snprintf(message, sizeof message,

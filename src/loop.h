@@ -342,7 +342,9 @@ void task__scopes_abandon(struct task *task);
 /* future.c */
 void task__forget_callbacks(struct task *task);
 
-/* stream.c: close and free what is left open. */
+/* stream_close.c: the tasks that were in calls are gone; close and free what is left
+ * open. */
+void task__streams_abandon(struct loop *loop);
 void task__streams_destroy(struct loop *loop);
 
 /* signals.c */

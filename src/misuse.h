@@ -52,6 +52,14 @@ static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)
 /* In the public function itself. */
 #define MISUSE(status, why) misuse(__func__, status, why)
 
+struct loop;
+
+void task__misuses_destroy(struct loop *loop);
+
+/* While the process forks. */
+void task__misuse_lock(void);
+void task__misuse_unlock(void);
+
 #define OUTSIDE_A_TASK "it was called outside a task"
 
 #endif

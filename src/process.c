@@ -310,6 +310,7 @@ static void disown_streams(struct task_process *process)
             continue;
         s->owner = NULL;
         s->is_gone = true;
+        s->calls = 1; /* the hook may still know of it, and abort it */
         process->streams[i].stream = NULL;
     }
 }
@@ -324,7 +325,7 @@ static void end_left(struct task_process *process)
         free_process(process);
 }
 
-/* All are killed before any is waited for. The hook may free those that it is told of,
+/* All that have descriptors are killed before one of them is waited for. The hook may free those that it is told of,
  * and others: until all were told of they stay, as while a task is at them. */
 void task__processes_destroy(struct loop *loop)
 {

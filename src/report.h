@@ -39,21 +39,20 @@ void task__say_task(struct sentence *sentence, const struct task *task);
 bool task__debug_is_asked_for(void); /* in the environment */
 
 /* debug.c: what only debug mode reports. What was not closed is told of by
- * whoever finds it at the end of the loop: `what` is "stream", say. */
+ * whoever finds it at the end of the loop: `what` is "a server", say. */
 void task__report_slow(struct loop *loop, const struct timed_step *step);
 void task__report_ignored(struct task *task);
 void task__report_handle(struct task *task);
 void task__report_leak(struct loop *loop, const char *what, const char *file,
                        int line);
 
+/* misuse.c: the same; another thread has woken a task. */
+void task__report_foreign_wake(struct loop *loop);
+
 /* misuse.c: the same; a number that a task (NULL: the loop), or a stream, was in the
  * midst of using was closed by somebody else. */
-void task__report_foreign_wake(struct loop *loop);
 void task__report_lost(int fd, const struct task *task);
 void task__report_lost_stream(struct loop *loop, int fd, const char *file,
                               int line);
-void task__misuses_destroy(struct loop *loop);
-void task__misuse_lock(void); /* while the process forks */
-void task__misuse_unlock(void);
 
 #endif

@@ -110,11 +110,11 @@ static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
     loop->polls++;
     if (unlikely(loop->clock.is_virtual))
         return wait_virtually(loop, until);
+    note_busy(loop, now);
     loop_wait(loop, now, until);
 
     task_time after = task__clock_now(&loop->clock);
 
-    loop->busy_time += now - loop->woke_at;
     loop->idle_time += after - now;
     loop->woke_at = after;
     return after;

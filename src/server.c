@@ -158,29 +158,35 @@ void task_server_free(struct task_server *server)
     task__server_release(server);
 }
 
+static struct task_server *server_at(struct list_node *node)
+{
+    return container_of(node, struct task_server, node);
+}
+
 /* The sockets alone: those that wait for its end are told by a request. */
 void task__servers_stop(struct loop *loop)
 {
     for (struct list_node *node = loop->servers.first; node; node = node->next)
-        task__server_stop_listening(
-            container_of(node, struct task_server, node));
+        task__server_stop_listening(server_at(node));
 }
 
+/* The hook may free those that it is told of, and others: until all were told of they
+ * stay, as while a call is under way. */
 void task__servers_destroy(struct loop *loop)
 {
     struct list_node *node;
 
     task__servers_stop(loop);
+    for (node = loop->servers.first; node; node = node->next)
+        server_at(node)->n_calls = 1;
+    for (node = loop->servers.first; node; node = node->next)
+        if (!server_at(node)->is_closed)
+            task__report_leak(loop, "a server", server_at(node)->file,
+                              server_at(node)->line);
     while ((node = loop->servers.first)) {
-        struct task_server *server =
-            container_of(node, struct task_server, node);
-
-        server->n_calls = 1; /* the hook may free what it is told of */
-        if (!server->is_closed)
-            task__report_leak(loop, "a server", server->file, server->line);
-        server->is_freed = true;
-        server->n_connections = 0;
-        server->n_calls = 0;
-        task__server_release(server);
+        server_at(node)->is_freed = true;
+        server_at(node)->n_connections = 0;
+        server_at(node)->n_calls = 0;
+        task__server_release(server_at(node));
     }
 }

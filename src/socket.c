@@ -114,11 +114,11 @@ static NEVER_INLINE int error_of(int fd)
 static int connect_later(const struct descriptor *descriptor,
                          const struct sockaddr *addr, socklen_t len)
 {
-    task_time pause = FIRST_PAUSE;
+    task_time pause = SOCKET_FIRST_PAUSE;
     int result;
 
     do {
-        result = pause_a_while(descriptor, &pause);
+        result = socket_pause(descriptor, &pause);
         if (!result)
             result = connect_now(descriptor->fd, addr, len);
     } while (result == -EAGAIN);

@@ -25,18 +25,18 @@ static inline bool socket_error_is_of_connection(int error)
     }
 }
 
-#define FIRST_PAUSE (100 * TASK_MICROSECOND)
-#define LAST_PAUSE (20 * TASK_MILLISECOND)
+#define SOCKET_FIRST_PAUSE (100 * TASK_MICROSECOND)
+#define SOCKET_LAST_PAUSE (20 * TASK_MILLISECOND)
 
 /* Suspend for a while, which is longer the next time; -EBADF: the number has
  * been closed since. */
-static inline int pause_a_while(const struct descriptor *descriptor,
-                                task_time *pause)
+TASK_SUSPENDS static inline int
+socket_pause(const struct descriptor *descriptor, task_time *pause)
 {
     uint32_t uses = descriptor->uses;
     int result = task_sleep(*pause);
 
-    *pause *= *pause < LAST_PAUSE ? 2 : 1;
+    *pause *= *pause < SOCKET_LAST_PAUSE ? 2 : 1;
     return result || descriptor->uses == uses ? result : -EBADF;
 }
 

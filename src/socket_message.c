@@ -121,11 +121,11 @@ static ssize_t exchange_now(struct task *self, struct descriptor *descriptor,
 static COLD ssize_t send_later(struct task *self, struct descriptor *descriptor,
                                struct message *message)
 {
-    task_time pause = FIRST_PAUSE;
+    task_time pause = SOCKET_FIRST_PAUSE;
     ssize_t result;
 
     do {
-        result = pause_a_while(descriptor, &pause);
+        result = socket_pause(descriptor, &pause);
         if (!result)
             result =
                 exchange_now(self, descriptor, OUTGOING, attempt_send, message);

@@ -279,7 +279,7 @@ static uintptr_t peek(const uintptr_t *word)
  * may be some that are not: those of a large array. */
 static char *lowest_page(const struct stack *stack)
 {
-    enum { MANY = 64 }; /* looked at by one call */
+    enum { MANY = 512 }; /* looked at by one call */
     size_t page = stack->slab->stacks->page;
     char *top = task__stack_end(stack) - page;
     unsigned char resident[MANY];

@@ -187,7 +187,9 @@ static void report_open(const struct task_stream *s)
 
     if (!s->loop->debug || s->is_gone)
         return;
-    task__text_add(&text, "a stream ");
+    task__text_add(&text, "a stream");
+    if (s->fd >= 0)
+        task__text_add(&text, " ");
     if (s->fd >= 0)
         task__endpoint_add(&text, s->fd, "<->");
     if (s->file)
@@ -196,17 +198,31 @@ static void report_open(const struct task_stream *s)
     task__report_fd(s->loop, &error, s->fd);
 }
 
+static struct task_stream *stream_at(struct list_node *node)
+{
+    return container_of(node, struct task_stream, node);
+}
+
+void task__streams_abandon(struct loop *loop)
+{
+    for (struct list_node *node = loop->streams.first; node; node = node->next)
+        stream_at(node)->reader = NULL;
+}
+
 /* No task is left, and no job; whoever was in one may have been dropped. The hook may
- * abort what it is told of. */
+ * abort those that it is told of, and others: until all were told of they stay, as while
+ * a call is under way. */
 void task__streams_destroy(struct loop *loop)
 {
     struct list_node *node;
 
+    for (node = loop->streams.first; node; node = node->next)
+        stream_at(node)->calls = 1;
+    for (node = loop->streams.first; node; node = node->next)
+        report_open(stream_at(node));
     while ((node = loop->streams.first)) {
-        struct task_stream *s = container_of(node, struct task_stream, node);
+        struct task_stream *s = stream_at(node);
 
-        s->calls = 1;
-        report_open(s);
         task__stream_close_descriptor(s);
         if (s->late >= 0)
             close(s->late);

@@ -1,6 +1,7 @@
 /*
  * A trace from its start to its file.
  */
+#include "own_fd.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -93,9 +94,9 @@ void task__trace_fail(struct loop *loop)
 /* A descriptor for the file, emptied; a pipe would block the loop, or kill. */
 static int open_file(const char *path)
 {
-    int fd = open(
+    int fd = own_fd(open(
         path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-        0666);
+        0666));
     struct stat status;
     int error = 0;
 

@@ -99,7 +99,10 @@ short_of_memory() {
     local kilobytes code program=$build/examples/$1
     shift
 
+    # from where it gets as far as to look at its arguments
     for ((kilobytes = 2000; kilobytes < 14000; kilobytes += 100)); do
+        (ulimit -c 0 -v $kilobytes; exec "$program" x x x x) >/dev/null 2>"$tmp/err" || true
+        [[ $(<"$tmp/err") == *usage* ]] || continue
         code=0
         (ulimit -v $kilobytes; exec "$program" "$@") >"$tmp/out" 2>"$tmp/err" || code=$?
         [[ $code == 0 || $(<"$tmp/err") == *:* ]] ||

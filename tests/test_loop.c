@@ -2687,6 +2687,7 @@ static void check_own_descriptors(void *arg)
     struct task_process *process;
 
     CHECK(remote);
+    CHECK_STATUS(loop_trace_start(loop_current(), "/dev/null"), 0);
     CHECK_STATUS(task_process_exec(&process, argv, NULL), 0);
     CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
     for (int fd = 0; fd < 3; fd++) {
@@ -2696,6 +2697,7 @@ static void check_own_descriptors(void *arg)
     CHECK_STATUS(task_process_wait(process), 0);
     task_process_free(process);
     loop_remote_close(remote);
+    CHECK_STATUS(loop_trace_stop(loop_current()), 0);
     (void)arg;
 }
 

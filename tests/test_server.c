@@ -1490,6 +1490,80 @@ static int errno_is_kept_where_an_address_is_left_out(void *arg)
     return 0;
 }
 
+/* Two done callbacks stand in the ready queue when the time to end is up, the last one
+ * of the future that was made first; then the hook queues one more. */
+static struct task *first_made;
+
+static void is_not_called(struct task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+}
+
+static int ends_when_asked(void *arg)
+{
+    (void)arg;
+    task_sleep(TASK_HOUR);
+    return 0;
+}
+
+static int completes_when_asked(void *arg)
+{
+    task_sleep(TASK_HOUR);
+    task_future_complete(first_made, 0);
+    usleep(20000); /* longer than all may take */
+    return arg ? 1 : 0;
+}
+
+static int never_ends(void *arg)
+{
+    while (!arg)
+        task_sleep(TASK_HOUR);
+    return 0;
+}
+
+static int leaves_callbacks_and_a_server(void *arg)
+{
+    struct task *task;
+
+    first_made = task_future_create();
+    CHECK_STATUS(task_add_done_callback(first_made, is_not_called, NULL), 0);
+    task = task_create(ends_when_asked, NULL);
+    CHECK_STATUS(task_add_done_callback(task, is_not_called, NULL), 0);
+    task_detach(task);
+    task_detach(task_create(completes_when_asked, NULL));
+    task_detach(task_create(never_ends, NULL));
+    *(struct task_server **)arg = start_echo();
+    return task_sleep(TASK_MILLISECOND);
+}
+
+static void is_not_run(void *arg)
+{
+    (void)arg;
+}
+
+static void queue_one_more(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    if (!strncmp(error->message, "a server", 8))
+        record("%d", loop_call_soon(is_not_run, NULL) > 0);
+}
+
+static void what_is_queued_at_the_end_stays_where_it_is(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    struct task_server *server;
+
+    (void)state;
+    options.debug = true;
+    options.clock = LOOP_CLOCK_REAL;
+    options.shutdown_timeout = 2 * TASK_MILLISECOND;
+    options.on_error = queue_one_more;
+    assert_int_equal(run_with(options, leaves_callbacks_and_a_server, &server),
+                     0);
+    assert_record("1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1550,6 +1624,7 @@ int main(void)
         behaviour(a_hook_may_free_what_was_not_closed),
         in_main(a_hook_may_abort_a_connection_that_failed),
         in_main(errno_is_kept_where_an_address_is_left_out),
+        behaviour(what_is_queued_at_the_end_stays_where_it_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1210,6 +1210,40 @@ static void a_hook_may_abort_what_was_not_closed(void **state)
         assert_int_equal(close(fds[i]), 0);
 }
 
+/* Of a task that was in a call nothing is left. */
+static int leaves_a_reader(void *arg)
+{
+    struct half half = socket_half();
+
+    left.s[0] = left.s[1] = half.s;
+    *(int *)arg = half.fd;
+    task_detach(start(waits_and_does_not_listen, half.s));
+    return 0;
+}
+
+static void abort_what_is_left(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    left.n_told++;
+    if (error->kind == LOOP_ERROR_LEAK)
+        task_stream_abort(left.s[0]);
+}
+
+static void a_hook_may_abort_a_stream_whose_reader_was_dropped(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int fd = -1;
+
+    (void)state;
+    left.n_told = 0;
+    options.debug = true;
+    options.shutdown_timeout = TASK_SECOND;
+    options.on_error = abort_what_is_left;
+    assert_int_equal(run_with(options, leaves_a_reader, &fd), 0);
+    assert_int_equal(left.n_told, 2);
+    assert_int_equal(close(fd), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1261,6 +1295,7 @@ int main(void)
         in_streams(a_terminal_goes_both_ways_at_once),
         behaviour_of_streams(closing_may_be_cancelled_anywhere),
         behaviour(a_hook_may_abort_what_was_not_closed),
+        behaviour(a_hook_may_abort_a_stream_whose_reader_was_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -590,23 +590,38 @@ static void a_step_is_caught_when_there_is_room_for_signals(void **state)
     assert_said("libtask: task 1 \"task-1\" has held the loop for  ms:\n");
 }
 
+/* How many of the real-time signals cannot ask for dumps: Valgrind keeps one. */
+static int n_without_dumps(void)
+{
+    int n = 0;
+
+    for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
+        n += task_dump_on_signal(signo) == -EINVAL;
+    return n;
+}
+
 static int asks_for_dumps_by_all(void *arg)
 {
-    int n_refused = 0;
+    (void)arg;
+    return n_without_dumps();
+}
+
+static void ask_with_a_watchdog_and_without(void *arg)
+{
+    struct loop_options options = stall_options();
+    int n;
 
     (void)arg;
-    for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
-        n_refused += task_dump_on_signal(signo) == -EINVAL;
-    return n_refused;
+    options.stall_timeout = TASK_HOUR;
+    n = run_with(options, asks_for_dumps_by_all, NULL);
+    if (n != n_without_dumps() + 1)
+        _exit(1);
 }
 
 static void its_signal_is_no_one_elses(void **state)
 {
-    struct loop_options options = test_options(NULL);
-
     (void)state;
-    options.stall_timeout = TASK_HOUR;
-    assert_int_equal(run_with(options, asks_for_dumps_by_all, NULL), 1);
+    assert_int_equal(child_run(ask_with_a_watchdog_and_without, NULL), 0);
 }
 
 static int spins_at_its_end(void *arg)

@@ -18,7 +18,7 @@ struct head {
 static int ask(const struct url *url, struct task_stream *s)
 {
     return task_stream_printf(s,
-                              "GET %s%.*s HTTP/1.1\r\nHost: %.*s\r\n"
+                              "GET %s%.*s HTTP/1.0\r\nHost: %.*s\r\n"
                               "Connection: close\r\n\r\n",
                               *url->path == '/' ? "" : "/", url->path_size,
                               url->path, url->authority_size, url->authority);
@@ -62,10 +62,35 @@ static unsigned long long parse_length(const char *text)
     return isspace((unsigned char)*end) ? length : UNKNOWN;
 }
 
-static int read_head(struct head *head, struct task_stream *s)
+static bool begins(const char *line, const char *name)
+{
+    return !strncasecmp(line, name, strlen(name));
+}
+
+/* What a field says of the body: once, or always the same. Codings are of HTTP/1.1,
+ * which was not asked for. A blank before the colon hides a field from others. */
+static int note_field(struct head *head, const char *line)
 {
     static const char name[] = "content-length:";
+    unsigned long long length;
+
+    if (line[strcspn(line, ": \t\n")] != ':' ||
+        begins(line, "transfer-encoding:"))
+        return -EPROTO;
+    if (!begins(line, name))
+        return 0;
+    length = parse_length(line + sizeof name - 1);
+    if (length == UNKNOWN ||
+        (head->length != UNKNOWN && head->length != length))
+        return -EPROTO;
+    head->length = length;
+    return 0;
+}
+
+static int read_head(struct head *head, struct task_stream *s)
+{
     const char *line;
+    int status;
     ssize_t n;
 
     *head = (struct head){.code = read_status(s), .length = UNKNOWN};
@@ -74,11 +99,9 @@ static int read_head(struct head *head, struct task_stream *s)
     while ((n = read_line(s, &line)) > 0) {
         if (line[*line == '\r'] == '\n')
             return 0; /* an empty one */
-        if (!strncasecmp(line, name, sizeof name - 1)) {
-            head->length = parse_length(line + sizeof name - 1);
-            if (head->length == UNKNOWN)
-                return -EPROTO;
-        }
+        status = note_field(head, line);
+        if (status)
+            return status;
     }
     return (int)n;
 }

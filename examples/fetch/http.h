@@ -1,4 +1,4 @@
-/* Pages by HTTP/1.1 (RFC 9110, RFC 9112). */
+/* Pages by HTTP, asked for by 1.0, so that bodies come as they are (RFC 9110, 9112). */
 #ifndef HTTP_H
 #define HTTP_H
 
@@ -6,7 +6,7 @@
 
 struct page {
     int code;                /* the status; 0: not yet known */
-    unsigned long long size; /* of the body; with its frames if it has chunks */
+    unsigned long long size; /* of the body */
 };
 
 /* Read the page of a URL. 0, or a negative errno: -EINVAL: of the URL; -EPROTO:

@@ -53,11 +53,13 @@ enum loop_error_kind {
      *  has failed, however: the status is -EPIPE.
      *
      *  And a descriptor that was closed, by close() say, while a task waited for
-     *  it. Once for each function of tasks; the status is -EBADF. */
+     *  it. Once for each function of tasks; the status is -EBADF. What has found
+     *  it out is not over yet: the hook is to leave that number alone. */
     LOOP_ERROR_MISUSE,
 
     /** (debug) A handle neither awaited nor detached, a lock still held, a
-     *  stream, server or process not closed. */
+     *  stream, server or process not closed. The hook may close those that it
+     *  is told of, until all of a kind were; then they are gone. */
     LOOP_ERROR_LEAK,
 
     /** (debug) A task parked more than 100 times after a request was
@@ -322,8 +324,8 @@ size_t task_stack_size(const struct task *task);
 /**
  * Tell how much of its stack a task has used at the most so far.
  *
- * Looks at the pages of the stack, so it costs a system call for each that was
- * used. Stacks are used again with their contents: what earlier tasks used of
+ * Asks the system which pages of the stack are there, by a call for each 2 MB of
+ * its size (4 us or so). Stacks are used again with their contents: what earlier tasks used of
  * the same one, and was kept, counts. In debug mode it does not, if that was on
  * when the task began: then it is the task's own figure.
  *

@@ -278,7 +278,7 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  * When all that has ended, functions of the program's may still be called: the
  * last done callbacks, the error hook, other hooks, what destroys a local. Then
  * nothing can be made any more that the loop would have to end: calls for that
- * return -ESHUTDOWN, or NULL.
+ * return -ESHUTDOWN, or NULL; callbacks may be set, and are not called.
  *
  * @param loop  a loop that does not run; NULL does nothing
  *

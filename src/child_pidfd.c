@@ -91,12 +91,20 @@ static int take(const struct child *child, bool wait, int *status)
     return 0;
 }
 
+/*
+ * A filter that does not know the call (Docker's, before 2020) says what the kernel says
+ * of a child that has become somebody else: kill() tells them apart. The number
+ * is still the child's, whose status nobody has taken.
+ */
 static int send_signal(const struct child *child, int signo)
 {
-    long result = child->fd >= 0 ? syscall(SYS_pidfd_send_signal, child->fd,
-                                           signo, NULL, 0)
-                                 : kill(child->pid, signo);
+    long result = -1;
 
+    errno = ENOSYS;
+    if (child->fd >= 0)
+        result = syscall(SYS_pidfd_send_signal, child->fd, signo, NULL, 0);
+    if (result < 0 && (errno == ENOSYS || errno == EPERM))
+        result = kill(child->pid, signo);
     return result < 0 ? -errno : 0;
 }
 

@@ -88,13 +88,35 @@ static int be_born(void *arg)
     return 127;
 }
 
+/* What a filter, or a kernel that only looks like Linux, says of a flag. */
+static bool is_refused(int error)
+{
+    return error == EINVAL || error == EPERM || error == ENOSYS;
+}
+
+/* Without a pidfd where none is to be had so: whoever watches the child goes on from
+ * its number. That is found out once. */
+static pid_t clone_with_pidfd(struct birth *birth, int *pidfd)
+{
+    static int flag = CLONE_PIDFD;
+    int known = __atomic_load_n(&flag, __ATOMIC_RELAXED);
+    int flags = SHARED | SIGCHLD;
+    pid_t pid = clone_on(birth->room, be_born, flags | known, birth, pidfd);
+
+    if (pid >= 0 || !known || !is_refused(errno))
+        return pid;
+    pid = clone_on(birth->room, be_born, flags, birth, pidfd);
+    if (pid >= 0)
+        __atomic_store_n(&flag, 0, __ATOMIC_RELAXED);
+    return pid;
+}
+
 static int clone_child(const struct launch *launch, struct launch_room *room,
                        struct launched *launched)
 {
     struct birth birth = {launch, room, 0};
     int pidfd = -1;
-    pid_t pid =
-        clone_on(room, be_born, SHARED | CLONE_PIDFD | SIGCHLD, &birth, &pidfd);
+    pid_t pid = clone_with_pidfd(&birth, &pidfd);
 
     if (pid < 0)
         return -errno;

@@ -20,6 +20,7 @@
 #define NORETURN __attribute__((noreturn))
 #define NO_TSAN __attribute__((no_sanitize("thread")))
 #define COLD __attribute__((cold, noinline))
+#define AT_UNLOAD __attribute__((destructor))
 #define PRINTF_LIKE(which, first) __attribute__((format(printf, which, first)))
 
 /*

@@ -3,14 +3,9 @@
  * was cancelled. Nobody can go on with the loop: so that is told of, and nobody
  * waits for it, or sends signals to the thread, any more.
  */
+#include "ending.h"
 #include "loop.h"
 #include "report.h"
-
-#include <pthread.h>
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key; /* has a value in threads that have run a loop */
-static bool has_key;
 
 static void tell(struct loop *loop)
 {
@@ -44,11 +39,10 @@ static void refuse_others(struct loop *loop)
 }
 
 /* A thread ends. */
-static void lose(void *unused)
+static void lose(void)
 {
     struct loop *loop = loop_current();
 
-    (void)unused;
     if (!loop)
         return;
     tell(loop);
@@ -61,11 +55,6 @@ static void lose(void *unused)
     task__scheduler_current = NULL;
 }
 
-static void make_key(void)
-{
-    has_key = !pthread_key_create(&key, lose);
-}
-
 void task__loop_know_thread(void)
 {
     static uintptr_t n_threads;
@@ -74,7 +63,5 @@ void task__loop_know_thread(void)
         return;
     task__scheduler_thread =
         __atomic_add_fetch(&n_threads, 1, __ATOMIC_RELAXED);
-    pthread_once(&once, make_key);
-    if (has_key)
-        pthread_setspecific(key, &key);
+    task__ending_set(ENDING_LOOP, lose);
 }

@@ -7,7 +7,8 @@
  */
 #include "remote_slots.h"
 
-#include <pthread.h>
+#include "ending.h"
+
 #include <stdlib.h>
 
 enum { SPARE = 256 }; /* 2 MB, while a remote is open */
@@ -30,10 +31,6 @@ static THREAD_LOCAL struct block *next_blocks; /* of this thread */
 static struct block *spare;
 static size_t n_spare;   /* there, and with threads */
 static size_t n_remotes; /* open, in the process */
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key; /* has a value in threads that have blocks */
-static bool has_key;
 
 static void push_spare(struct block *block)
 {
@@ -91,9 +88,8 @@ static void leave_block(void)
 }
 
 /* A thread ends. */
-static void leave_blocks(void *unused)
+static void leave_blocks(void)
 {
-    (void)unused;
     leave_block();
     while (next_blocks) {
         struct block *block = next_blocks;
@@ -103,17 +99,12 @@ static void leave_blocks(void *unused)
     }
 }
 
-static void make_key(void)
-{
-    has_key = !pthread_key_create(&key, leave_blocks);
-}
-
 bool task__remote_slots_open(void)
 {
-    pthread_once(&once, make_key);
-    if (has_key)
-        __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
-    return has_key;
+    if (!task__endings_open())
+        return false;
+    __atomic_add_fetch(&n_remotes, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 void task__remote_slots_close(void)
@@ -137,7 +128,7 @@ COLD bool task__remote_slots_refill(void)
 
     if (!block)
         block = make_block();
-    if (!block || pthread_setspecific(key, &task__remote_slots)) {
+    if (!block || !task__ending_set(ENDING_SLOTS, leave_blocks)) {
         free(block);
         return false;
     }

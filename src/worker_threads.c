@@ -5,6 +5,7 @@
  * A thread that takes no job any more ends, and joins the one that ended before
  * it: so there is at most one to be joined.
  */
+#include "ending.h"
 #include "local.h"
 #include "worker.h"
 #include "worker_pool.h"
@@ -18,8 +19,6 @@ THREAD_LOCAL struct job *task__pool_current;
 task_time task__worker_idle_time = 10 * TASK_SECOND;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t key; /* has a value in the pool's threads */
-static bool has_key;
 
 static void init_pool(void)
 {
@@ -118,13 +117,31 @@ static void leave_pool(struct lane_threads *lane)
         pthread_join(before, NULL);
 }
 
+/* A thread ends: if in the midst of a job, the lane has one less. */
+static void end_thread(void)
+{
+    struct job *job = task__pool_current;
+    struct lane_threads *lane;
+
+    if (!job)
+        return;
+    lane = lane_of(job);
+    task__pool_current = NULL;
+    task__locals_lend(NULL);
+    give_back(job, -EOWNERDEAD);
+    pool_lock();
+    leave_pool(lane);
+    pool_lock();
+    task__pool_leave_to_others(lane);
+    pool_unlock();
+}
+
 static void *work(void *arg)
 {
     struct lane_threads *lane = arg;
     struct job *job;
 
-    if (has_key)
-        pthread_setspecific(key, lane);
+    task__ending_set(ENDING_WORKER, end_thread);
     pool_lock();
     while ((job = next_job(lane))) {
         lane->n_idle--;
@@ -206,27 +223,9 @@ int task__pool_provide_threads(struct lane_threads *lane)
     return error;
 }
 
-/* A thread ends: if in the midst of a job, the lane has one less. */
-static void end_thread(void *lane)
-{
-    struct job *job = task__pool_current;
-
-    if (!job)
-        return;
-    task__pool_current = NULL;
-    task__locals_lend(NULL);
-    give_back(job, -EOWNERDEAD);
-    pool_lock();
-    leave_pool(lane);
-    pool_lock();
-    task__pool_leave_to_others(lane);
-    pool_unlock();
-}
-
 static void make_pool(void)
 {
     init_pool();
-    has_key = !pthread_key_create(&key, end_thread);
     pthread_atfork(NULL, NULL, forget_pool);
 }
 

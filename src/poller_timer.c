@@ -9,11 +9,16 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 enum { SLACK_SHARE = 1000, SLACK_UNKNOWN = -1 };
 #define SLACK_USUAL (50 * TASK_MICROSECOND)
@@ -110,11 +115,35 @@ static task_time timeout_for(const struct poller_timer *timer, task_time wait)
     return wait > slack ? wait - slack : wait;
 }
 
+/* On every processor, for the kernel. */
+struct kernel_time {
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+/*
+ * epoll_pwait2() is in glibc since 2.35, and a program that is linked with it runs with
+ * no older one. As that is, this is where a thread may be cancelled.
+ */
+static int wait_exactly(int epoll, struct epoll_event events[POLLER_EVENTS],
+                        task_time limit)
+{
+    struct timespec time = clock_timespec(limit);
+    struct kernel_time wait = {time.tv_sec, time.tv_nsec};
+    int former;
+    int n;
+
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &former);
+    n = (int)syscall(SYS_epoll_pwait2, epoll, events, POLLER_EVENTS, &wait,
+                     NULL, (size_t)0);
+    pthread_setcanceltype(former, NULL);
+    return n;
+}
+
 int task__poller_timer_wait(struct poller_timer *timer, int epoll,
                             struct epoll_event events[POLLER_EVENTS],
                             task_time now, task_time until, bool is_tick)
 {
-    struct timespec limit;
     int n;
 
     if (prepare(timer, now, until, is_tick))
@@ -122,8 +151,7 @@ int task__poller_timer_wait(struct poller_timer *timer, int epoll,
     if (timer->is_coarse)
         return epoll_wait(epoll, events, POLLER_EVENTS,
                           poller_milliseconds(now, until));
-    limit = clock_timespec(timeout_for(timer, until - now));
-    n = epoll_pwait2(epoll, events, POLLER_EVENTS, &limit, NULL);
+    n = wait_exactly(epoll, events, timeout_for(timer, until - now));
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
         timer->is_coarse = true;
         return task__poller_timer_wait(timer, epoll, events, now, until,

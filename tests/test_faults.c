@@ -26,6 +26,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
 enum { GUARD_INSTALL = 102, PATIENT = 4 };
 
 /* Faults. */
@@ -142,6 +146,8 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
         if (faults.most && (size_t)c > faults.most)
             c = (long)faults.most;
     }
+    if (number == SYS_epoll_pwait2 && is_refused(EPOLL_PWAIT2, EINTR))
+        return -1;
     return __real_syscall(number, a, b, c, d, e, f);
 }
 
@@ -157,10 +163,6 @@ WRAP(epoll_wait, EPOLL_WAIT, EINTR,
 WRAP(epoll_pwait, EPOLL_PWAIT, EINTR,
      (int epoll, struct epoll_event *events, int n, int timeout,
       const sigset_t *mask),
-     (epoll, events, n, timeout, mask))
-WRAP(epoll_pwait2, EPOLL_PWAIT2, EINTR,
-     (int epoll, struct epoll_event *events, int n,
-      const struct timespec *timeout, const sigset_t *mask),
      (epoll, events, n, timeout, mask))
 WRAP(poll, POLL, EINTR, (struct pollfd * fds, nfds_t n, int timeout),
      (fds, n, timeout))

@@ -23,9 +23,14 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 /* Faults. */
 
@@ -195,10 +200,17 @@ WRAP(int, timerfd_create, OPEN, (int clock, int flags), (clock, flags))
 WRAP(int, epoll_wait, WAIT,
      (int epoll, struct epoll_event *events, int n, int timeout),
      (epoll, events, n, timeout))
-WRAP(int, epoll_pwait2, WAIT,
-     (int epoll, struct epoll_event *events, int n,
-      const struct timespec *timeout, const sigset_t *mask),
-     (epoll, events, n, timeout, mask))
+
+long __real_syscall(long number, long a, long b, long c, long d, long e,
+                    long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e,
+                    long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    return number == SYS_epoll_pwait2 && is_refused(WAIT)
+               ? -1
+               : __real_syscall(number, a, b, c, d, e, f);
+}
 
 int __real_fcntl(int fd, int command, ...);
 int __wrap_fcntl(int fd, int command, ...);

@@ -17,6 +17,10 @@
 #define SYS_pidfd_open 434
 #endif
 
+#ifndef WCOREFLAG
+#define WCOREFLAG 0x80
+#endif
+
 /* Of enum idtype_t; a macro or not, in headers that know it. */
 #define BY_PIDFD ((idtype_t)3)
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* How long a server pauses that is short of descriptors or memory. */
 #define PAUSE (100 * TASK_MILLISECOND)

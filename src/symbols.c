@@ -13,7 +13,7 @@ void task__symbols_prepare(void)
 {
     void *frame;
 
-    BACKTRACE(&frame, 1);
+    (void)BACKTRACE(&frame, 1);
 }
 
 size_t task__symbols_backtrace(uintptr_t frames[], size_t n)

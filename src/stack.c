@@ -157,16 +157,18 @@ static void trim(const struct stacks *stacks, const struct stack *stack)
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-/* Whole pages go; what is left in the last one is written over. */
+/* Whole pages go, unless they are locked; what is left is written over. */
 void task__stack_clean(struct stack *stack, uintptr_t floor)
 {
     const struct stacks *stacks = stack->slab->stacks;
     char *low = task__stack_low(stack);
     size_t size = (size_t)(floor - (uintptr_t)low);
     size_t whole = size / stacks->page * stacks->page;
-    uintptr_t *word = (uintptr_t *)(void *)(low + whole);
+    uintptr_t *word;
 
-    madvise(low, whole, MADV_DONTNEED);
+    if (madvise(low, whole, MADV_DONTNEED))
+        whole = 0;
+    word = (uintptr_t *)(void *)(low + whole);
     VALGRIND_DISABLE_ERROR_REPORTING;
     for (size_t n = (size - whole) / sizeof *word; n--; word++)
         *word = 0;
@@ -297,21 +299,36 @@ static char *lowest_page(const struct stack *stack)
     return top;
 }
 
+/* How far down a stack was written, told from a page on; most of it is zeros. */
+static size_t depth_from(const struct stack *stack, const char *from,
+                         const char *end)
+{
+    const uintptr_t *word = (const uintptr_t *)(const void *)from;
+    const uintptr_t *last = (const uintptr_t *)(const void *)end;
+
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    while (word < last && !peek(word))
+        word++;
+    VALGRIND_ENABLE_ERROR_REPORTING;
+    return word < last ? (size_t)(stack->top - (const char *)word) : 0;
+}
+
 /*
  * Pages that were never touched are not resident; and memory that was never
  * written holds zeros, but for a page that holds nothing else: something was
- * written there. Both are told from below.
+ * written there. Both are told from below. Where the lowest page is resident, all
+ * may be, whether touched or not, as memory is locked or the kernel does not tell:
+ * then zeros tell nothing.
  */
 size_t task__stack_used(const struct stack *stack)
 {
-    const uintptr_t *first =
-        (const uintptr_t *)(const void *)lowest_page(stack);
-    const uintptr_t *end = first + stack->slab->stacks->page / sizeof *first;
-    const uintptr_t *word = first;
+    const struct stacks *stacks = stack->slab->stacks;
+    const char *low = lowest_page(stack);
+    bool may_be_all = low == task__stack_low(stack);
+    size_t used = depth_from(
+        stack, low, may_be_all ? task__stack_end(stack) : low + stacks->page);
 
-    VALGRIND_DISABLE_ERROR_REPORTING;
-    while (word < end && !peek(word))
-        word++;
-    VALGRIND_ENABLE_ERROR_REPORTING;
-    return (size_t)(stack->top - (const char *)(word < end ? word : first));
+    if (!used && !may_be_all)
+        used = (size_t)(stack->top - low);
+    return used < stacks->size ? used : stacks->size;
 }

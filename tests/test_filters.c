@@ -1,11 +1,13 @@
 /*
  * What a filter of system calls, an old kernel or one that only looks like Linux
- * refuses, each time: all goes well without it.
+ * refuses, or answers in its own way, each time: all goes well without it.
  */
 #include "leaks.h"
 
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <task.h>
@@ -20,6 +22,9 @@
 /* What is refused, and by what; 0: nothing. */
 static int pidfds;
 static int pidfd_signals;
+static int giving_back; /* memory */
+
+static bool all_is_resident; /* as it seems */
 
 static int n_refused;
 
@@ -52,6 +57,28 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
                ? -1
                : __real_syscall(number, a, b, c, d, e, f);
 }
+
+int __real_madvise(void *address, size_t size, int advice);
+int __wrap_madvise(void *address, size_t size, int advice);
+int __wrap_madvise(void *address, size_t size, int advice)
+{
+    return advice == MADV_DONTNEED && is_refused(giving_back)
+               ? -1
+               : __real_madvise(address, size, advice);
+}
+
+int __real_mincore(void *address, size_t size, unsigned char *pages);
+int __wrap_mincore(void *address, size_t size, unsigned char *pages);
+int __wrap_mincore(void *address, size_t size, unsigned char *pages)
+{
+    int result = __real_mincore(address, size, pages);
+
+    if (all_is_resident)
+        memset(pages, 1, (size + 4095) / 4096);
+    return result;
+}
+
+/* Children. */
 
 static struct task_process *begin(const char *const argv[])
 {
@@ -108,11 +135,76 @@ static void children_are_signalled_where_pidfds_cannot_be(void **state)
     pidfd_signals = 0;
 }
 
+/* Stacks. */
+
+static int looks_at_its_stack(void *arg)
+{
+    *(size_t *)arg = task_stack_used(task_current());
+    return 0;
+}
+
+static int uses_much(void *arg)
+{
+    volatile char room[40 << 10];
+
+    for (size_t i = 0; i < sizeof room; i += sizeof(void *))
+        room[i] = 1;
+    return looks_at_its_stack(arg);
+}
+
+static void use_stacks(size_t *little, size_t *much, size_t *little_again)
+{
+    CHECK_STATUS(task_await(task_create(looks_at_its_stack, little)), 0);
+    CHECK_STATUS(task_await(task_create(uses_much, much)), 0);
+    CHECK_STATUS(task_await(task_create(looks_at_its_stack, little_again)), 0);
+}
+
+static int uses_stacks(void *arg)
+{
+    size_t little;
+    size_t much;
+    size_t little_again;
+
+    (void)arg;
+    use_stacks(&little, &much, &little_again);
+    CHECK(little > 0 && little < 20 << 10);
+    CHECK(much > 40 << 10 && much <= 64 << 10);
+    CHECK(little_again < little + 2048);
+    return 0;
+}
+
+/* Where memory that is given back is refused with an errno, if that is not 0. */
+static void use_stacks_where(bool is_resident, int refusal)
+{
+    struct loop_options options = test_options(NULL);
+
+    options.debug = true;
+    all_is_resident = is_resident;
+    giving_back = refusal;
+    assert_int_equal(run_with(options, uses_stacks, NULL), 0);
+    all_is_resident = false;
+    giving_back = 0;
+}
+
+static void the_use_of_stacks_is_known_where_all_is_resident(void **state)
+{
+    (void)state;
+    use_stacks_where(true, 0);
+}
+
+static void the_use_of_stacks_is_known_where_no_memory_goes(void **state)
+{
+    (void)state;
+    use_stacks_where(false, EINVAL); /* as of locked memory */
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         leakless(children_are_signalled_where_pidfds_cannot_be),
         leakless(programs_run_where_clone_gives_no_pidfd),
+        leakless(the_use_of_stacks_is_known_where_all_is_resident),
+        leakless(the_use_of_stacks_is_known_where_no_memory_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,14 +20,26 @@
 /* What a terminal takes without waiting when it says that it takes something. */
 enum { TERMINAL_ROOM = 256 };
 
-/* 0: something would come at once; -EAGAIN. */
+/* Whether it was opened for that. */
+static bool is_opened_for(int fd, short events)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int other = events == POLLIN ? O_WRONLY : O_RDONLY;
+
+    return flags < 0 || (flags & O_ACCMODE) != other;
+}
+
+/* 0: something would come at once; -EAGAIN; -EBADF: nothing ever comes, as may be where
+ * a pipe is asked at its wrong end. */
 static int ask(int fd, short events)
 {
     struct pollfd now = {.fd = fd, .events = events};
 
     if (poll(&now, 1, 0) < 0)
         return -errno;
-    return now.revents ? 0 : -EAGAIN;
+    if (now.revents)
+        return 0;
+    return is_opened_for(fd, events) ? -EAGAIN : -EBADF;
 }
 
 ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n)

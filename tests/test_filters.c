@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <task.h>
+#include <unistd.h>
 
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
@@ -23,6 +25,7 @@
 static int pidfds;
 static int pidfd_signals;
 static int giving_back; /* memory */
+static int not_waiting; /* to read and write so */
 
 static bool all_is_resident; /* as it seems */
 
@@ -77,6 +80,22 @@ int __wrap_mincore(void *address, size_t size, unsigned char *pages)
         memset(pages, 1, (size + 4095) / 4096);
     return result;
 }
+
+#define WRAP_PARTS(name)                                                       \
+    ssize_t __real_##name(int fd, const struct iovec *parts, int n,            \
+                          off_t offset, int flags);                            \
+    ssize_t __wrap_##name(int fd, const struct iovec *parts, int n,            \
+                          off_t offset, int flags);                            \
+    ssize_t __wrap_##name(int fd, const struct iovec *parts, int n,            \
+                          off_t offset, int flags)                             \
+    {                                                                          \
+        return is_refused(not_waiting)                                         \
+                   ? -1                                                        \
+                   : __real_##name(fd, parts, n, offset, flags);               \
+    }
+
+WRAP_PARTS(preadv2)
+WRAP_PARTS(pwritev2)
 
 /* Children. */
 
@@ -198,11 +217,40 @@ static void the_use_of_stacks_is_known_where_no_memory_goes(void **state)
     use_stacks_where(false, EINVAL); /* as of locked memory */
 }
 
+/* Descriptors. */
+
+static int uses_the_wrong_ends(void *arg)
+{
+    int *ends = arg;
+    char byte = 0;
+
+    CHECK_STATUS(task_read(ends[1], &byte, 1), -EBADF);
+    CHECK_STATUS(task_write(ends[0], &byte, 1), -EBADF);
+    CHECK_STATUS(task_write(ends[1], "x", 1), 1);
+    CHECK_STATUS(task_read(ends[0], &byte, 1), 1);
+    CHECK(byte == 'x');
+    return 0;
+}
+
+static void a_pipes_wrong_end_is_told_where_it_is_asked_first(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    not_waiting = ENOSYS;
+    assert_int_equal(run_virtual(uses_the_wrong_ends, ends), 0);
+    not_waiting = 0;
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         leakless(children_are_signalled_where_pidfds_cannot_be),
         leakless(programs_run_where_clone_gives_no_pidfd),
+        leakless(a_pipes_wrong_end_is_told_where_it_is_asked_first),
         leakless(the_use_of_stacks_is_known_where_all_is_resident),
         leakless(the_use_of_stacks_is_known_where_no_memory_goes),
     };

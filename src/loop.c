@@ -54,10 +54,12 @@ static bool has_bad_options(const struct loop_options *options)
            !backend_of(options->backend);
 }
 
+/* Of a back end that there is not, has_bad_options() knows. */
 static struct poller *make_poller(struct loop *loop)
 {
     const struct poller_backend *backend = backend_of(loop->options.backend);
-    struct poller *poller = memory_get(&loop->allocator, backend->size);
+    struct poller *poller =
+        backend ? memory_get(&loop->allocator, backend->size) : NULL;
 
     if (poller) {
         memset(poller, 0, backend->size);

@@ -21,9 +21,14 @@ check() {
             "$compiler" -x "$language" -std="$standard" "${warnings[@]}" "$@" \
                 -I . -fsyntax-only - || fail "$header with $compiler"
     done
+    printf '%s\n' '#include <task.h>' 'struct task_select_case of(int fd, int events);' \
+        'struct task_select_case of(int fd, int events)' \
+        '{ return TASK_SELECT_FD(fd, events); }' |
+        "$compiler" -x "$language" -std="$standard" "${warnings[@]}" "$@" \
+            -I . -fsyntax-only - || fail "TASK_SELECT_FD with $compiler"
 }
 check gcc c c11 -Wstrict-prototypes
 check clang c c11 -Wstrict-prototypes
-check g++ c++ c++17
-check clang++ c++ c++17
+check g++ c++ c++17 -Wold-style-cast
+check clang++ c++ c++17 -Wold-style-cast
 ((compilers > 0)) || skip 'no gcc or clang'

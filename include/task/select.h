@@ -60,8 +60,10 @@ struct task_select_case {
 
 #ifdef __cplusplus
 #define TASK_SELECT_CASE task_select_case
+#define TASK_SELECT_EVENTS(events) static_cast<short>(events)
 #else
 #define TASK_SELECT_CASE (struct task_select_case)
+#define TASK_SELECT_EVENTS(events) (short)(events)
 #endif
 
 /** Get an item from a queue, as task_queue_get(). */
@@ -97,7 +99,7 @@ struct task_select_case {
     TASK_SELECT_CASE                                                           \
     {                                                                          \
         TASK_SELECT_KIND_FD, 0, NULL, NULL, NULL, NULL, NULL, (fd),            \
-            (short)(events), 0                                                 \
+            TASK_SELECT_EVENTS(events), 0                                      \
     }
 
 /**

@@ -111,6 +111,7 @@ void task__remote_slots_close(void)
 {
     if (__atomic_sub_fetch(&n_remotes, 1, __ATOMIC_RELAXED))
         return;
+    leave_block();
     while (next_blocks || __atomic_load_n(&spare, __ATOMIC_RELAXED))
         free(pop_spare());
 }

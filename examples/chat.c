@@ -3,9 +3,9 @@
  *
  * The first line of a client is its name. Control characters become spaces, so
  * that nobody writes anything but lines on the terminals of others. Each client
- * has a queue of lines that it is to be sent, and a task that sends them: so one
- * that does not read holds up nobody. When its queue is full it misses lines, and
- * is told how many.
+ * has a queue of lines that it is to be sent, and a task that sends them: so
+ * one that does not read holds up nobody. When its queue is full it misses
+ * lines, and is told how many.
  *
  * usage: chat <port>
  *

@@ -4,8 +4,8 @@
  * usage: dining [deadlock]
  *
  * Each needs the forks on both sides. They take the one with the lower number
- * first, so that someone can always eat. With `deadlock` each takes the left one
- * first: all hold one fork and wait for the other, and the loop says so.
+ * first, so that someone can always eat. With `deadlock` each takes the left
+ * one first: all hold one fork and wait for the other, and the loop says so.
  */
 #include <stdio.h>
 #include <stdlib.h>

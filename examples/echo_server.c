@@ -2,9 +2,9 @@
  * echo_server: send back what each client sends, one task a connection.
  *
  * A client that is silent, or does not read, for too long is sent away. SIGINT
- * or SIGTERM shut the server down: no new connections; those that are there have
- * a while to end, are then told to, and at last cut off; a second signal ends it
- * at once.
+ * or SIGTERM shut the server down: no new connections; those that are there
+ * have a while to end, are then told to, and at last cut off; a second signal
+ * ends it at once.
  *
  * usage: echo_server <port> [idle seconds [grace seconds]]
  *

@@ -3,8 +3,8 @@
  *
  * usage: gather [-p seconds] number...
  *
- * Each coroutine pauses after every multiplication: for 0 seconds, or as long as
- * -p says.
+ * Each coroutine pauses after every multiplication: for 0 seconds, or as long
+ * as -p says.
  */
 #include <errno.h>
 #include <inttypes.h>

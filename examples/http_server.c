@@ -3,8 +3,8 @@
  *
  * GET and HEAD, connections that are kept alive, ranges of bytes; a folder is
  * its index.html. Names that lead out of the folder are refused, and so is what
- * is no regular file. A client that takes too long to ask is sent away. Where it
- * is not clear what a request means, it is refused.
+ * is no regular file. A client that takes too long to ask is sent away. Where
+ * it is not clear what a request means, it is refused.
  *
  * usage: http_server <port> [folder]
  *

@@ -22,7 +22,8 @@
 #define START(fn, arg, called)                                                 \
     task_create_with(fn, arg, &(struct task_options){.name = (called)})
 
-/* A mill: sacks of grain come by a short queue, and two millers share a stone. */
+/* A mill: sacks of grain come by a short queue, and two millers share a
+ * stone. */
 
 static struct task_queue sacks;
 static struct task_lock stone;

@@ -2,14 +2,14 @@
  * pipeline: run commands, each with its output as the input of the next one,
  * within a time limit.
  *
- * When the time is up, after Ctrl-C, or if one of them cannot be started, all are
- * asked to end, by SIGTERM; what has not ended after a second is killed.
+ * When the time is up, after Ctrl-C, or if one of them cannot be started, all
+ * are asked to end, by SIGTERM; what has not ended after a second is killed.
  *
  * usage: pipeline seconds command [argument...] ['|' command...]...
  *
- * Exits with the status of the last command, or 128 + n after signal n; with 124
- * when the time was up, 127 if a command or the loop cannot be started, 130 after
- * Ctrl-C.
+ * Exits with the status of the last command, or 128 + n after signal n; with
+ * 124 when the time was up, 127 if a command or the loop cannot be started, 130
+ * after Ctrl-C.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>

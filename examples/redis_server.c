@@ -1,9 +1,9 @@
 /*
  * redis_server: a small Redis, kept in memory (RESP2).
  *
- * PING ECHO SET GET DEL INCR EXPIRE LPUSH LRANGE. Commands are read in place. All
- * that have come are run before the replies are sent, by one write, and more is
- * read: so many at once cost hardly more than one.
+ * PING ECHO SET GET DEL INCR EXPIRE LPUSH LRANGE. Commands are read in place.
+ * All that have come are run before the replies are sent, by one write, and
+ * more is read: so many at once cost hardly more than one.
  *
  * usage: redis_server <port>
  *
@@ -14,7 +14,8 @@
 
 #include <errno.h>
 
-/* What is read at once; replies that are sent although there are more commands. */
+/* What is read at once; replies that are sent although there are more
+ * commands. */
 enum { CHUNK = 1 << 14, MUCH = 1 << 16 };
 
 struct client {

@@ -43,8 +43,8 @@ static void show_progress(const struct batch *batch)
                 batch->ended, batch->begun, batch->worst);
 }
 
-/* By one write, so that lines of several commands do not mix. The progress makes
- * room for it, and comes again below it. */
+/* By one write, so that lines of several commands do not mix. The progress
+ * makes room for it, and comes again below it. */
 static int say(const struct batch *batch, unsigned number, const char *line,
                size_t n)
 {
@@ -83,8 +83,9 @@ static int pass_on(const struct batch *batch, unsigned number,
     return (int)n;
 }
 
-/* The shell leads a process group, which may outlive it. (Should it have ended, and all
- * of its group, the number might be another's by now: a matter of days.) */
+/* The shell leads a process group, which may outlive it. (Should it have ended,
+ * and all of its group, the number might be another's by now: a matter of
+ * days.) */
 static void stop(pid_t group)
 {
     int status = 0;

@@ -10,10 +10,10 @@
  * memory or address space, or for a reason that its comment names. Outputs stay
  * untouched on failure. Misuse returns -EPERM (not in a task, not the owner, a
  * loop inherited over fork), -EINVAL (a NULL function, another loop's task, a
- * bad number), -EDEADLK (would wait for itself), -EBUSY or -EALREADY. Only where
- * scopes are closed out of order (scope.h) can nothing go on: a sentence on
- * stderr, then abort(). Else the library neither exits nor prints, but by the
- * default error hook.
+ * bad number), -EDEADLK (would wait for itself), -EBUSY or -EALREADY. Only
+ * where scopes are closed out of order (scope.h) can nothing go on: a sentence
+ * on stderr, then abort(). Else the library neither exits nor prints, but by
+ * the default error hook.
  *
  * Suspension. What is marked TASK_SUSPENDS may switch to other tasks; nothing
  * else does. Outside a task (in a callback, in a thread without a loop) it
@@ -47,8 +47,8 @@
  * asked to start eagerly. Those that await a task and its done callbacks are
  * served in the order of registration, in the turn after it ended.
  *
- * Zero is ready. Locks, events, queues and their kin lie in the caller's memory;
- * all zero is a ready one where no number is needed, else there is an
+ * Zero is ready. Locks, events, queues and their kin lie in the caller's
+ * memory; all zero is a ready one where no number is needed, else there is an
  * initialiser and an _init call. The _destroy of one that is waited on gives
  * -EBUSY.
  *
@@ -63,9 +63,9 @@
  *
  * Inside a task. errno and the floating-point control words are the task's own;
  * the signal mask is the thread's. longjmp() and C++ exceptions may not leave
- * the task's function. A catch block, or a destructor that an exception runs, may
- * not suspend: what is being handled is kept for the thread. (A copy of it may be
- * kept meanwhile, as by std::current_exception().)
+ * the task's function. A catch block, or a destructor that an exception runs,
+ * may not suspend: what is being handled is kept for the thread. (A copy of it
+ * may be kept meanwhile, as by std::current_exception().)
  */
 #ifndef TASK_H
 #define TASK_H

@@ -29,8 +29,8 @@ int task__address_bind(const struct addrinfo *address,
 /* Listen with that backlog, or the nearest that is possible. */
 int task__address_listen(int fd, int backlog);
 
-/* The addresses that a socket may be bound to: in a task; one of the names is not
- * NULL. */
+/* The addresses that a socket may be bound to: in a task; one of the names is
+ * not NULL. */
 TASK_SUSPENDS int task__address_look_up(const char *host, const char *service,
                                         int type, struct addrinfo **list);
 
@@ -39,8 +39,8 @@ TASK_SUSPENDS int task__tcp_connect(struct call_site site, const char *host,
                                     const char *service);
 TASK_SUSPENDS int task__unix_connect(struct call_site site, const char *path);
 
-/* Whether an address cannot be bound since this machine does not have it, or not
- * its family: then another one may do. */
+/* Whether an address cannot be bound since this machine does not have it, or
+ * not its family: then another one may do. */
 static inline bool address_is_missing(int error)
 {
     return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT ||

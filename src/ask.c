@@ -38,8 +38,8 @@ static bool has_timer;
 static int timer_signo;
 static int tries_left;
 
-/* That of the loop that runs in this thread, or ran there last; another loop may
- * have it by now. */
+/* That of the loop that runs in this thread, or ran there last; another loop
+ * may have it by now. */
 static THREAD_LOCAL struct ask_target *last;
 
 /* Whether it is that of no other thread. */

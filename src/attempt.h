@@ -1,5 +1,6 @@
 /*
- * An attempt to connect to an address by TCP, which a task waits for with others.
+ * An attempt to connect to an address by TCP, which a task waits for with
+ * others.
  *
  *     idle        `fd` is -1: it has not begun, or is over
  *     under way   its descriptor is observed; once `heard` is not 0 there may be
@@ -32,7 +33,8 @@ static inline bool attempt_is_under_way(const struct attempt *attempt)
  * another negative errno, and it is over. */
 int task__attempt_begin(struct attempt *attempt);
 
-/* What came of one that is under way: as above, or -EINPROGRESS: nothing yet. */
+/* What came of one that is under way: as above, or -EINPROGRESS: nothing
+ * yet. */
 int task__attempt_end(struct attempt *attempt);
 
 /* Close one that is under way. */

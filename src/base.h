@@ -33,8 +33,8 @@
 enum { CACHE_LINE = 64 };
 
 /*
- * Have a line that is another processor's become ours, while we do other things.
- * The builtin does so on x86-64 only with -mprfchw.
+ * Have a line that is another processor's become ours, while we do other
+ * things. The builtin does so on x86-64 only with -mprfchw.
  */
 #if defined(__x86_64__)
 #define PREFETCH_TO_WRITE(address)                                             \
@@ -63,8 +63,8 @@ enum { CACHE_LINE = 64 };
 #define HAVE_TSAN 0
 #endif
 
-/* Whether a variable of the thread's is read by asking the thread, each time; else by an
- * address, which a compiler may keep over a switch. */
+/* Whether a variable of the thread's is read by asking the thread, each time;
+ * else by an address, which a compiler may keep over a switch. */
 #if defined(__x86_64__) && !HAVE_ASAN && !HAVE_TSAN
 enum { ASKS_ITS_THREAD = 1 };
 #else
@@ -89,7 +89,8 @@ enum { ASKS_ITS_THREAD = 0 };
 #define RUNNING_ON_MEMCHECK (VALGRIND_MAKE_MEM_DEFINED(NULL, 0) != 0)
 #endif
 
-/* A flag of handlers. Valgrind has them run on alternate stacks that are no more. */
+/* A flag of handlers. Valgrind has them run on alternate stacks that are no
+ * more. */
 #define ON_SIGNAL_STACK (RUNNING_ON_VALGRIND ? 0 : SA_ONSTACK)
 
 /* A counter of the processor's that runs evenly, where it has a cheap one. */
@@ -131,7 +132,8 @@ enum { ASKS_ITS_THREAD = 0 };
 #define ERRNO_TEXT(error) strerror(error)
 #endif
 
-/* The name of a signal, without "SIG": NULL if it has none, or none is known. */
+/* The name of a signal, without "SIG": NULL if it has none, or none is
+ * known. */
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 32)
 #define SIGNAL_NAME(signo) sigabbrev_np(signo)
 #else

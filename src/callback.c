@@ -31,8 +31,8 @@ union callback_place {
     uintptr_t next_free;
 };
 
-/* An id is a number and, in the low bits, a place: 1 is the first, so that no id
- * is 0. */
+/* An id is a number and, in the low bits, a place: 1 is the first, so that no
+ * id is 0. */
 enum { PLACE_BITS = 26, PLACES = 1 << PLACE_BITS };
 
 static uint32_t place_of(int64_t id)

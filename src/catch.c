@@ -18,7 +18,8 @@ enum { NOTHING, BEING_KEPT, KEPT };
 
 static struct receiver *receivers; /* the last made first */
 
-/* What handlers and receivers share is ordered as if one came after the other. */
+/* What handlers and receivers share is ordered as if one came after the
+ * other. */
 
 static bool load(const bool *flag)
 {
@@ -48,8 +49,8 @@ static void keep(struct caught *caught, const siginfo_t *info)
     __atomic_store_n(&caught->state, KEPT, __ATOMIC_RELEASE);
 }
 
-/* A signal that was blocked is to be so again when the handler returns: so those
- * that come now stay with the system. */
+/* A signal that was blocked is to be so again when the handler returns: so
+ * those that come now stay with the system. */
 static void block_again(int signo, ucontext_t *interrupted)
 {
     sigaddset(&interrupted->uc_sigmask, signo);

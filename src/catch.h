@@ -8,9 +8,10 @@
  * receiver's inbox, unless that post is on its way. So it neither allocates nor
  * blocks, and a storm of signals is one post.
  *
- * Handlers may run in any thread, at any time, also while receivers come and go.
- * So their memory is never given back, but used again; and nobody who has ended
- * to want a signal goes on before the handlers that have seen him are done.
+ * Handlers may run in any thread, at any time, also while receivers come and
+ * go. So their memory is never given back, but used again; and nobody who has
+ * ended to want a signal goes on before the handlers that have seen him are
+ * done.
  *
  * A fork's child has neither our dispositions nor receivers.
  */
@@ -62,9 +63,9 @@ void task__catch_close(struct receiver *receiver);
 /*
  * Want a signal, once more; 0, or a negative errno.
  *
- * Wanted by nobody but those who want it once, it has its default effect when it
- * comes a second time. They do not want it if somebody else has a handler of it:
- * -EBUSY.
+ * Wanted by nobody but those who want it once, it has its default effect when
+ * it comes a second time. They do not want it if somebody else has a handler of
+ * it: -EBUSY.
  */
 int task__catch_begin(struct receiver *receiver, int signo, bool once);
 void task__catch_end(struct receiver *receiver, int signo, bool once);

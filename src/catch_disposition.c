@@ -1,6 +1,6 @@
 /*
- * Whose the dispositions of signals are: ours, while loops want them; the former ones,
- * which lie beneath.
+ * Whose the dispositions of signals are: ours, while loops want them; the
+ * former ones, which lie beneath.
  */
 #include "catch_disposition.h"
 

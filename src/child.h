@@ -53,8 +53,8 @@ extern const struct child_kind task__child_pidfd;
 /* The kind that is opened if it can be; tests set it. */
 extern const struct child_kind *task__child_best;
 
-/* One that was started, with its pidfd or -1, which is taken over whatever comes.
- * 0, or a negative errno; -ESRCH as above. */
+/* One that was started, with its pidfd or -1, which is taken over whatever
+ * comes. 0, or a negative errno; -ESRCH as above. */
 int task__child_open(struct child *child, pid_t pid, int pidfd);
 
 /* Kill it, wait for its end, and take its status. */

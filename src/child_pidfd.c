@@ -96,9 +96,9 @@ static int take(const struct child *child, bool wait, int *status)
 }
 
 /*
- * A filter that does not know the call (Docker's, before 2020) says what the kernel says
- * of a child that has become somebody else: kill() tells them apart. The number
- * is still the child's, whose status nobody has taken.
+ * A filter that does not know the call (Docker's, before 2020) says what the
+ * kernel says of a child that has become somebody else: kill() tells them
+ * apart. The number is still the child's, whose status nobody has taken.
  */
 static int send_signal(const struct child *child, int signo)
 {

@@ -77,8 +77,8 @@ static char *put_track(char *at, uint64_t track)
 /* The end of the array, for which there is room always. */
 static const char END[] = "\n]\n";
 
-/* Whole pages, of which the system takes no part twice: blanks fill the last. When
- * there is no room for more, the end takes their place. */
+/* Whole pages, of which the system takes no part twice: blanks fill the last.
+ * When there is no room for more, the end takes their place. */
 static NEVER_INLINE void flush_full(struct chrome_file *file)
 {
     size_t blanks = CHROME_TEXT - file->n;

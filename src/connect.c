@@ -116,8 +116,8 @@ static void note_failure(struct race *race, const struct attempt *attempt,
     race->due = 0;
 }
 
-/* What has become of an attempt: a descriptor; or -EINPROGRESS, also when it has
- * failed. */
+/* What has become of an attempt: a descriptor; or -EINPROGRESS, also when it
+ * has failed. */
 static int take_result(struct race *race, const struct attempt *attempt,
                        int result)
 {

@@ -117,8 +117,8 @@ struct context *task__context_change_modes(struct context *from,
 THREAD_LOCAL fenv_t task__context_modes;
 THREAD_LOCAL int task__context_rounding = FE_TONEAREST;
 
-/* Never inlined: a ucontext_t is large, and has to be gone when this returns. The
- * signal mask goes along, which is the thread's. */
+/* Never inlined: a ucontext_t is large, and has to be gone when this returns.
+ * The signal mask goes along, which is the thread's. */
 NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 {
     ucontext_t here;

@@ -5,8 +5,9 @@
  *
  * A switch keeps what a call keeps: the callee-saved registers, the stack, and
  * the floating-point control words. The signal mask is the thread's, not the
- * coroutine's (swapcontext, which keeps one of each, is told of that one). errno is
- * kept by whoever leaves a task or the loop, who knows where it is, in `saved_errno`.
+ * coroutine's (swapcontext, which keeps one of each, is told of that one).
+ * errno is kept by whoever leaves a task or the loop, who knows where it is, in
+ * `saved_errno`.
  *
  * The sanitizers' and Valgrind's hooks are all here and in context.c.
  */

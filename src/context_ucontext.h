@@ -37,8 +37,9 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
     task__context_jump(from, to);
 }
 
-/* What is not in the C library: without it nobody has changed the modes. Who is linked
- * statically has of it what it calls itself, which may be the rounding mode's alone. */
+/* What is not in the C library: without it nobody has changed the modes. Who is
+ * linked statically has of it what it calls itself, which may be the rounding
+ * mode's alone. */
 #pragma weak fegetenv
 #pragma weak fesetenv
 #pragma weak fegetround

@@ -6,8 +6,8 @@
  * The control words of x87 and SSE are kept per task, with one economy: to read
  * SSE's costs 4 ns, x87's 1 ns, and fesetround, feenableexcept and fesetenv set
  * both. So x87's tells whether a task has modes of its own. All that have the
- * plain ones share one MXCSR, as any code of a thread does; what sets that alone
- * (_mm_setcsr, flush to zero) sets it for all of them.
+ * plain ones share one MXCSR, as any code of a thread does; what sets that
+ * alone (_mm_setcsr, flush to zero) sets it for all of them.
  */
 #ifndef TASK_SRC_CONTEXT_X86_64_H
 #define TASK_SRC_CONTEXT_X86_64_H
@@ -66,8 +66,9 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                        "st(6)", "st(7)", "memory", "cc");
 }
 
-/* Give this thread of control the modes that `model` was left with. It runs in `self`,
- * of which what a switch will save is scratch: a line that is in use anyway. */
+/* Give this thread of control the modes that `model` was left with. It runs in
+ * `self`, of which what a switch will save is scratch: a line that is in use
+ * anyway. */
 static ALWAYS_INLINE void context_reset_modes(struct context *self,
                                               const struct context *model)
 {
@@ -76,7 +77,8 @@ static ALWAYS_INLINE void context_reset_modes(struct context *self,
         task__context_set_modes(model);
 }
 
-/* Nothing below this is needed by a context that waits: the red zone is free. */
+/* Nothing below this is needed by a context that waits: the red zone is
+ * free. */
 static inline uintptr_t context_floor(const struct context *context)
 {
     return (uintptr_t)context->sp - 128;

@@ -1,6 +1,6 @@
 /*
- * R. Tarjan, "Depth-first search and linear graph algorithms" (1972): tasks that
- * wait for each other are a strongly connected component.
+ * R. Tarjan, "Depth-first search and linear graph algorithms" (1972): tasks
+ * that wait for each other are a strongly connected component.
  *
  *     front -> new  new  entered  new  entered  new ...
  *

@@ -28,7 +28,8 @@ struct suspect {
 /*
  * Find out who is in a cycle. All is zero but the tasks, whose ids ascend.
  *
- * Those who can reach each other are taken for one cycle; daemons alone are none.
+ * Those who can reach each other are taken for one cycle; daemons alone are
+ * none.
  */
 void task__cycles_find(struct suspect suspects[], size_t n);
 

@@ -10,8 +10,8 @@
 
 struct loop;
 
-/* An offset or a size in bytes, or a bit; 40 bytes on every machine. A table ends
- * in a nameless one, unless it is counted. */
+/* An offset or a size in bytes, or a bit; 40 bytes on every machine. A table
+ * ends in a nameless one, unless it is counted. */
 struct debugger_number {
     char name[36];
     uint32_t value;

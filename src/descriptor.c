@@ -46,7 +46,8 @@ static struct descriptor *make_chunk(struct descriptors *table, int first)
     return chunk;
 }
 
-/* Make the chunk of a number, which has to be open: so no wrong one is large. */
+/* Make the chunk of a number, which has to be open: so no wrong one is
+ * large. */
 static COLD int make(struct descriptors *table, int fd)
 {
     unsigned chunk = (unsigned)fd / DESCRIPTORS_CHUNK;

@@ -82,8 +82,8 @@ struct descriptors {
     unsigned n_chunks;
     size_t n_watched; /* those with waits */
 
-    /* Is told of each task (NULL: an observer) that waits for a number when that
-     * is found to have been closed without our knowing. */
+    /* Is told of each task (NULL: an observer) that waits for a number when
+     * that is found to have been closed without our knowing. */
     void (*lost)(int fd, const struct task *task);
 };
 

@@ -2,9 +2,9 @@
  * What is done when a thread ends.
  *
  * All of it hangs on one key of pthread_key_create, which is deleted when the
- * library goes: at the process's end, or when the shared object that it is part of is
- * closed. (What a key has called would then be in no memory any more; and of keys there
- * are some thousand.) From then on nothing is done.
+ * library goes: at the process's end, or when the shared object that it is part
+ * of is closed. (What a key has called would then be in no memory any more; and
+ * of keys there are some thousand.) From then on nothing is done.
  */
 #ifndef TASK_SRC_ENDING_H
 #define TASK_SRC_ENDING_H
@@ -19,8 +19,8 @@ enum ending { ENDING_WORKER, ENDING_LOOP, ENDING_SLOTS, N_ENDINGS };
 /* Whether there is a key; it is made by the first call. */
 bool task__endings_open(void);
 
-/* Have a function called, once, when this thread ends. False: it will not be, and the
- * process goes on. */
+/* Have a function called, once, when this thread ends. False: it will not be,
+ * and the process goes on. */
 bool task__ending_set(enum ending ending, void (*fn)(void));
 
 #endif

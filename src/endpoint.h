@@ -8,8 +8,8 @@
 
 /*
  * fd 7 (127.0.0.1:8080 <- 127.0.0.1:51234): of a socket its own address and its
- * peer's, with the arrow between them, as far as there are any. Asks the kernel,
- * so it tells of whatever has this number now.
+ * peer's, with the arrow between them, as far as there are any. Asks the
+ * kernel, so it tells of whatever has this number now.
  */
 void task__endpoint_add(struct text *text, int fd, const char *arrow);
 

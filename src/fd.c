@@ -70,7 +70,8 @@ static const struct wait_kind POLLING = {
     .describe = describe_any,
 };
 
-/* A request that came after the task was woken, which turned out to be in vain. */
+/* A request that came after the task was woken, which turned out to be in
+ * vain. */
 static COLD int take_request(struct task *self, const struct wait_kind *kind)
 {
     if (!kind->cancel)
@@ -199,8 +200,8 @@ COLD int task__fd_step_aside(struct task *self, struct descriptor *descriptor,
     return descriptor->uses == uses ? 0 : -EBADF;
 }
 
-/* After a wait: -EBADF: the number has been closed since. What is known of it may
- * be known no more: -EPERM: it is always ready. */
+/* After a wait: -EBADF: the number has been closed since. What is known of it
+ * may be known no more: -EPERM: it is always ready. */
 static ALWAYS_INLINE int look_again(struct descriptor *descriptor,
                                     uint32_t uses)
 {

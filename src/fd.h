@@ -17,17 +17,17 @@
 typedef ssize_t attempt_fn(struct descriptor *descriptor, void *operation);
 
 /*
- * errno is kept over every call. Its place is the thread's, which may be another
- * one when the task goes on: so what touches it after a wait is not inlined into
- * what did before.
+ * errno is kept over every call. Its place is the thread's, which may be
+ * another one when the task goes on: so what touches it after a wait is not
+ * inlined into what did before.
  */
 static inline void fd_restore_errno(const struct task *self, int saved)
 {
     *self->scheduler->errno_location = saved;
 }
 
-/* What a system call has just failed with, as a negative errno: of the thread that
- * runs now. */
+/* What a system call has just failed with, as a negative errno: of the thread
+ * that runs now. */
 int task__fd_error(void);
 
 static ALWAYS_INLINE int fd_errno(const struct task *self)
@@ -48,8 +48,8 @@ static ALWAYS_INLINE ssize_t fd_result(int fd, ssize_t result, const char *call)
 /* io.c: task_read_full() for another public call, which tells of its misuse. */
 TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
 
-/* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be asked
- * for, as in poll(). */
+/* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be
+ * asked for, as in poll(). */
 enum {
     FD_EVENTS = POLLIN | POLLOUT | POLLPRI,
     FD_EVENTS_ASKED = FD_EVENTS | POLLERR | POLLHUP
@@ -75,9 +75,9 @@ static ALWAYS_INLINE int fd_get(struct loop *loop, int fd,
 
 /*
  * Suspend until any of these events, or POLLERR or POLLHUP, is told of; which
- * ones, and one that tells of nothing is possible. Nobody may wait for them yet.
- * -EBADF; -ECANCELED; -EPERM: it cannot be waited for, and is always ready;
- * -ENOMEM, -ENOSPC.
+ * ones, and one that tells of nothing is possible. Nobody may wait for them
+ * yet. -EBADF; -ECANCELED; -EPERM: it cannot be waited for, and is always
+ * ready; -ENOMEM, -ENOSPC.
  */
 int task__fd_wait(struct task *self, struct descriptor *descriptor,
                   short events, const struct wait_kind *kind);
@@ -89,8 +89,8 @@ int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
 
 /*
  * The parts of a wait: stand in the list with a waiter, of which nobody else
- * waits for the events; and, when it is off the list, be done. In between the task
- * parks. The result as of task__fd_wait; with an error there was no wait.
+ * waits for the events; and, when it is off the list, be done. In between the
+ * task parks. The result as of task__fd_wait; with an error there was no wait.
  */
 int task__fd_enter(struct task *self, struct descriptor *descriptor,
                    struct descriptor_waiter *waiter, short events,
@@ -111,8 +111,8 @@ int task__fd_check_idle(struct loop *loop, struct descriptor *descriptor);
 /* A task that never has to wait lets the others run after so many calls. */
 enum { FD_STREAK = 64 };
 
-/* Let them. 0; -ECANCELED; -EBADF: the number was closed meanwhile. `kind`: of the
- * wait that this stands for. */
+/* Let them. 0; -ECANCELED; -EBADF: the number was closed meanwhile. `kind`: of
+ * the wait that this stands for. */
 int task__fd_step_aside(struct task *self, struct descriptor *descriptor,
                         const struct wait_kind *kind);
 
@@ -130,9 +130,10 @@ static ALWAYS_INLINE int fd_take_turns(struct task *self,
 }
 
 /*
- * Attempt it, whatever signals come. `was_told`: an event has told that it is ready.
- * That it was told so in vain may mean that the event was another file's: then it is
- * doubtful. (An error alone may stay: what is in a socket's error queue.)
+ * Attempt it, whatever signals come. `was_told`: an event has told that it is
+ * ready. That it was told so in vain may mean that the event was another
+ * file's: then it is doubtful. (An error alone may stay: what is in a socket's
+ * error queue.)
  */
 static ALWAYS_INLINE ssize_t fd_attempt(struct descriptor *descriptor,
                                         enum direction direction,
@@ -157,21 +158,23 @@ ssize_t task__fd_perform(struct task *self, struct descriptor *descriptor,
                          void *operation, const struct wait_kind *kind,
                          bool was_told);
 
-/* One that is drained: wait, unless something stands in the way. 1: an event has told
- * that it is ready; 0: it has not, or there was no wait; or a negative errno. */
+/* One that is drained: wait, unless something stands in the way. 1: an event
+ * has told that it is ready; 0: it has not, or there was no wait; or a negative
+ * errno. */
 int task__fd_wait_drained(struct task *self, struct descriptor *descriptor,
                           enum direction direction,
                           const struct wait_kind *kind);
 
-/* Whether nothing stands in the way: its kind is known, and nobody else waits. */
+/* Whether nothing stands in the way: its kind is known, and nobody else
+ * waits. */
 static ALWAYS_INLINE bool fd_is_free(const struct descriptor *descriptor)
 {
     return descriptor_is_idle(descriptor) &&
            descriptor->kind != DESCRIPTOR_UNKNOWN;
 }
 
-/* The same, quickly where nothing stands in the way: to wait is out of line, the
- * attempt is not. */
+/* The same, quickly where nothing stands in the way: to wait is out of line,
+ * the attempt is not. */
 static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
                                         struct descriptor *descriptor,
                                         enum direction direction,
@@ -198,12 +201,12 @@ static ALWAYS_INLINE ssize_t fd_perform(struct task *self,
                             kind, was_told);
 }
 
-/* What a number stands for is known again by this; 0: it is closed. errno is not
- * kept. */
+/* What a number stands for is known again by this; 0: it is closed. errno is
+ * not kept. */
 uint64_t task__fd_inode(int fd);
 
-/* An error that came after some bytes is told by the next call, unless the number
- * has become another open file. */
+/* An error that came after some bytes is told by the next call, unless the
+ * number has become another open file. */
 void task__fd_keep_error(struct descriptor *descriptor,
                          enum direction direction, int error);
 int task__fd_take_error(struct descriptor *descriptor,
@@ -226,8 +229,8 @@ void task__fd_forget(struct loop *loop, int fd);
 /*
  * What a worker thread does with a number, or is going to: begun before it is
  * handed over, and ended by its task. If task_close() comes meanwhile, what no
- * worker has taken ends with -EBADF; whoever has may be about to use the number,
- * which stays open until then.
+ * worker has taken ends with -EBADF; whoever has may be about to use the
+ * number, which stays open until then.
  */
 struct fd_job {
     struct task *task;

@@ -1,6 +1,6 @@
 /*
- * The uses of a number: opened, closed; and not closed as long as a worker thread
- * is about to use it.
+ * The uses of a number: opened, closed; and not closed as long as a worker
+ * thread is about to use it.
  */
 #include "fd.h"
 

@@ -1,9 +1,9 @@
 /*
  * Reading and writing files.
  *
- * A first attempt takes what the page cache has, if it is not too much. If that is
- * a part, a second one tells whether the file ends there (0), or a worker has to
- * go on.
+ * A first attempt takes what the page cache has, if it is not too much. If that
+ * is a part, a second one tells whether the file ends there (0), or a worker
+ * has to go on.
  */
 #include "file.h"
 
@@ -14,8 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* How many parts are kept for the second attempt; how much the loop may be held up
- * by, though it is in memory. */
+/* How many parts are kept for the second attempt; how much the loop may be held
+ * up by, though it is in memory. */
 enum { PARTS = 64, MOST = 1 << 20 };
 
 typedef ssize_t move_fn(int fd, const struct iovec parts[], int n,
@@ -131,8 +131,8 @@ static ssize_t move_now(struct task *self, struct job *job, size_t size,
     return move_rest(self, job, moved, attempt);
 }
 
-/* Where the open file is, one call at a time may read or write: the system has the
- * others wait, and so the loop. */
+/* Where the open file is, one call at a time may read or write: the system has
+ * the others wait, and so the loop. */
 static bool is_for_a_worker(const struct job *job, size_t size)
 {
     return size > MOST ||

@@ -108,7 +108,8 @@ int task_remove_done_callback(struct task *task, task_done_fn *fn, void *arg)
     return n;
 }
 
-/* Those of one that is done stand in the ready queue; the loop ends, and calls none. */
+/* Those of one that is done stand in the ready queue; the loop ends, and calls
+ * none. */
 void task__forget_callbacks(struct task *task)
 {
     for (struct list_node *node; (node = list_pop(&task->watchers));) {

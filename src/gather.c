@@ -1,5 +1,6 @@
 /*
- * Waiting for the end of several tasks: all that counts is theirs, or the first.
+ * Waiting for the end of several tasks: all that counts is theirs, or the
+ * first.
  */
 #include "several.h"
 

@@ -107,9 +107,9 @@ static void child_ended(struct watcher *watcher, struct task *task)
 }
 
 /*
- * How many groups were cancelled before they began, and have not begun: in all threads,
- * as a loop may go on in another one. Only then is a new one looked at, which may not
- * have been initialised.
+ * How many groups were cancelled before they began, and have not begun: in all
+ * threads, as a loop may go on in another one. Only then is a new one looked
+ * at, which may not have been initialised.
  */
 static size_t n_early;
 

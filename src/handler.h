@@ -1,5 +1,6 @@
 /*
- * C handlers of signals: whose one is; and calling the one that was there before.
+ * C handlers of signals: whose one is; and calling the one that was there
+ * before.
  */
 #ifndef TASK_SRC_HANDLER_H
 #define TASK_SRC_HANDLER_H

@@ -1,5 +1,6 @@
 /*
- * The pairing heap; and a merge sort, by which many nodes become one heap at once.
+ * The pairing heap; and a merge sort, by which many nodes become one heap at
+ * once.
  */
 #include "heap.h"
 
@@ -117,8 +118,8 @@ static struct heap_node *cut_run(heap_before_fn *before,
 }
 
 /*
- * Merge sort: bins[i], of which there are `n`, holds nothing, or what 2^i runs made.
- * Most lists are short, and one run.
+ * Merge sort: bins[i], of which there are `n`, holds nothing, or what 2^i runs
+ * made. Most lists are short, and one run.
  */
 static struct heap_node *sort(heap_before_fn *before, struct heap_node *list)
 {

@@ -39,10 +39,10 @@ struct heap {
 void task__heap_insert(struct heap *heap, struct heap_node *node);
 
 /*
- * Sort a list linked by `next`, of one node or more, in any order, in front of `rest`,
- * which was sorted so, and whose nodes all come after (NULL: none). What comes out is a
- * chain, each node the only child of the one before: a heap that gives up its least for
- * nothing, once it is inserted.
+ * Sort a list linked by `next`, of one node or more, in any order, in front of
+ * `rest`, which was sorted so, and whose nodes all come after (NULL: none).
+ * What comes out is a chain, each node the only child of the one before: a heap
+ * that gives up its least for nothing, once it is inserted.
  */
 struct heap_node *task__heap_sort(const struct heap *heap,
                                   struct heap_node *list,

@@ -9,8 +9,8 @@
 struct loop;
 struct sentence;
 
-/* Say whose step is under way, and where it is; `context` is the handler's third
- * argument. */
+/* Say whose step is under way, and where it is; `context` is the handler's
+ * third argument. */
 void task__holder_tell(const struct loop *loop, const void *context);
 
 /* Only where. */

@@ -1,9 +1,9 @@
 /*
  * Hooks: functions of the user's that are told what happens in a loop.
  *
- * The switch, waking and making tasks know nothing of them: while there are any that
- * are told of tasks, each step comes home, and what was added to the ready queue
- * meanwhile tells who was made or woken.
+ * The switch, waking and making tasks know nothing of them: while there are any
+ * that are told of tasks, each step comes home, and what was added to the ready
+ * queue meanwhile tells who was made or woken.
  */
 #include "loop.h"
 #include "report.h"

@@ -80,8 +80,8 @@ void task__inbox_abandon(struct inbox *inbox)
     task__wakeup_close(&inbox->wakeup);
 }
 
-/* No cancellation point: there would be a post that nobody has woken the loop for,
- * and that its thread does not know of. */
+/* No cancellation point: there would be a post that nobody has woken the loop
+ * for, and that its thread does not know of. */
 static void wake(const struct inbox *inbox)
 {
     int former;
@@ -92,8 +92,8 @@ static void wake(const struct inbox *inbox)
 }
 
 /*
- * Have this be what was posted last, in place of the word, and wake; if the word
- * has changed meanwhile, say so by it.
+ * Have this be what was posted last, in place of the word, and wake; if the
+ * word has changed meanwhile, say so by it.
  *
  * What is posted may end the loop, and all others let go of the inbox, before
  * it has been woken: so it is held as long. Whoever need not wake touches

@@ -1,6 +1,7 @@
 /*
- * What other threads post to a loop: a lock-free list, which the loop takes as a
- * whole and turns round, so that it has the posts of each thread in their order.
+ * What other threads post to a loop: a lock-free list, which the loop takes as
+ * a whole and turns round, so that it has the posts of each thread in their
+ * order.
  *
  * One word holds the last post and the state of the loop:
  *
@@ -10,8 +11,8 @@
  *     WOKEN    somebody wants it to look, and has posted nothing
  *     CLOSED   the loop is as good as gone: it takes no more calls
  *
- * Whatever changes the word reads it in the same step, and so all changes are in
- * one order. Therefore
+ * Whatever changes the word reads it in the same step, and so all changes are
+ * in one order. Therefore
  *
  *     a post is released by its push, and each later change passes that on: who
  *     takes the list, and acquires, sees all that was done before any of them;
@@ -36,9 +37,9 @@
 #include <task/base.h>
 
 /*
- * What is posted is one of two: a post, or a row of calls. They are linked by words
- * that have the flag CALL for the latter, and room for those of the state: so both
- * are aligned to 16, also where the allocator would not care.
+ * What is posted is one of two: a post, or a row of calls. They are linked by
+ * words that have the flag CALL for the latter, and room for those of the
+ * state: so both are aligned to 16, also where the allocator would not care.
  */
 
 /* Something that is run in the loop's thread, in its next look at the world. */
@@ -48,10 +49,10 @@ struct post {
 };
 
 /*
- * Calls that one thread makes, and no other thread between them, lie one after the
- * other in memory, behind the head of their row: two words for each, which the loop
- * runs where they lie. It is told of the last of a row, and goes back to the head,
- * whose `n` is 0 where a call has its function.
+ * Calls that one thread makes, and no other thread between them, lie one after
+ * the other in memory, behind the head of their row: two words for each, which
+ * the loop runs where they lie. It is told of the last of a row, and goes back
+ * to the head, whose `n` is 0 where a call has its function.
  */
 struct inbox_call {
     loop_fn *fn; /* not NULL */
@@ -107,11 +108,11 @@ void task__inbox_abandon(struct inbox *inbox);
 bool task__inbox_post(struct inbox *inbox, struct post *post);
 
 /*
- * Post a call. If what is in the slot before these two was posted last, it is in a
- * row with that, and written to the first of them; else to the second, and the
- * head of its row to the first. A slot is posted once, by the thread that has
- * these; where there is none before them, nothing that is posted lies there.
- * Returns how many slots it took; 0: it is closed.
+ * Post a call. If what is in the slot before these two was posted last, it is
+ * in a row with that, and written to the first of them; else to the second, and
+ * the head of its row to the first. A slot is posted once, by the thread that
+ * has these; where there is none before them, nothing that is posted lies
+ * there. Returns how many slots it took; 0: it is closed.
  */
 size_t task__inbox_call(struct inbox *inbox, union inbox_slot slots[2],
                         loop_fn *fn, void *arg);

@@ -29,8 +29,9 @@ static struct msghdr message_of(const struct transfer *transfer)
     return message;
 }
 
-/* A local stream reads no further than to where descriptors, or another sender's
- * credentials, were sent: what it leaves out then it tells of by MSG_CTRUNC. */
+/* A local stream reads no further than to where descriptors, or another
+ * sender's credentials, were sent: what it leaves out then it tells of by
+ * MSG_CTRUNC. */
 static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
 {
     struct msghdr message = message_of(transfer);
@@ -224,8 +225,8 @@ static ssize_t finish(struct descriptor *descriptor, const struct way *way,
     return (ssize_t)moved;
 }
 
-/* Go on after a first system call that did not move all, until one moves nothing.
- * The number may become another file while a worker has it. */
+/* Go on after a first system call that did not move all, until one moves
+ * nothing. The number may become another file while a worker has it. */
 static NEVER_INLINE ssize_t move_rest(struct task *self,
                                       struct descriptor *descriptor,
                                       const struct way *way, struct iovec rest,

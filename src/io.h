@@ -3,8 +3,8 @@
  * fd_perform and for streams.
  *
  * What is usual is inline. A system call has more calls in it than a processor
- * remembers where to return to: so each return between it and whoever asked for it
- * is one that is mispredicted.
+ * remembers where to return to: so each return between it and whoever asked for
+ * it is one that is mispredicted.
  */
 #ifndef TASK_SRC_IO_H
 #define TASK_SRC_IO_H

@@ -1,6 +1,7 @@
 /*
  * Bits of JSON, put into a buffer that has room: each function writes, and
- * returns where to go on. No locale, no stdio: so fast, and for signal handlers.
+ * returns where to go on. No locale, no stdio: so fast, and for signal
+ * handlers.
  */
 #ifndef TASK_SRC_JSON_H
 #define TASK_SRC_JSON_H
@@ -31,7 +32,8 @@ char *task__json_signed(char *at, int64_t number);
 /* A number of thousandths: 12.345. */
 char *task__json_thousandths(char *at, uint64_t number);
 
-/* All digits of one below a billion, the last three behind a point: 000012.345 */
+/* All digits of one below a billion, the last three behind a point:
+ * 000012.345 */
 char *task__json_billionth(char *at, uint32_t number);
 
 /* A string: 2 bytes, and 6 for each of the text's at the most. What is no UTF-8

@@ -16,8 +16,8 @@
 
 enum { LAUNCH_AS_IT_IS = -1, LAUNCH_CLOSED = -2 };
 
-/* What a child is to be. All paths but `file` are resolved before the child changes its
- * folder. */
+/* What a child is to be. All paths but `file` are resolved before the child
+ * changes its folder. */
 struct launch {
     const char *file; /* without a slash: looked for in `path` */
     const char *path;

@@ -1,6 +1,6 @@
 /*
- * Starting a program by clone, in this process's memory, as vfork does, but on a
- * stack of its own; and closing descriptors all at once.
+ * Starting a program by clone, in this process's memory, as vfork does, but on
+ * a stack of its own; and closing descriptors all at once.
  */
 #include "launch.h"
 #include "own_fd.h"
@@ -94,8 +94,8 @@ static bool is_refused(int error)
     return error == EINVAL || error == EPERM || error == ENOSYS;
 }
 
-/* Without a pidfd where none is to be had so: whoever watches the child goes on from
- * its number. That is found out once. */
+/* Without a pidfd where none is to be had so: whoever watches the child goes on
+ * from its number. That is found out once. */
 static pid_t clone_with_pidfd(struct birth *birth, int *pidfd)
 {
     static int flag = CLONE_PIDFD;

@@ -13,8 +13,8 @@ struct local_value {
     void *value;
 };
 
-/* Outside of tasks: whose job this worker thread does; whom an error hook is told
- * of. What they begin another loop for has no part in it. */
+/* Outside of tasks: whose job this worker thread does; whom an error hook is
+ * told of. What they begin another loop for has no part in it. */
 static THREAD_LOCAL struct loan loan;
 
 /* What points to the value of a local; or the end of the list. */

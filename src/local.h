@@ -16,9 +16,9 @@ bool task__locals_inherit(struct task *child, const struct task *creator);
 
 void task__locals_destroy(struct task *task);
 
-/* Outside of tasks this thread sees what that task (NULL: none) has, in the loop
- * that is current now, or in none; until the loan that there was before, which is
- * returned, is back. */
+/* Outside of tasks this thread sees what that task (NULL: none) has, in the
+ * loop that is current now, or in none; until the loan that there was before,
+ * which is returned, is back. */
 struct loan {
     const struct task *lender;
     const struct scheduler *scheduler;

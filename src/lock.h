@@ -9,7 +9,8 @@
 
 #include <task/lock.h>
 
-/* What the next to have a lock is told: 0 or -EOWNERDEAD, which is told once. */
+/* What the next to have a lock is told: 0 or -EOWNERDEAD, which is told
+ * once. */
 static ALWAYS_INLINE int lock_tell(struct task_lock *lock)
 {
     if (likely(!lock->abandoned))

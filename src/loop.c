@@ -181,8 +181,8 @@ struct loop *loop_new(const struct loop_options *options)
 
 /*
  * In a forked child: close our copies of the loop's descriptors, and leave its
- * memory, a copy too, as it is. We may be on one of its stacks, and where it ran
- * at the fork its frames are above us.
+ * memory, a copy too, as it is. We may be on one of its stacks, and where it
+ * ran at the fork its frames are above us.
  */
 static void abandon(struct loop *loop)
 {

@@ -27,8 +27,8 @@ struct stack_size {
 
 /*
  * A callback has a place in the loop's table from its making to its call: its
- * id is a number that no other callback of the process has had for long, and that
- * place.
+ * id is a number that no other callback of the process has had for long, and
+ * that place.
  */
 struct callback_table {
     union callback_place *places;
@@ -183,8 +183,8 @@ static inline void loop_calls(struct loop *loop, uintptr_t function)
 }
 
 /*
- * What the steps since the last look took: no single one took longer. Debug mode
- * measures each by itself; a virtual clock tells nothing.
+ * What the steps since the last look took: no single one took longer. Debug
+ * mode measures each by itself; a virtual clock tells nothing.
  */
 static inline void loop_note_steps(struct loop *loop, task_time now)
 {
@@ -216,7 +216,8 @@ COLD bool task__loop_refuses(struct loop *loop, struct call_site site);
 COLD int task__loop_refusal(struct loop *loop, struct call_site site,
                             int status);
 
-/* A call outside of any task that has to do with that loop (or NULL): -EPERM. */
+/* A call outside of any task that has to do with that loop (or NULL):
+ * -EPERM. */
 COLD void task__misplaced(struct loop *loop, struct call_site site);
 
 static ALWAYS_INLINE int misplaced(struct loop *loop, const char *call)
@@ -225,8 +226,8 @@ static ALWAYS_INLINE int misplaced(struct loop *loop, const char *call)
     return -EPERM;
 }
 
-/* task_enter_in() for what belongs to that loop (or NULL), which is told of those that
- * are no task. */
+/* task_enter_in() for what belongs to that loop (or NULL), which is told of
+ * those that are no task. */
 static ALWAYS_INLINE int task_enter_for(struct task **self, struct loop *loop,
                                         const char *call)
 {
@@ -280,7 +281,8 @@ static inline void aside_end(struct loop *loop, struct aside before)
     loop->is_aside = before.was_aside;
 }
 
-/* run_enter.c: make a loop this thread's current one, or say why not; and leave it. */
+/* run_enter.c: make a loop this thread's current one, or say why not; and leave
+ * it. */
 int task__loop_enter(struct loop *loop, struct call_site site);
 void task__loop_leave(struct loop *loop);
 
@@ -327,8 +329,8 @@ void task__free_all(struct loop *loop);
  * NULL. */
 struct task *task__next_live(const struct loop *loop, const struct task *task);
 
-/* Fill `out` with the first n of them, in the order of creation, that a function
- * accepts (NULL: of all); how many there are. */
+/* Fill `out` with the first n of them, in the order of creation, that a
+ * function accepts (NULL: of all); how many there are. */
 typedef bool accept_fn(const struct task *task, void *arg);
 size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
                        accept_fn *accept, void *arg);
@@ -342,20 +344,20 @@ void task__scopes_abandon(struct task *task);
 /* future.c */
 void task__forget_callbacks(struct task *task);
 
-/* stream_close.c: the tasks that were in calls are gone; close and free what is left
- * open. */
+/* stream_close.c: the tasks that were in calls are gone; close and free what is
+ * left open. */
 void task__streams_abandon(struct loop *loop);
 void task__streams_destroy(struct loop *loop);
 
 /* signals.c */
 void task__signals_destroy(struct loop *loop);
 
-/* signals_wait.c: this thread goes on with the loop, and another one ran it before:
- * what tasks wait for is unblocked here too. */
+/* signals_wait.c: this thread goes on with the loop, and another one ran it
+ * before: what tasks wait for is unblocked here too. */
 void task__signals_move(struct loop *loop);
 
-/* signals_interrupt.c: the first SIGINT cancels this main, from now on; and what
- * the run returns. */
+/* signals_interrupt.c: the first SIGINT cancels this main, from now on; and
+ * what the run returns. */
 void task__interrupt_begin(struct loop *loop, struct task *task);
 int task__interrupt_end(struct loop *loop, struct task *task, int status);
 

@@ -1,7 +1,7 @@
 /*
- * A thread that ends in the midst of a loop's run, by pthread_exit() or since it
- * was cancelled. Nobody can go on with the loop: so that is told of, and nobody
- * waits for it, or sends signals to the thread, any more.
+ * A thread that ends in the midst of a loop's run, by pthread_exit() or since
+ * it was cancelled. Nobody can go on with the loop: so that is told of, and
+ * nobody waits for it, or sends signals to the thread, any more.
  */
 #include "ending.h"
 #include "loop.h"

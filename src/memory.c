@@ -188,9 +188,9 @@ static bool is_idle(const struct pool *pool, const struct chunk *chunk)
 
 /*
  * Give back the chunks that are free all over. That goes through all memory of
- * the pool in order, and is done each time an eighth of what was in use is left:
- * so all sweeps after a burst together cost little. What stays free is taken in
- * the order of addresses from now on.
+ * the pool in order, and is done each time an eighth of what was in use is
+ * left: so all sweeps after a burst together cost little. What stays free is
+ * taken in the order of addresses from now on.
  */
 void task__pool_sweep(struct pool *pool)
 {

@@ -2,9 +2,10 @@
  * Where memory comes from: the loop's allocator, and pools of objects of one
  * size on top of it.
  *
- * A pool cuts chunks into objects, keeps those that are put back, and gives out the
- * one first that came back last. After a burst, while more than POOL_SPARE bytes lie free, it
- * looks for chunks that are free all over, and gives these to the allocator.
+ * A pool cuts chunks into objects, keeps those that are put back, and gives out
+ * the one first that came back last. After a burst, while more than POOL_SPARE
+ * bytes lie free, it looks for chunks that are free all over, and gives these
+ * to the allocator.
  */
 #ifndef TASK_SRC_MEMORY_H
 #define TASK_SRC_MEMORY_H

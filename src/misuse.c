@@ -98,8 +98,8 @@ static void say_opened(struct sentence *sentence, const char *file, int line)
     task__say_number(sentence, (unsigned)line);
 }
 
-/* task_lock_release: the caller does not own the lock (-EPERM); called by task 2
- * "worker" in work+0x2c */
+/* task_lock_release: the caller does not own the lock (-EPERM); called by task
+ * 2 "worker" in work+0x2c */
 static void say_misuse(struct sentence *sentence,
                        const struct wrong_call *wrong)
 {
@@ -179,7 +179,8 @@ int task__misuse_of(struct call_site site, int status, const char *why, int fd,
     return status;
 }
 
-/* A number that somebody waits for was closed: `key` is who, to be told once. */
+/* A number that somebody waits for was closed: `key` is who, to be told
+ * once. */
 static void tell_lost(struct loop *loop, struct loop_error *error, int fd,
                       uintptr_t key)
 {

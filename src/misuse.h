@@ -7,14 +7,16 @@
 
 #include "base.h"
 
-/* A public function, by its name, and where it was called: its return address. */
+/* A public function, by its name, and where it was called: its return
+ * address. */
 struct call_site {
     const char *call;
     uintptr_t from;
 };
 
-/* In the public function itself, or always inline in it: so it does not matter how
- * many frames of the library's own a build has, nor who waits further out. */
+/* In the public function itself, or always inline in it: so it does not matter
+ * how many frames of the library's own a build has, nor who waits further
+ * out. */
 static ALWAYS_INLINE struct call_site site_here(const char *call)
 {
     return (struct call_site){call, (uintptr_t)__builtin_return_address(0)};
@@ -22,13 +24,13 @@ static ALWAYS_INLINE struct call_site site_here(const char *call)
 
 /*
  * Tell of one, by the hook of the loop that runs in this thread; returns the
- * status, which is negative. One that misuse does not cause may come here too: it
- * is not told of.
+ * status, which is negative. One that misuse does not cause may come here too:
+ * it is not told of.
  */
 COLD int task__misuse(struct call_site site, int status, const char *why);
 
-/* The same of a descriptor (-1: none), which was opened there (NULL: it is not known
- * where). */
+/* The same of a descriptor (-1: none), which was opened there (NULL: it is not
+ * known where). */
 COLD int task__misuse_of(struct call_site site, int status, const char *why,
                          int fd, const char *file, int line);
 

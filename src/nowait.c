@@ -1,8 +1,8 @@
 /*
  * Reading and writing after asking whether it would wait.
  *
- * Between the question and the call another process may read what was there,
- * or fill what was free: that POSIX offers nothing better for an open file whose
+ * Between the question and the call another process may read what was there, or
+ * fill what was free: that POSIX offers nothing better for an open file whose
  * flags have to stay as they are.
  */
 #include "nowait.h"
@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What a terminal takes without waiting when it says that it takes something. */
+/* What a terminal takes without waiting when it says that it takes
+ * something. */
 enum { TERMINAL_ROOM = 256 };
 
 /* Whether it was opened for that. */
@@ -29,8 +30,8 @@ static bool is_opened_for(int fd, short events)
     return flags < 0 || (flags & O_ACCMODE) != other;
 }
 
-/* 0: something would come at once; -EAGAIN; -EBADF: nothing ever comes, as may be where
- * a pipe is asked at its wrong end. */
+/* 0: something would come at once; -EAGAIN; -EBADF: nothing ever comes, as may
+ * be where a pipe is asked at its wrong end. */
 static int ask(int fd, short events)
 {
     struct pollfd now = {.fd = fd, .events = events};

@@ -17,8 +17,8 @@
 ssize_t task__nowait_readv(int fd, const struct iovec parts[], int n);
 ssize_t task__nowait_writev(int fd, const struct iovec parts[], int n);
 
-/* The same for files, whose bytes may have to be waited for; offset -1: where the
- * open file is. */
+/* The same for files, whose bytes may have to be waited for; offset -1: where
+ * the open file is. */
 ssize_t task__nowait_preadv(int fd, const struct iovec parts[], int n,
                             off_t offset);
 ssize_t task__nowait_pwritev(int fd, const struct iovec parts[], int n,

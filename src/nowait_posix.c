@@ -1,6 +1,6 @@
 /*
- * Where no call can be told not to wait: what is no file is asked first, and of a
- * file nobody knows what is in memory.
+ * Where no call can be told not to wait: what is no file is asked first, and of
+ * a file nobody knows what is in memory.
  */
 #include "nowait.h"
 

@@ -81,7 +81,8 @@ static int run(struct task_once *once, const struct task *self, task_fn *fn,
     return status;
 }
 
-/* Whether it was run when this process was forked: here nobody does, or waits. */
+/* Whether it was run when this process was forked: here nobody does, or
+ * waits. */
 static bool is_inherited(const struct task_once *once)
 {
     const struct task *runner = once->run.owner;

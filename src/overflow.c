@@ -92,8 +92,8 @@ static const struct stack *find_full(const struct loop *loop, uintptr_t address,
 }
 
 /*
- * The current task's stack, if it is run on no more: a frame that is larger than
- * the guard page has skipped that, and whatever lies below was not there.
+ * The current task's stack, if it is run on no more: a frame that is larger
+ * than the guard page has skipped that, and whatever lies below was not there.
  */
 static const struct stack *find_left(const struct loop *loop, uintptr_t address,
                                      uintptr_t sp)

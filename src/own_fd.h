@@ -1,6 +1,6 @@
 /*
- * Descriptors of the library's own: none is 0, 1 or 2. A program may run with some of
- * these closed, and yet write to them.
+ * Descriptors of the library's own: none is 0, 1 or 2. A program may run with
+ * some of these closed, and yet write to them.
  */
 #ifndef TASK_SRC_OWN_FD_H
 #define TASK_SRC_OWN_FD_H
@@ -9,8 +9,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* One that was opened just now, by a number above 2; the same if there is none left, or
- * it could not be opened. */
+/* One that was opened just now, by a number above 2; the same if there is none
+ * left, or it could not be opened. */
 static inline int own_fd(int fd)
 {
     int saved_errno = errno;

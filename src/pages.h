@@ -1,6 +1,6 @@
 /*
- * What is asked of many pages at once, which lie at equal distances: `n` ranges of
- * `size` bytes each, `stride` apart, from `first` on.
+ * What is asked of many pages at once, which lie at equal distances: `n` ranges
+ * of `size` bytes each, `stride` apart, from `first` on.
  */
 #ifndef TASK_SRC_PAGES_H
 #define TASK_SRC_PAGES_H

@@ -1,7 +1,7 @@
 /*
  * Guards by MADV_GUARD_INSTALL, which splits no mapping (Linux 6.13), or by
- * mprotect; and where a process may advise of its own memory by process_madvise(2)
- * (6.15), many pages by one system call.
+ * mprotect; and where a process may advise of its own memory by
+ * process_madvise(2) (6.15), many pages by one system call.
  */
 #include "pages.h"
 
@@ -30,8 +30,8 @@ enum { SELF = -10000 };
 /* So many by one call: they are told of on the stack. */
 enum { BATCH = 32 };
 
-/* Advise of them; returns of how many, from the first on, it was done. (Valgrind
- * complains of a call that it does not know.) */
+/* Advise of them; returns of how many, from the first on, it was done.
+ * (Valgrind complains of a call that it does not know.) */
 static size_t advise(char *first, size_t size, size_t stride, size_t n,
                      int advice)
 {

@@ -59,7 +59,8 @@ int task__park_until(struct waiter *waiter, task_time when);
 int task__park_in(struct list *queue, struct task *self,
                   const struct wait_kind *kind, task_time when);
 
-/* Whether the task still waits in this way: it was neither woken nor refused. */
+/* Whether the task still waits in this way: it was neither woken nor
+ * refused. */
 static inline bool waiter_is_parked(const struct waiter *waiter)
 {
     return waiter->task->waiter == waiter;
@@ -69,8 +70,8 @@ static inline bool waiter_is_parked(const struct waiter *waiter)
  * several of its task's. */
 void task__wake(struct waiter *waiter, int result);
 
-/* A task is parked no more, and ready. The result, which is the waiter's already, is
- * for the probe. */
+/* A task is parked no more, and ready. The result, which is the waiter's
+ * already, is for the probe. */
 static ALWAYS_INLINE void task_unpark(struct scheduler *scheduler,
                                       struct task *task, int result)
 {

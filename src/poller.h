@@ -61,15 +61,15 @@ struct poller {
     const struct poller_backend *backend;
     struct descriptors descriptors;
 
-    /* For what is registered so `watch` has nothing to do when one more task waits; or
-     * POLLER_TRUSTS_NOTHING. */
+    /* For what is registered so `watch` has nothing to do when one more task
+     * waits; or POLLER_TRUSTS_NOTHING. */
     uint32_t trusted;
     bool is_virtual; /* time does not go by: what is doubted is found out now */
     bool is_wary;    /* whoever waits is looked after again and again */
 };
 
-/* Whether it is watched, and looked after, already. One with level observers is not
- * registered so. */
+/* Whether it is watched, and looked after, already. One with level observers is
+ * not registered so. */
 static ALWAYS_INLINE bool poller_watches(const struct poller *poller,
                                          const struct descriptor *descriptor)
 {

@@ -6,12 +6,12 @@
 /* So many busy ticks are a second. */
 enum { BUSY_TICKS = 50 };
 
-/* How many are asked about at once, and looked at, so that nobody else waits for
- * long. */
+/* How many are asked about at once, and looked at, so that nobody else waits
+ * for long. */
 enum { ASKED = 256, LOOKS = 4096 };
 
-/* Ask the kernel about those that have waited in vain since the last look. False:
- * there are more of them. */
+/* Ask the kernel about those that have waited in vain since the last look.
+ * False: there are more of them. */
 static bool look_after_old(struct doubts *doubts, verify_fn *verify, void *arg)
 {
     struct list *old = doubts->old;

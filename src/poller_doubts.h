@@ -1,18 +1,18 @@
 /*
  * Which descriptors to ask the kernel about, and when.
  *
- * What is registered may be so no more: its number was closed, and opened again.
- * To ask the kernel at each wait would take a system call, so the poller looks
- * after those that have waited in vain for a while: when all was silent for a
- * tick, or when a second has gone by. A descriptor is then
+ * What is registered may be so no more: its number was closed, and opened
+ * again. To ask the kernel at each wait would take a system call, so the poller
+ * looks after those that have waited in vain for a while: when all was silent
+ * for a tick, or when a second has gone by. A descriptor is then
  *
  *     young     somebody began to wait for it since the last look
  *     old       it was young at the last look
  *
- * A look takes off both lists what nobody waits for; what was heard of since the
- * last one is young again. Besides, whoever was woken in vain has it looked at when
- * it waits again; and where the poller is wary, all that are waited for become young
- * now and then.
+ * A look takes off both lists what nobody waits for; what was heard of since
+ * the last one is young again. Besides, whoever was woken in vain has it looked
+ * at when it waits again; and where the poller is wary, all that are waited for
+ * become young now and then.
  */
 #ifndef TASK_SRC_POLLER_DOUBTS_H
 #define TASK_SRC_POLLER_DOUBTS_H
@@ -67,7 +67,8 @@ static ALWAYS_INLINE void doubts_hear(struct doubts *doubts,
     descriptor->heard_in = doubts->look;
 }
 
-/* Once a tick, while there is any doubt, or (where somebody is wary) to have some. */
+/* Once a tick, while there is any doubt, or (where somebody is wary) to have
+ * some. */
 void task__doubts_tick(struct doubts *doubts, struct descriptors *descriptors,
                        bool is_wary, task_time now, verify_fn *verify,
                        void *arg);

@@ -1,6 +1,6 @@
 /*
- * Waiting by epoll: for descriptors. How a wait ends in time is poller_timer.h's, and
- * what is not believed for ever poller_doubts.h's.
+ * Waiting by epoll: for descriptors. How a wait ends in time is
+ * poller_timer.h's, and what is not believed for ever poller_doubts.h's.
  *
  * A descriptor is registered once, when it is first waited for, for both
  * directions and edge-triggered; close takes it out. Those with callbacks are
@@ -20,12 +20,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* Events of what nobody knows, before a new instance is worth its while: so many,
- * and one for so many descriptors. */
+/* Events of what nobody knows, before a new instance is worth its while: so
+ * many, and one for so many descriptors. */
 enum { STRAYS = 64, STRAYS_SHARE = 8 };
 
-/* Every SUSPECTS-th event of one that nobody waits for, or that is registered as
- * long as it is ready, may be the event of a file whose number was closed. */
+/* Every SUSPECTS-th event of one that nobody waits for, or that is registered
+ * as long as it is ready, may be the event of a file whose number was
+ * closed. */
 enum { SUSPECTS = 64 };
 
 /* How many events are dealt with while the next one's memory comes. */
@@ -63,7 +64,8 @@ static void init(struct poller *poller)
     self->outer = -1;
     self->waker = -1;
     doubts_init(&self->doubts);
-    /* On a virtual clock there is no tick in time: each wait asks the kernel. */
+    /* On a virtual clock there is no tick in time: each wait asks the
+     * kernel. */
     poller->trusted = poller->is_virtual ? POLLER_TRUSTS_NOTHING : EDGES;
 }
 
@@ -156,9 +158,10 @@ static uint32_t registration_of(const struct descriptor *descriptor)
 }
 
 /*
- * Register it, whether it is or not; what is ready is told anew. That one which is
- * registered is not there, or is a regular file, tells that it was closed. One that
- * cannot be registered is looked after, as others may have waited for it before.
+ * Register it, whether it is or not; what is ready is told anew. That one which
+ * is registered is not there, or is a regular file, tells that it was closed.
+ * One that cannot be registered is looked after, as others may have waited for
+ * it before.
  */
 static int settle(struct epoll_poller *self, struct descriptor *descriptor)
 {
@@ -263,8 +266,8 @@ static void hear(struct epoll_poller *self, const struct epoll_event *event)
         self->n_strays++;
 }
 
-/* While some are heard, what the others need is on its way into the cache: first
- * a descriptor, then who waits for it. */
+/* While some are heard, what the others need is on its way into the cache:
+ * first a descriptor, then who waits for it. */
 static void hear_all(struct epoll_poller *self,
                      const struct epoll_event events[], int n)
 {

@@ -5,9 +5,10 @@
  * which is no more than poll does, and then those are dropped for which nobody
  * waits any more.
  *
- * poll knows numbers only. That one has become another open file is known by its
- * inode, which is looked at when somebody begins to wait, and before anybody is told
- * of an event: what has none of its own (an eventfd, a timerfd) is like its kin.
+ * poll knows numbers only. That one has become another open file is known by
+ * its inode, which is looked at when somebody begins to wait, and before
+ * anybody is told of an event: what has none of its own (an eventfd, a timerfd)
+ * is like its kin.
  */
 #include "poller.h"
 
@@ -18,8 +19,8 @@
 enum { REFUSED_WAIT = 5 }; /* milliseconds */
 
 /*
- * What has told of an error alone, twice in a row, goes on telling: something is
- * in its error queue, for nobody to read. It is left out then, for so long.
+ * What has told of an error alone, twice in a row, goes on telling: something
+ * is in its error queue, for nobody to read. It is left out then, for so long.
  */
 #define ERROR_WAIT (5 * TASK_MILLISECOND)
 enum { ERRORS = 2 };
@@ -69,8 +70,8 @@ static int reserve(struct poll_poller *self, size_t n)
     return 0;
 }
 
-/* Whoever waits for a file that was closed has to go, if the number is another one
- * now. 0; -EBADF; -EPERM: it never makes anybody wait. */
+/* Whoever waits for a file that was closed has to go, if the number is another
+ * one now. 0; -EBADF; -EPERM: it never makes anybody wait. */
 static int check(struct descriptor *descriptor)
 {
     struct stat stat;
@@ -119,8 +120,8 @@ static void ask_for(struct pollfd *polled, int fd, short events)
     polled->revents = 0;
 }
 
-/* Whether it is left out this time. How many errors there were is in `registered`,
- * which says nothing else here. */
+/* Whether it is left out this time. How many errors there were is in
+ * `registered`, which says nothing else here. */
 static bool leave_out(struct descriptor *descriptor)
 {
     if (descriptor->registered < ERRORS)
@@ -129,8 +130,8 @@ static bool leave_out(struct descriptor *descriptor)
     return true;
 }
 
-/* List what is waited for, and then the waker; how many descriptors. Nothing but
- * the waker needs no room. */
+/* List what is waited for, and then the waker; how many descriptors. Nothing
+ * but the waker needs no room. */
 static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
 {
     struct list_node *node = self->watched.first;

@@ -100,8 +100,8 @@ static bool prepare(struct poller_timer *timer, task_time now, task_time until,
     return timer->armed == until;
 }
 
-/* The time-out that ends after so long at the latest; or late, if that is less than
- * the slack, and the timerfd cannot be set. */
+/* The time-out that ends after so long at the latest; or late, if that is less
+ * than the slack, and the timerfd cannot be set. */
 static task_time timeout_for(const struct poller_timer *timer, task_time wait)
 {
     task_time slack = wait / (SLACK_SHARE + 1);
@@ -122,8 +122,8 @@ struct kernel_time {
 };
 
 /*
- * epoll_pwait2() is in glibc since 2.35, and a program that is linked with it runs with
- * no older one. As that is, this is where a thread may be cancelled.
+ * epoll_pwait2() is in glibc since 2.35, and a program that is linked with it
+ * runs with no older one. As that is, this is where a thread may be cancelled.
  */
 static int wait_exactly(int epoll, struct epoll_event events[POLLER_EVENTS],
                         task_time limit)

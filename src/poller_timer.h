@@ -2,12 +2,12 @@
  * How a wait by epoll ends in time: by a time-out of the system call, or by a
  * timerfd in the epoll instance; and how to wait for time alone.
  *
- * A time-out of a system call may come late, by the thread's timer slack or by a
- * thousandth of itself (proc(5); select_estimate_accuracy() of Linux; for a thread
- * that is niced by a 200th): it comes at the end of that, unless the processor is
- * interrupted before. So it is made shorter by as much: then it comes at the right
- * time or too early, and what is left is waited for again; by the timerfd, which is
- * not late, when it is no more than the slack.
+ * A time-out of a system call may come late, by the thread's timer slack or by
+ * a thousandth of itself (proc(5); select_estimate_accuracy() of Linux; for a
+ * thread that is niced by a 200th): it comes at the end of that, unless the
+ * processor is interrupted before. So it is made shorter by as much: then it
+ * comes at the right time or too early, and what is left is waited for again;
+ * by the timerfd, which is not late, when it is no more than the slack.
  */
 #ifndef TASK_SRC_POLLER_TIMER_H
 #define TASK_SRC_POLLER_TIMER_H
@@ -39,8 +39,8 @@ void task__poller_timer_set(struct poller_timer *timer, task_time until);
 
 /*
  * Wait for events until then, which is later than `now`, or a little less long.
- * `is_tick`: other waits are going to end then, too; the timerfd, set once, serves all
- * of them.
+ * `is_tick`: other waits are going to end then, too; the timerfd, set once,
+ * serves all of them.
  *
  * Returns how many there are, or -1.
  */
@@ -48,8 +48,8 @@ int task__poller_timer_wait(struct poller_timer *timer, int epoll,
                             struct epoll_event events[POLLER_EVENTS],
                             task_time now, task_time until, bool is_tick);
 
-/* The same for any time. As in io.h: where nothing has to be set, the system call is
- * made here. */
+/* The same for any time. As in io.h: where nothing has to be set, the system
+ * call is made here. */
 static ALWAYS_INLINE int
 poller_timer_wait(struct poller_timer *timer, int epoll,
                   struct epoll_event events[POLLER_EVENTS], task_time now,
@@ -62,11 +62,11 @@ poller_timer_wait(struct poller_timer *timer, int epoll,
 }
 
 /*
- * Sleep until then, which is later than `now`, or a little less long: without epoll,
- * and on time by one system call however short it is, as the kernel takes the end of
- * the slack for a time of its clock. False: it has not slept, and is to wait in another
- * way. So is who slept less long than it should have: what the slack was is not true
- * any more, or something has come between.
+ * Sleep until then, which is later than `now`, or a little less long: without
+ * epoll, and on time by one system call however short it is, as the kernel
+ * takes the end of the slack for a time of its clock. False: it has not slept,
+ * and is to wait in another way. So is who slept less long than it should have:
+ * what the slack was is not true any more, or something has come between.
  */
 bool task__poller_timer_sleep(struct poller_timer *timer, task_time now,
                               task_time until);

@@ -128,8 +128,8 @@ static bool look(struct task_process *process)
     return true;
 }
 
-/* The descriptor was closed by somebody else: its end is found out only by those
- * who ask. */
+/* The descriptor was closed by somebody else: its end is found out only by
+ * those who ask. */
 static void lose(struct task_process *process)
 {
     process->loop->n_sources--;
@@ -325,8 +325,9 @@ static void end_left(struct task_process *process)
         free_process(process);
 }
 
-/* All that have descriptors are killed before one of them is waited for. The hook may free those that it is told of,
- * and others: until all were told of they stay, as while a task is at them. */
+/* All that have descriptors are killed before one of them is waited for. The
+ * hook may free those that it is told of, and others: until all were told of
+ * they stay, as while a task is at them. */
 void task__processes_destroy(struct loop *loop)
 {
     struct list_node *node;

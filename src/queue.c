@@ -116,7 +116,8 @@ static ALWAYS_INLINE int put_now(struct task_queue *q, const void *item)
     return error;
 }
 
-/* Take in what the first putter has: an item has just left, so there is room. */
+/* Take in what the first putter has: an item has just left, so there is
+ * room. */
 static void admit(struct task_queue *q)
 {
     struct queue_waiter *putter = first_of(&q->putters);

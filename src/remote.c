@@ -147,8 +147,8 @@ void task__remote_receive(struct inbox_row *row)
     loop->n_calls += row->n;
 }
 
-/* What other threads did before comes first, and has nothing to do with the task
- * that is current. */
+/* What other threads did before comes first, and has nothing to do with the
+ * task that is current. */
 static void catch_up(struct loop *loop)
 {
     struct aside before = aside_begin(loop);
@@ -198,8 +198,8 @@ static COLD int refuse_call(const struct loop_remote *remote,
                : misuse_at(site, -EINVAL, "the remote or the function is NULL");
 }
 
-/* Whether the loop is gone the inbox tells when it is called: to look at it before
- * costs as much as the call. */
+/* Whether the loop is gone the inbox tells when it is called: to look at it
+ * before costs as much as the call. */
 int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
 {
     if (unlikely(!remote || remote->forks != task__loop_forks || !fn))

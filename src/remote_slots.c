@@ -76,8 +76,8 @@ void task__remote_slots_put(void *slot, size_t n)
         keep(block);
 }
 
-/* Nothing more is cut from this thread's block. A block of which nothing is left
- * may be another thread's by now. */
+/* Nothing more is cut from this thread's block. A block of which nothing is
+ * left may be another thread's by now. */
 static void leave_block(void)
 {
     struct remote_slots *mine = &task__remote_slots;

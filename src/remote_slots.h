@@ -15,8 +15,8 @@ enum {
     REMOTE_AHEAD = 256, /* bytes: the loop's core has had that line before */
 };
 
-/* What this thread cuts from next, as far as `end`, and the block that they are of,
- * by whose address leak checkers know it. */
+/* What this thread cuts from next, as far as `end`, and the block that they are
+ * of, by whose address leak checkers know it. */
 struct remote_slots {
     void *block;
     union inbox_slot *next;
@@ -37,8 +37,8 @@ bool task__remote_slots_refill(void);
 /* In any thread: put back so many of one block, of which this is one. */
 void task__remote_slots_put(void *slot, size_t n);
 
-/* Two slots, one after the other, with undefined contents; those that follow in a
- * block follow in memory. NULL: no memory. */
+/* Two slots, one after the other, with undefined contents; those that follow in
+ * a block follow in memory. NULL: no memory. */
 static inline union inbox_slot *remote_slots_get(void)
 {
     const struct remote_slots *mine = &task__remote_slots;

@@ -1,6 +1,6 @@
 /*
- * A function of the user's that is called each time that something has happened: in the
- * loop's own context, in the turn that follows.
+ * A function of the user's that is called each time that something has
+ * happened: in the loop's own context, in the turn that follows.
  */
 #ifndef TASK_SRC_REPEAT_H
 #define TASK_SRC_REPEAT_H
@@ -8,8 +8,9 @@
 #include "loop.h"
 
 /*
- * First in a record of the loop's pool. It is in the ready queue while `is_queued`. One
- * that is released then has no `fn`, and the record is freed when its turn comes.
+ * First in a record of the loop's pool. It is in the ready queue while
+ * `is_queued`. One that is released then has no `fn`, and the record is freed
+ * when its turn comes.
  */
 struct repeated_call {
     struct ready ready;

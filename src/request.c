@@ -21,8 +21,8 @@ static void deliver(struct task *task, struct task_chain *requests)
         waiter_refuse(waiter);
 }
 
-/* A task ends when it has heard of it, a future by being asked to: so futures come last,
- * as whoever awaits one hears of its own request by that. */
+/* A task ends when it has heard of it, a future by being asked to: so futures
+ * come last, as whoever awaits one hears of its own request by that. */
 void task__chain_run(struct task_chain *requests)
 {
     for (struct task *task = requests->first; task; task = task->next)

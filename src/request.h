@@ -1,9 +1,10 @@
 /*
  * Requests to end.
  *
- * They go from task to task, since each that is asked may pass it on: a chain of those
- * that are asked, and no recursion. Each stays in it until all have been asked: so a
- * request comes to each once, by whatever ways, and goes round no cycle.
+ * They go from task to task, since each that is asked may pass it on: a chain
+ * of those that are asked, and no recursion. Each stays in it until all have
+ * been asked: so a request comes to each once, by whatever ways, and goes round
+ * no cycle.
  */
 #ifndef TASK_SRC_REQUEST_H
 #define TASK_SRC_REQUEST_H
@@ -50,8 +51,8 @@ void task__chain_run(struct task_chain *requests);
 /* Ask a task, and whoever it passes the request on to. False: it was done. */
 bool task__request(struct task *task);
 
-/* It is woken with what tells it of a request: those that come before it runs are
- * delivered with that one. */
+/* It is woken with what tells it of a request: those that come before it runs
+ * are delivered with that one. */
 static inline void waiter_hears(struct waiter *waiter)
 {
     waiter->task->hears = true;
@@ -65,8 +66,8 @@ static inline void waiter_refuse(struct waiter *waiter)
     task__wake(waiter, -ECANCELED);
 }
 
-/* Before a waiter parks: a request that was there already does what one does that
- * comes later. What is waited for may have come by that. */
+/* Before a waiter parks: a request that was there already does what one does
+ * that comes later. What is waited for may have come by that. */
 void task__waiter_take_requests(struct waiter *waiter);
 
 /* A request that cannot be delivered now comes next. */
@@ -75,8 +76,8 @@ static inline void task_keep_request(struct task *task)
     task->undelivered++;
 }
 
-/* Before a part of what has begun and is to be complete, which those that wait do not
- * end: how many the task had heard of. */
+/* Before a part of what has begun and is to be complete, which those that wait
+ * do not end: how many the task had heard of. */
 static inline unsigned task_put_requests_aside(struct task *task)
 {
     unsigned heard = task->cancelling - task->undelivered;
@@ -91,8 +92,8 @@ static inline void task_put_requests_back(struct task *task, unsigned heard)
     task->undelivered = task->cancelling > heard ? task->cancelling - heard : 0;
 }
 
-/* What was delivered to a call is not told by it, and comes next: all since there were
- * so many, which the task had heard of. */
+/* What was delivered to a call is not told by it, and comes next: all since
+ * there were so many, which the task had heard of. */
 static inline void task_undeliver(struct task *task, unsigned heard)
 {
     task_put_requests_back(task, heard);

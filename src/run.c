@@ -14,17 +14,18 @@
 #define PATIENCE (50 * TASK_MICROSECOND)
 
 /*
- * Where a crowd of timers is due in what is left of a tick (1.05 ms), the loop does not
- * wake for each: it looks again when the tick ends, or 10 us for each of them after its
- * last look; of more than PLENTY, when about so many have come.
+ * Where a crowd of timers is due in what is left of a tick (1.05 ms), the loop
+ * does not wake for each: it looks again when the tick ends, or 10 us for each
+ * of them after its last look; of more than PLENTY, when about so many have
+ * come.
  */
 enum { CROWD = 8, PLENTY = 256 };
 #define NAP_FOR_EACH (10 * TASK_MICROSECOND)
 
 /*
- * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is: none
- * as long as the measure is too short to be relied on, and where every turn has to
- * be seen.
+ * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is:
+ * none as long as the measure is too short to be relied on, and where every
+ * turn has to be seen.
  */
 static NEVER_INLINE void measure_ticks(struct loop *loop, task_time now)
 {
@@ -42,8 +43,8 @@ static NEVER_INLINE void measure_ticks(struct loop *loop, task_time now)
         scheduler->patience = (uint64_t)(loop->tick_rate * (double)PATIENCE);
 }
 
-/* To read the ticks takes as long as to handle an event: mostly they are told from
- * the time. */
+/* To read the ticks takes as long as to handle an event: mostly they are told
+ * from the time. */
 static void set_patience(struct loop *loop, task_time now)
 {
     task_time elapsed = now - loop->measured_at;
@@ -184,8 +185,8 @@ static void dump_if_asked(struct loop *loop)
         task__dump_asked(loop);
 }
 
-/* Hooks take time, wake tasks, stop the loop, and end what was to be waited for: the
- * limit anew, and what time it is. */
+/* Hooks take time, wake tasks, stop the loop, and end what was to be waited
+ * for: the limit anew, and what time it is. */
 static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
                                                 task_time *now, task_time limit)
 {
@@ -221,8 +222,8 @@ static ALWAYS_INLINE void settle(struct loop *loop, task_time now,
 }
 
 /*
- * task__loop_look, inline: see loop.h. The inbox is taken once, before or after the
- * wait, as each time takes its line away from those who post.
+ * task__loop_look, inline: see loop.h. The inbox is taken once, before or after
+ * the wait, as each time takes its line away from those who post.
  */
 static ALWAYS_INLINE int look(struct loop *loop, task_time limit)
 {
@@ -258,8 +259,8 @@ int task__loop_look(struct loop *loop, task_time limit)
     return look(loop, limit);
 }
 
-/* task__loop_run_batch, inline. What was made and woken while no loop ran, or by what
- * begins a run, is told of first. */
+/* task__loop_run_batch, inline. What was made and woken while no loop ran, or
+ * by what begins a run, is told of first. */
 static ALWAYS_INLINE void run_batch(struct loop *loop)
 {
     if (unlikely(loop->hooks.steps_wanted))

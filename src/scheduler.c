@@ -22,8 +22,8 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
 
 /*
  * To read the ticks takes as long as two switches. So when the last few turns
- * were that short, those of the next few steps are taken on trust: should one of
- * them be long, the others come before it is noticed, and no more.
+ * were that short, those of the next few steps are taken on trust: should one
+ * of them be long, the others come before it is noticed, and no more.
  */
 enum { STEPS_ON_TRUST = 8, SHORT_TURNS = 64 };
 
@@ -54,11 +54,12 @@ void task__step_aside(struct task *self)
 }
 
 /*
- * The end of a yield, called last, so that its caller's frame is gone, and what that
- * has called (to give a new task its stack) was not deeper than this. It keeps nothing:
- * of a function that yields right away all that is on the stack meanwhile is in one line
- * of the cache. The scheduler is asked for anew, as this thread's variable is in the
- * cache after the switch, while the task's context may not be.
+ * The end of a yield, called last, so that its caller's frame is gone, and what
+ * that has called (to give a new task its stack) was not deeper than this. It
+ * keeps nothing: of a function that yields right away all that is on the stack
+ * meanwhile is in one line of the cache. The scheduler is asked for anew, as
+ * this thread's variable is in the cache after the switch, while the task's
+ * context may not be.
  */
 static NEVER_INLINE int yield_to(struct context *from, struct context *to)
 {
@@ -75,8 +76,8 @@ static NEVER_INLINE int yield_to(struct context *from, struct context *to)
     return -ECANCELED;
 }
 
-/* If the next one is no task that has begun: apart, so that task__yield calls nothing
- * before its end, and need not save registers. */
+/* If the next one is no task that has begun: apart, so that task__yield calls
+ * nothing before its end, and need not save registers. */
 static NEVER_INLINE int yield_otherwise(struct scheduler *scheduler,
                                         struct task *self)
 {
@@ -105,8 +106,8 @@ static void run_ready(struct scheduler *scheduler)
     ready->run(ready);
 }
 
-/* What stands before the rest of a batch so that a task comes home. While it does
- * not, it runs nothing. */
+/* What stands before the rest of a batch so that a task comes home. While it
+ * does not, it runs nothing. */
 static void stop_here(struct ready *ready)
 {
     ready->run = NULL;
@@ -162,9 +163,10 @@ static ALWAYS_INLINE void run_step(struct scheduler *scheduler,
 }
 
 /*
- * Nothing returns between a switch home and the next one away: processors predict
- * returns by the calls before, which would then be those of the task. So neither
- * its returns nor ours are mispredicted, which took a third of a traced step.
+ * Nothing returns between a switch home and the next one away: processors
+ * predict returns by the calls before, which would then be those of the task.
+ * So neither its returns nor ours are mispredicted, which took a third of a
+ * traced step.
  */
 static NEVER_INLINE void run_steps(struct scheduler *scheduler)
 {
@@ -191,7 +193,8 @@ void task__scheduler_watch(struct scheduler *scheduler, bool watches)
     scheduler->batch = &scheduler->stop;
 }
 
-/* Steps may be watched since: whoever was to go on before home is reached does so. */
+/* Steps may be watched since: whoever was to go on before home is reached does
+ * so. */
 static void come_home(struct scheduler *scheduler, struct ready *home)
 {
     while (scheduler->batch == &scheduler->stop) {

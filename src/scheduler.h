@@ -135,8 +135,8 @@ static ALWAYS_INLINE struct scheduler *scheduler_current(void)
     return task__scheduler_current;
 }
 
-/* The same after a switch: a loop may go on in another thread, whose current scheduler
- * is elsewhere. */
+/* The same after a switch: a loop may go on in another thread, whose current
+ * scheduler is elsewhere. */
 struct scheduler *task__scheduler_current_anew(void);
 static ALWAYS_INLINE struct scheduler *scheduler_current_anew(void)
 {

@@ -1,6 +1,6 @@
 /*
- * Coroutines: each runs one task after the other on its stack, and waits there for
- * the next while the stack is warm.
+ * Coroutines: each runs one task after the other on its stack, and waits there
+ * for the next while the stack is warm.
  */
 #include "scheduler.h"
 #include "switch.h"
@@ -15,8 +15,8 @@ static inline unsigned *stack_id_of(const struct stack *stack)
 
 static void run_tasks(void *arg);
 
-/* Begin a coroutine on a stack that has none: what runs one task after the other
- * there, and waits for the next while the stack is free and warm. */
+/* Begin a coroutine on a stack that has none: what runs one task after the
+ * other there, and waits for the next while the stack is free and warm. */
 static COLD void begin_coroutine(struct stack *stack)
 {
     char *low = task__stack_low(stack);
@@ -26,8 +26,8 @@ static COLD void begin_coroutine(struct stack *stack)
         task__context_begin(&stack->context, low, size, run_tasks, NULL);
 }
 
-/* Many stacks are not in the cache: of one, the line of the task's first frames, below
- * the coroutine's, is sent for while some others begin. */
+/* Many stacks are not in the cache: of one, the line of the task's first
+ * frames, below the coroutine's, is sent for while some others begin. */
 static ALWAYS_INLINE void prefetch_stack(const struct stacks *stacks)
 {
     const struct stack *stack = stacks_ahead(stacks, TASKS_AHEAD);
@@ -81,7 +81,8 @@ static void give_back(struct scheduler *scheduler, struct stacks *stacks,
         task__scheduler_cool_stacks(stacks);
 }
 
-/* To the next task: right here, if that one is new and has stacks of the same size. */
+/* To the next task: right here, if that one is new and has stacks of the same
+ * size. */
 static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
                                 struct stack *stack)
 {
@@ -103,9 +104,10 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
 /*
  * Every coroutine's body: run the task that is current, end it, and go on.
  *
- * Nothing is kept in its frame from one task to the next: that would be one more line
- * of the cache. And its frame ends where a line does, for the sake of what is aligned
- * in it, so that the task's frames are in no more lines than they need.
+ * Nothing is kept in its frame from one task to the next: that would be one
+ * more line of the cache. And its frame ends where a line does, for the sake of
+ * what is aligned in it, so that the task's frames are in no more lines than
+ * they need.
  *
  * A fork in the task leaves a child in which no loop is current. When it comes
  * back here it goes home, for good: there the inherited run ends.

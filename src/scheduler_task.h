@@ -22,7 +22,8 @@
 #include <errno.h>
 #include <task/core.h>
 
-/* What stands in the ready queue: a task, or something to be run by the loop. */
+/* What stands in the ready queue: a task, or something to be run by the
+ * loop. */
 struct ready {
     struct ready *next;
     void (*run)(struct ready *ready); /* NULL: a task */
@@ -155,12 +156,13 @@ struct wait_kind {
      * and return the latter. */
     struct waiter *(*choose)(struct waiter *waiter);
 
-    /* What a debugger needs to describe it; the last is nameless. NULL: it needs
-     * nothing besides what it knows of all. */
+    /* What a debugger needs to describe it; the last is nameless. NULL: it
+     * needs nothing besides what it knows of all. */
     const struct debugger_number *numbers;
 };
 
-/* What is said of its node and its timer is so while a task is parked with it. */
+/* What is said of its node and its timer is so while a task is parked with
+ * it. */
 struct waiter {
     const struct wait_kind *kind;
     struct task *task;     /* who is parked here */
@@ -170,8 +172,8 @@ struct waiter {
     int result;            /* what it was woken with */
 };
 
-/* The one timer that a task has for its waits: beside its stack. On it, each of a
- * crowd's would be in a page of its own. */
+/* The one timer that a task has for its waits: beside its stack. On it, each of
+ * a crowd's would be in a page of its own. */
 struct wait_timer {
     struct timer timer;
     struct task *task;

@@ -99,9 +99,9 @@ int task__scope_check_failed(struct task_scope *scope, struct task *self)
 }
 
 /*
- * The request is undelivered as long as there were so many deliveries as before it. If
- * nothing has changed by it, it was passed on, or is delivered with the last one; should
- * that be undone, it is undelivered.
+ * The request is undelivered as long as there were so many deliveries as before
+ * it. If nothing has changed by it, it was passed on, or is delivered with the
+ * last one; should that be undone, it is undelivered.
  */
 void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
 {
@@ -130,8 +130,8 @@ void task__scope_take_back(struct task_scope *scope)
         task->undelivered--;
 }
 
-/* Whether the request of an outer scope was delivered in this one: it came in it, or
- * was undelivered when it began. */
+/* Whether the request of an outer scope was delivered in this one: it came in
+ * it, or was undelivered when it began. */
 static bool was_delivered_in(const struct task_scope *scope,
                              const struct task_scope *outer)
 {
@@ -154,8 +154,8 @@ void task__scope_remind(const struct task_scope *scope)
 }
 
 /*
- * For the outer scopes in which there had been no delivery before, that is as if
- * there had been none yet.
+ * For the outer scopes in which there had been no delivery before, that is as
+ * if there had been none yet.
  */
 void task__scope_rearm(const struct task_scope *scope)
 {

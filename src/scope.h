@@ -1,6 +1,6 @@
 /*
- * What time-outs, groups and other scopes have in common: how they nest, and how
- * one asks its own task to end and takes that back.
+ * What time-outs, groups and other scopes have in common: how they nest, and
+ * how one asks its own task to end and takes that back.
  *
  * The open scopes of a task form a chain, from task->scope outwards.
  */
@@ -37,8 +37,8 @@ static ALWAYS_INLINE bool scope_seems_open(const struct task_scope *scope)
     return state == SCOPE_OPEN;
 }
 
-/* Open a scope of the current task's. False: it is not open, or was so before and is
- * left alone; its end will tell why. */
+/* Open a scope of the current task's. False: it is not open, or was so before
+ * and is left alone; its end will tell why. */
 static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
                                       task_time deadline, const char *call)
 {
@@ -80,7 +80,8 @@ static ALWAYS_INLINE int scope_check(struct task_scope *scope)
     return task__scope_check_failed(scope, self);
 }
 
-/* Ask the task to end, on the scope's account, and with it those in a chain; once. */
+/* Ask the task to end, on the scope's account, and with it those in a chain;
+ * once. */
 void task__scope_ask(struct task_scope *scope, struct task_chain *requests);
 
 /* Take that back. */
@@ -115,13 +116,14 @@ static inline unsigned scope_requests(const struct task_scope *scope)
 }
 
 /*
- * A -ECANCELED was replaced: the requests from outside will be delivered anew, those
- * of outer scopes among them.
+ * A -ECANCELED was replaced: the requests from outside will be delivered anew,
+ * those of outer scopes among them.
  */
 void task__scope_rearm(const struct task_scope *scope);
 
-/* The requests of outer scopes that were delivered together with the scope's own will be
- * so once more: whoever takes that for dealt with is stopped all the same. */
+/* The requests of outer scopes that were delivered together with the scope's
+ * own will be so once more: whoever takes that for dealt with is stopped all
+ * the same. */
 void task__scope_remind(const struct task_scope *scope);
 
 /* The -ECANCELED that the scope itself has caused goes on as that of requests

@@ -1,9 +1,10 @@
 /*
  * Waiting for the first of several things.
  *
- * The task parks with one waiter; each case has another, in the queue of what it
- * waits for, where it is served like any. Whoever wakes it chooses that case:
- * then the others are taken off their queues before anything else can happen.
+ * The task parks with one waiter; each case has another, in the queue of what
+ * it waits for, where it is served like any. Whoever wakes it chooses that
+ * case: then the others are taken off their queues before anything else can
+ * happen.
  */
 #include "fd.h"
 #include "queue.h"
@@ -296,8 +297,8 @@ static void watch_no_more(struct selecting *selecting, struct loop *loop)
     }
 }
 
-/* What has woken a descriptor's case may be past: then it waits on; and the number
- * may be another file's by now. */
+/* What has woken a descriptor's case may be past: then it waits on; and the
+ * number may be another file's by now. */
 static int fire_descriptor(const struct choice *choice,
                            struct task_select_case *one, int result)
 {
@@ -309,7 +310,8 @@ static int fire_descriptor(const struct choice *choice,
     return result;
 }
 
-/* The index of the case that fired; -EAGAIN: it was in vain; or why none did. */
+/* The index of the case that fired; -EAGAIN: it was in vain; or why none
+ * did. */
 static int park(struct selecting *selecting, struct task *self, task_time when)
 {
     struct task_select_case *fired;

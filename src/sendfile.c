@@ -3,8 +3,8 @@
  *
  * The system's own call waits for the disk, and copies nothing. What is worth a
  * worker thread is sent by one, where `out` need not be waited for; all else is
- * copied, which is no dearer than to find out what is in memory, and leaves it to
- * reading and writing to wait.
+ * copied, which is no dearer than to find out what is in memory, and leaves it
+ * to reading and writing to wait.
  */
 #include "sendfile.h"
 
@@ -16,7 +16,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* How much is copied at once; what is worth a thread; what that sends at once. */
+/* How much is copied at once; what is worth a thread; what that sends at
+ * once. */
 enum { COPY = 64 << 10, MUCH = 256 << 10, MOST = 1 << 20 };
 
 /* Both numbers, each in one use. */

@@ -1,6 +1,6 @@
 /*
- * Sending from a file by sendfile(2), which knows no flag against SIGPIPE: it is
- * held back.
+ * Sending from a file by sendfile(2), which knows no flag against SIGPIPE: it
+ * is held back.
  */
 #include "sendfile.h"
 

@@ -170,8 +170,8 @@ void task__servers_stop(struct loop *loop)
         task__server_stop_listening(server_at(node));
 }
 
-/* The hook may free those that it is told of, and others: until all were told of they
- * stay, as while a call is under way. */
+/* The hook may free those that it is told of, and others: until all were told
+ * of they stay, as while a call is under way. */
 void task__servers_destroy(struct loop *loop)
 {
     struct list_node *node;

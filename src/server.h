@@ -7,8 +7,8 @@
  *                connection is gone
  *
  * Connections are accepted in the loop's own context, by what an observer puts
- * into the ready queue. So accepting needs no task, and no switch but the one to
- * the handler.
+ * into the ready queue. So accepting needs no task, and no switch but the one
+ * to the handler.
  *
  * A server whose handle has ended is freed when nobody needs it any more: no
  * connection, no call, nothing in the ready queue.

@@ -117,9 +117,9 @@ static void end_connection(struct connection *connection)
     task__server_release(server);
 }
 
-/* A handler's task. What it leaves is closed: if it says that it was cancelled, at
- * once; else requests that it did not hear do not end that, only later ones do,
- * and the one by which the loop ends. */
+/* A handler's task. What it leaves is closed: if it says that it was cancelled,
+ * at once; else requests that it did not hear do not end that, only later ones
+ * do, and the one by which the loop ends. */
 static int serve(void *arg)
 {
     struct connection *connection = arg;
@@ -200,8 +200,8 @@ static int welcome(struct task_server *server, struct connection *connection,
     return 0;
 }
 
-/* Under the lowest number that is free: low ones, which others had meanwhile, need no
- * more memory. */
+/* Under the lowest number that is free: low ones, which others had meanwhile,
+ * need no more memory. */
 static int lower(int fd)
 {
     int low = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -225,8 +225,8 @@ static int take_next(struct listener *listener)
     return fd < 0 ? -errno : fd;
 }
 
-/* Accept one; 0, or a negative errno. Where there is no memory for it, it is kept
- * until there is. */
+/* Accept one; 0, or a negative errno. Where there is no memory for it, it is
+ * kept until there is. */
 static int accept_one(struct listener *listener)
 {
     struct task_server *server = listener->server;

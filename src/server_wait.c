@@ -143,8 +143,8 @@ static ALWAYS_INLINE void each_stream(struct task_server *server,
     }
 }
 
-/* What it has received is read, then the end; what it has written is sent, as it
- * is when the stream is being closed. */
+/* What it has received is read, then the end; what it has written is sent, as
+ * it is when the stream is being closed. */
 static void end(struct connection *connection)
 {
     struct task_stream *stream = connection->owner.stream;

@@ -25,9 +25,9 @@ static bool ask_to_end(struct loop *loop, bool daemons)
 
 /*
  * End what is left: in rounds, since what cleans up may create tasks, which it
- * may need; daemons last. A round begins as soon as all that were asked in the one
- * before have ended. Those that nothing can wake, and those that are there when the
- * time is up, are dropped.
+ * may need; daemons last. A round begins as soon as all that were asked in the
+ * one before have ended. Those that nothing can wake, and those that are there
+ * when the time is up, are dropped.
  */
 static void end_tasks(struct loop *loop, task_time limit)
 {

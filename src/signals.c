@@ -26,8 +26,8 @@ static bool is_wanted(const struct signals *signals, int signo)
            (signo == SIGINT && signals->main && !signals->is_interrupted);
 }
 
-/* What nobody wants any more, as the wait for it has ended by another signal, is
- * kept for the next wait. */
+/* What nobody wants any more, as the wait for it has ended by another signal,
+ * is kept for the next wait. */
 static void look(struct post *post)
 {
     struct signals *signals = loop_current()->signals;

@@ -115,7 +115,8 @@ static int begin_wait(struct signals *signals, int signo, bool is_blocked)
     return 0;
 }
 
-/* What the thread before had unblocked stays so: nobody else can block it there. */
+/* What the thread before had unblocked stays so: nobody else can block it
+ * there. */
 void task__signals_move(struct loop *loop)
 {
     struct signals *signals = loop->signals;

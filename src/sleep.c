@@ -21,9 +21,9 @@ static const struct wait_kind WATCHING = {
 };
 
 /*
- * What it waited for has come, as its waiter says already. Neither that is looked at,
- * nor `task->scheduler`: they would have to come into the cache, and not for the last
- * time before the task runs.
+ * What it waited for has come, as its waiter says already. Neither that is
+ * looked at, nor `task->scheduler`: they would have to come into the cache, and
+ * not for the last time before the task runs.
  */
 static void wake_up(struct timer *timer)
 {

@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 
 /* Make an open file non-blocking for a call that knows no flag for that; what
- * its flags were, or a negative errno. Others that share it may see that for the
- * time of a call. */
+ * its flags were, or a negative errno. Others that share it may see that for
+ * the time of a call. */
 static int unblock(int fd)
 {
     int flags = fcntl(fd, F_GETFL);

@@ -1,14 +1,15 @@
 /*
- * What is peculiar to sockets: errors of accept(2) that are not the listening one's; and
- * waiting, where there is no event, for room in another local one's queue.
+ * What is peculiar to sockets: errors of accept(2) that are not the listening
+ * one's; and waiting, where there is no event, for room in another local one's
+ * queue.
  */
 #ifndef TASK_SRC_SOCKET_H
 #define TASK_SRC_SOCKET_H
 
 #include "fd.h"
 
-/* Whether it is that of a connection which is gone already, or of the network that it
- * came by. */
+/* Whether it is that of a connection which is gone already, or of the network
+ * that it came by. */
 static inline bool socket_error_is_of_connection(int error)
 {
     switch (error) {

@@ -23,8 +23,8 @@ static size_t room_of(const struct msghdr *header)
 
 /*
  * Whether a short read tells that nothing is left. Not with flags, nor where
- * something else than bytes was received, or left out for want of room: a stream
- * reads no further than to there.
+ * something else than bytes was received, or left out for want of room: a
+ * stream reads no further than to there.
  */
 static bool drains(const struct descriptor *descriptor,
                    const struct message *message, ssize_t result)
@@ -49,8 +49,8 @@ static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
     return result;
 }
 
-/* What a local datagram waits for elsewhere gives no event here: -EAGAIN, and yet
- * the socket is ready. Stands for no errno. */
+/* What a local datagram waits for elsewhere gives no event here: -EAGAIN, and
+ * yet the socket is ready. Stands for no errno. */
 enum { RECEIVER_IS_FULL = -0x4000 };
 
 static ssize_t attempt_send(struct descriptor *descriptor, void *operation)
@@ -80,8 +80,8 @@ static ssize_t attempt_once(struct descriptor *descriptor, attempt_fn *attempt,
     return result;
 }
 
-/* The flags of receiving that leave it waiting for data. With MSG_OOB and others
- * the system calls do not wait either. */
+/* The flags of receiving that leave it waiting for data. With MSG_OOB and
+ * others the system calls do not wait either. */
 enum {
     WAITING =
         MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL

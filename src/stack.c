@@ -12,7 +12,8 @@
 #include <task/core.h>
 #include <unistd.h>
 
-/* Slabs double from the first of these to STACKS_SLAB_MAX, or to so many bytes. */
+/* Slabs double from the first of these to STACKS_SLAB_MAX, or to so many
+ * bytes. */
 enum { SLAB_FIRST = 16, SLAB_BYTES = 64 << 20 };
 
 bool task__on_memcheck;
@@ -49,8 +50,8 @@ int task__stacks_grow(struct stacks *stacks)
     return 0;
 }
 
-/* The first pages of so many stacks come by one call, if they are taken one after
- * the other, and at least A_FEW of them. */
+/* The first pages of so many stacks come by one call, if they are taken one
+ * after the other, and at least A_FEW of them. */
 enum { AT_ONCE = 32, A_FEW = 8 };
 
 /* It is taken, and so will be what is reserved. */
@@ -84,11 +85,11 @@ struct stack *task__stacks_take_cold(struct stacks *stacks)
 }
 
 /*
- * A line near the end of what a warm stack keeps is zero until something reaches it.
- * (A large frame may lie across it, unnoticed: then the stack keeps what it grew
- * to until it is cooled.) It is as far from the top of each stack, and so in as many
- * sets of the cache as those are; what reaches it and not the page below is trimmed
- * in vain.
+ * A line near the end of what a warm stack keeps is zero until something
+ * reaches it. (A large frame may lie across it, unnoticed: then the stack keeps
+ * what it grew to until it is cooled.) It is as far from the top of each stack,
+ * and so in as many sets of the cache as those are; what reaches it and not the
+ * page below is trimmed in vain.
  */
 enum { LINE = CACHE_LINE / sizeof(uintptr_t) };
 
@@ -120,8 +121,8 @@ static NEVER_INLINE bool is_zero_quietly(const uintptr_t *line)
     return is_zero(copy);
 }
 
-/* Requests to Valgrind have their arguments on the stack that this runs on, in four
- * more lines of the cache. */
+/* Requests to Valgrind have their arguments on the stack that this runs on, in
+ * four more lines of the cache. */
 static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 {
     const uintptr_t *line = watched_line(stacks, stack);
@@ -130,9 +131,10 @@ static bool has_grown(const struct stacks *stacks, const struct stack *stack)
 }
 
 /*
- * To look costs a line of the cache of each, which a crowd notices. So where none has
- * grown for long, one in eight is looked at; and once that has, all are again. Where
- * one in twenty grows, in no order, four in five are looked at.
+ * To look costs a line of the cache of each, which a crowd notices. So where
+ * none has grown for long, one in eight is looked at; and once that has, all
+ * are again. Where one in twenty grows, in no order, four in five are looked
+ * at.
  *
  * (Multiples of the golden ratio keep time with nothing: D. Knuth, TAOCP 6.4.)
  */
@@ -250,8 +252,8 @@ static void cool_slab(struct stacks *stacks, struct stack_slab *slab,
 }
 
 /*
- * To empty a stack alone takes five times as long as its share of a slab: 1.5 us
- * against 0.25.
+ * To empty a stack alone takes five times as long as its share of a slab: 1.5
+ * us against 0.25.
  */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack))
 {
@@ -277,8 +279,8 @@ static uintptr_t peek(const uintptr_t *word)
     return value;
 }
 
-/* The lowest page that is resident, if any is besides the topmost, which is. Between them
- * may be some that are not: those of a large array. */
+/* The lowest page that is resident, if any is besides the topmost, which is.
+ * Between them may be some that are not: those of a large array. */
 static char *lowest_page(const struct stack *stack)
 {
     enum { MANY = 512 }; /* looked at by one call */
@@ -299,7 +301,8 @@ static char *lowest_page(const struct stack *stack)
     return top;
 }
 
-/* How far down a stack was written, told from a page on; most of it is zeros. */
+/* How far down a stack was written, told from a page on; most of it is
+ * zeros. */
 static size_t depth_from(const struct stack *stack, const char *from,
                          const char *end)
 {
@@ -316,9 +319,9 @@ static size_t depth_from(const struct stack *stack, const char *from,
 /*
  * Pages that were never touched are not resident; and memory that was never
  * written holds zeros, but for a page that holds nothing else: something was
- * written there. Both are told from below. Where the lowest page is resident, all
- * may be, whether touched or not, as memory is locked or the kernel does not tell:
- * then zeros tell nothing.
+ * written there. Both are told from below. Where the lowest page is resident,
+ * all may be, whether touched or not, as memory is locked or the kernel does
+ * not tell: then zeros tell nothing.
  */
 size_t task__stack_used(const struct stack *stack)
 {

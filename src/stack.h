@@ -7,9 +7,10 @@
  * A slab is address space only; a stack costs memory from its first use. Every
  * stack ends, downwards, in a guard page: MADV_GUARD_INSTALL where the kernel
  * has it (Linux 6.13: it splits no mapping, so that a million stacks need a
- * handful), else mprotect while the kernel still splits mappings; else there
- * is no stack. Beside each stack are STACK_BESIDE bytes, for what others look at
- * while its owner waits: these lie side by side, and each stack in pages of its own.
+ * handful), else mprotect while the kernel still splits mappings; else there is
+ * no stack. Beside each stack are STACK_BESIDE bytes, for what others look at
+ * while its owner waits: these lie side by side, and each stack in pages of its
+ * own.
  *
  * A stack is
  *
@@ -21,16 +22,16 @@
  *
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds
- * its stacks, and what it leaves is given back while the loop goes on after that
- * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the others
- * only the pages of their topmost `kept` bytes; where few grow, one or two in a
- * hundred may keep more. When they are too many those go whose row has been warm for
- * longest: all of a slab, if none of it is taken. Then it is unmapped, unless its
- * stacks are reserved.
+ * its stacks, and what it leaves is given back while the loop goes on after
+ * that time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
+ * others only the pages of their topmost `kept` bytes; where few grow, one or
+ * two in a hundred may keep more. When they are too many those go whose row has
+ * been warm for longest: all of a slab, if none of it is taken. Then it is
+ * unmapped, unless its stacks are reserved.
  *
- * A crowd gives its stacks back in any order. They are taken again row by row, and
- * those of a row in the order of their addresses: a page that is not in the TLB
- * costs a third when it is near the one before.
+ * A crowd gives its stacks back in any order. They are taken again row by row,
+ * and those of a row in the order of their addresses: a page that is not in the
+ * TLB costs a third when it is near the one before.
  *
  * Reserve before you take: to reserve can fail, to take cannot.
  */
@@ -55,13 +56,15 @@ enum { STACKS_MANY = 2000 };
 /* How long a period is, at the least. */
 #define STACKS_PERIOD TASK_SECOND
 
-/* Of a crowd of them each is a line of the cache (but where sanitizers have more). */
+/* Of a crowd of them each is a line of the cache (but where sanitizers have
+ * more). */
 struct stack {
     union {
         struct list_node node; /* while cold: in `cold` */
 
-        /* Of the coroutine that lives on it: new when a cold one is taken; to be begun
-         * before the stack is given back; and where it waits, while warm. */
+        /* Of the coroutine that lives on it: new when a cold one is taken; to
+         * be begun before the stack is given back; and where it waits, while
+         * warm. */
         struct context context;
     };
     struct stack_slab *slab;
@@ -118,8 +121,8 @@ struct stacks {
     struct list slabs;
 };
 
-/* Memcheck runs this: it reports reads of what was never written, or is in no frame any
- * more. Known once there are stacks. */
+/* Memcheck runs this: it reports reads of what was never written, or is in no
+ * frame any more. Known once there are stacks. */
 extern bool task__on_memcheck;
 
 static ALWAYS_INLINE bool on_memcheck(void)
@@ -251,7 +254,8 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
            task__stacks_are_too_many(stacks, now);
 }
 
-/* Cool one or more, never the one given last; `end` is called for each before. */
+/* Cool one or more, never the one given last; `end` is called for each
+ * before. */
 void task__stacks_cool(struct stacks *stacks, void (*end)(struct stack *stack));
 
 /* What is beside it: undefined contents when the stack is taken. */
@@ -282,8 +286,8 @@ static inline struct stack *stacks_next(const struct stacks *stacks)
                : container_of(stacks->cold.first, struct stack, node);
 }
 
-/* The warm one that is taken when so many others have been, while none is hot; NULL:
- * there is none. */
+/* The warm one that is taken when so many others have been, while none is hot;
+ * NULL: there is none. */
 static inline const struct stack *stacks_ahead(const struct stacks *stacks,
                                                int n)
 {

@@ -64,8 +64,8 @@ struct stack *task__stacks_find(const struct stacks *stacks, uintptr_t address)
     return NULL;
 }
 
-/* What a slab of so many takes: whole pages for what is beside the stacks, and then
- * these. */
+/* What a slab of so many takes: whole pages for what is beside the stacks, and
+ * then these. */
 static size_t size_beside(const struct stacks *stacks, size_t length)
 {
     return (length * STACK_BESIDE + stacks->page - 1) / stacks->page *

@@ -31,8 +31,8 @@ char *task__stack_end(const struct stack *stack);
 /* One more, of so many stacks, which are cold; -ENOMEM. */
 int task__slab_add(struct stacks *stacks, size_t length);
 
-/* Unmap one whose stacks are free and on no list. False: the kernel would have to split
- * a mapping for it, and refuses. */
+/* Unmap one whose stacks are free and on no list. False: the kernel would have
+ * to split a mapping for it, and refuses. */
 bool task__slab_remove(struct stacks *stacks, struct stack_slab *slab);
 
 /* Give the memory of all its stacks back. */

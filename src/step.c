@@ -1,6 +1,6 @@
 /*
- * Steps that are watched: by debug mode, which measures them, by a trace, and by
- * hooks.
+ * Steps that are watched: by debug mode, which measures them, by a trace, and
+ * by hooks.
  */
 #include "step.h"
 

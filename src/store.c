@@ -11,8 +11,9 @@
 enum { FIRST_BYTES = 256, KEPT_BYTES = 4096 };
 
 /*
- * Behind an item in a heap stands the number of its put, in 64 bits. The size of
- * an entry keeps the alignment that items of their size can have in an array.
+ * Behind an item in a heap stands the number of its put, in 64 bits. The size
+ * of an entry keeps the alignment that items of their size can have in an
+ * array.
  */
 static size_t heap_entry_size(size_t item_size)
 {

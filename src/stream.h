@@ -80,7 +80,8 @@ struct task_stream {
     struct list writers; /* that wait for the end of `is_written` */
 };
 
-/* Whether the number was closed by somebody else: what it is now is not ours. */
+/* Whether the number was closed by somebody else: what it is now is not
+ * ours. */
 static ALWAYS_INLINE bool stream_is_lost(const struct task_stream *s)
 {
     return s->fd >= 0 && s->descriptor->uses != s->uses;
@@ -88,8 +89,8 @@ static ALWAYS_INLINE bool stream_is_lost(const struct task_stream *s)
 
 /* stream.c */
 
-/* A stream of a descriptor of this kind, which begins a new use of its number; NULL:
- * out of memory, and the descriptor stays the caller's. */
+/* A stream of a descriptor of this kind, which begins a new use of its number;
+ * NULL: out of memory, and the descriptor stays the caller's. */
 struct task_stream *task__stream_new(struct loop *loop, int fd,
                                      enum descriptor_kind kind);
 
@@ -108,7 +109,8 @@ static inline void stream_set_owner(struct task_stream *s,
  */
 int task__stream_break(struct task_stream *s, int error);
 
-/* Close the descriptor, unless a job is at work; the result of close(), or 0. */
+/* Close the descriptor, unless a job is at work; the result of close(), or
+ * 0. */
 int task__stream_close_descriptor(struct task_stream *s);
 
 /* The number was closed behind our back: it is not ours any more. -EBADF. */
@@ -131,8 +133,9 @@ COLD int task__stream_refuse_to_write(struct task_stream *s,
 /* That the number was closed behind our back is told of. */
 COLD void task__stream_report_lost(const struct task_stream *s);
 
-/* What a suspending call does first, 0 or what it returns: then the stream stays
- * as long as the call is under way. `call` is the name of the public one. */
+/* What a suspending call does first, 0 or what it returns: then the stream
+ * stays as long as the call is under way. `call` is the name of the public
+ * one. */
 static ALWAYS_INLINE int stream_enter(struct task_stream *s, struct task **self,
                                       const char *call)
 {
@@ -225,8 +228,8 @@ static inline void stream_wake_reader(struct task_stream *s, int result)
 enum { STREAM_FILL = STREAM_BLOCK / 4 };
 
 /*
- * Read what there is, after a wait if need be: to `buf`, or (NULL) to the end of
- * the buffer. How many bytes; 0: the end.
+ * Read what there is, after a wait if need be: to `buf`, or (NULL) to the end
+ * of the buffer. How many bytes; 0: the end.
  */
 ssize_t task__stream_receive(struct task_stream *s, struct task *self,
                              void *buf, size_t n);
@@ -237,8 +240,8 @@ ssize_t task__stream_fill_now(struct task_stream *s, struct task *self);
 /* Have what has come read, and the end after that, on an open socket. */
 void task__stream_end_input(struct task_stream *s);
 
-/* stream_write.c: wait for those that write to the file to have done so; 0, or a
- * negative errno. */
+/* stream_write.c: wait for those that write to the file to have done so; 0, or
+ * a negative errno. */
 int task__stream_await_writers(struct task_stream *s, struct task *self);
 
 /* stream_output.c */

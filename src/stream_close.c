@@ -94,8 +94,8 @@ void task__stream_free(struct task_stream *s)
 
 /*
  * The handle is gone: calls of others end. What writes of theirs have not sent
- * is kept, and sent with the rest; 0, or -ENOMEM: it could not be kept. Those that
- * write to a file go on.
+ * is kept, and sent with the rest; 0, or -ENOMEM: it could not be kept. Those
+ * that write to a file go on.
  */
 static int begin_to_close(struct task_stream *s)
 {
@@ -112,7 +112,8 @@ static int begin_to_close(struct task_stream *s)
     return error;
 }
 
-/* Have all sent. A request that is there does what one does that comes later. */
+/* Have all sent. A request that is there does what one does that comes
+ * later. */
 static int send_all(struct task_stream *s, struct task *self)
 {
     if (s->write_error)
@@ -209,9 +210,9 @@ void task__streams_abandon(struct loop *loop)
         stream_at(node)->reader = NULL;
 }
 
-/* No task is left, and no job; whoever was in one may have been dropped. The hook may
- * abort those that it is told of, and others: until all were told of they stay, as while
- * a call is under way. */
+/* No task is left, and no job; whoever was in one may have been dropped. The
+ * hook may abort those that it is told of, and others: until all were told of
+ * they stay, as while a call is under way. */
 void task__streams_destroy(struct loop *loop)
 {
     struct list_node *node;

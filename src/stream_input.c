@@ -13,8 +13,8 @@ static const struct wait_kind READING = {
     .describe = task__fd_describe_in,
 };
 
-/* What a system call has read: none is the end, and so is an error of a terminal
- * whose other side is closed. */
+/* What a system call has read: none is the end, and so is an error of a
+ * terminal whose other side is closed. */
 static ssize_t note(struct task_stream *s, ssize_t result)
 {
     if (likely(result > 0))
@@ -175,8 +175,8 @@ ssize_t task__stream_fill_now(struct task_stream *s, struct task *self)
 
 /* By TCP the peer is not told that nobody reads: it may go on sending. A socket
  * that was shut down in both directions would answer with a reset, and what was
- * written would be lost; so the stream counts what has come, and leaves the rest
- * to the system, which holds the peer back. */
+ * written would be lost; so the stream counts what has come, and leaves the
+ * rest to the system, which holds the peer back. */
 void task__stream_end_input(struct task_stream *s)
 {
     int n;

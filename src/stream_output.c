@@ -215,8 +215,8 @@ static int send_some(struct task_stream *s)
     return (size_t)sent < size && kind_is_stream(s->kind) ? -EAGAIN : 1;
 }
 
-/* There is no room: be told when there is. Events that the poller believes in may
- * have been missed, so it is to look after it again. */
+/* There is no room: be told when there is. Events that the poller believes in
+ * may have been missed, so it is to look after it again. */
 static void wait_for_room(struct task_stream *s)
 {
     struct poller *poller = s->loop->poller;

@@ -2,8 +2,8 @@
  * Reading by a stream.
  *
  * What is asked for is read straight into the caller's memory where that is
- * large, and else into the buffer, whose memory is taken when there is something
- * to be read.
+ * large, and else into the buffer, whose memory is taken when there is
+ * something to be read.
  */
 #include "stream.h"
 
@@ -199,8 +199,8 @@ static bool drop_to_newline(struct task_stream *s)
     return newline;
 }
 
-/* Fill the buffer anew, also if a request has come: that comes next, as a part of
- * the line is gone. */
+/* Fill the buffer anew, also if a request has come: that comes next, as a part
+ * of the line is gone. */
 static ssize_t fill_on(struct task_stream *s, struct task *self)
 {
     unsigned heard = task_put_requests_aside(self);

@@ -1,8 +1,8 @@
 /*
  * Writing by a stream.
  *
- * What is written is sent at once as far as the system takes it. Files take all,
- * by worker threads: one task writes while others wait for their turn.
+ * What is written is sent at once as far as the system takes it. Files take
+ * all, by worker threads: one task writes while others wait for their turn.
  */
 #include "endpoint.h"
 #include "file.h"
@@ -29,8 +29,8 @@ static const struct wait_kind AWAITING_WRITERS = {
     .describe = describe,
 };
 
-/* Send what is taken at once; how many bytes, or a negative errno. A short write
- * has filled a stream socket; of others only an error tells. */
+/* Send what is taken at once; how many bytes, or a negative errno. A short
+ * write has filled a stream socket; of others only an error tells. */
 static ssize_t send_now(struct task_stream *s, const char *data, size_t n)
 {
     struct descriptor *descriptor = s->descriptor;
@@ -70,8 +70,8 @@ static int put(struct task_stream *s, struct task *self, const char *data,
     return task__stream_await(s, self, data, n, false, &task__stream_writing);
 }
 
-/* By a worker, as far as it gets. What has begun is complete: a request that has
- * come meanwhile is put aside, unless somebody takes it back. */
+/* By a worker, as far as it gets. What has begun is complete: a request that
+ * has come meanwhile is put aside, unless somebody takes it back. */
 static ssize_t write_part(struct task_stream *s, struct task *self,
                           const char *data, size_t n, bool has_begun)
 {

@@ -34,8 +34,8 @@ static inline struct ready_mark ready_mark(const struct scheduler *scheduler)
     return (struct ready_mark){scheduler->ready.end, scheduler->turns};
 }
 
-/* The first that was added since. What was there then may be in a batch by now, in
- * whatever order. */
+/* The first that was added since. What was there then may be in a batch by now,
+ * in whatever order. */
 static inline struct ready *ready_since(const struct scheduler *scheduler,
                                         const struct ready_mark *mark)
 {
@@ -46,8 +46,8 @@ static inline struct ready *ready_since(const struct scheduler *scheduler,
 enum { TASKS_AHEAD = 4 };
 
 /*
- * One of the batch is on its way into the cache: the saved frame, which its struct
- * tells, and the struct of the one after it.
+ * One of the batch is on its way into the cache: the saved frame, which its
+ * struct tells, and the struct of the one after it.
  */
 static ALWAYS_INLINE void prefetch(const struct ready *ready)
 {
@@ -106,8 +106,9 @@ static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
 }
 
 /*
- * The rest of the struct of the one after the next, which is returned if it is a task:
- * by one that ends as one of a crowd, and is likely to be one of many that do.
+ * The rest of the struct of the one after the next, which is returned if it is
+ * a task: by one that ends as one of a crowd, and is likely to be one of many
+ * that do.
  */
 static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
 {
@@ -121,8 +122,8 @@ static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
     return task;
 }
 
-/* And its frames, beyond the first line, which prefetch() sends for: by one that suspends
- * some calls deep. */
+/* And its frames, beyond the first line, which prefetch() sends for: by one
+ * that suspends some calls deep. */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {
     enum { FIRST = 1, LAST = 7 };
@@ -178,7 +179,8 @@ static ALWAYS_INLINE void save_errno(const struct scheduler *scheduler,
     from->saved_errno = *scheduler->errno_location;
 }
 
-/* To whoever is next; returns when `from` is resumed, and errno is another one's. */
+/* To whoever is next; returns when `from` is resumed, and errno is another
+ * one's. */
 static ALWAYS_INLINE void switch_from(struct scheduler *scheduler,
                                       struct context *from)
 {
@@ -201,9 +203,9 @@ static ALWAYS_INLINE void leave(struct scheduler *scheduler,
 }
 
 /*
- * Leave a task's context; returns the task, when it is current again. It is read from
- * the scheduler, and errno from the task, so that the frame need not keep them: each
- * line of the cache that a task has on its stack counts.
+ * Leave a task's context; returns the task, when it is current again. It is
+ * read from the scheduler, and errno from the task, so that the frame need not
+ * keep them: each line of the cache that a task has on its stack counts.
  */
 static ALWAYS_INLINE struct task *leave_task(struct scheduler *scheduler,
                                              struct task *self)

@@ -88,8 +88,8 @@ static ALWAYS_INLINE void free_task(struct task *task)
     pool_put(&loop->task_pool, task);
 }
 
-/* Nobody refers to a task that failed, and nobody has read that: unless the hook
- * retains it, it goes. */
+/* Nobody refers to a task that failed, and nobody has read that: unless the
+ * hook retains it, it goes. */
 static COLD void let_go(struct task *task)
 {
     task__report_unread(task);

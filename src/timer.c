@@ -36,8 +36,8 @@ static ALWAYS_INLINE uint32_t low_half(const struct timer *timer)
     return (uint32_t)(uintptr_t)timer;
 }
 
-/* Send for a timer, in one line of the cache or two, that has such an address and is
- * near this one. */
+/* Send for a timer, in one line of the cache or two, that has such an address
+ * and is near this one. */
 static ALWAYS_INLINE void prefetch_near(const struct timer *timer, uint32_t low)
 {
     int32_t distance = (int32_t)(low - low_half(timer));
@@ -138,8 +138,9 @@ void task__timer_cancel(struct timers *timers, struct timer *timer)
 }
 
 /*
- * Who is due, all in one tick, by the 64 parts of that: so few are sorted with few. Those
- * that are equal, as whole milliseconds are, make a few runs, up or down.
+ * Who is due, all in one tick, by the 64 parts of that: so few are sorted with
+ * few. Those that are equal, as whole milliseconds are, make a few runs, up or
+ * down.
  */
 struct parts {
     uint64_t used;

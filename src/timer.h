@@ -51,10 +51,10 @@ struct timer {
 };
 
 /*
- * Where a timer is: nowhere, in the heap, or in a slot. That is in the low bits of its
- * order: the smaller timers are, the more of them the cache holds. The 48 bits that
- * are left last for nine years of a million a second; then, once, equal deadlines
- * fire the wrong way round.
+ * Where a timer is: nowhere, in the heap, or in a slot. That is in the low bits
+ * of its order: the smaller timers are, the more of them the cache holds. The
+ * 48 bits that are left last for nine years of a million a second; then, once,
+ * equal deadlines fire the wrong way round.
  */
 enum { TIMER_IDLE, TIMER_DUE, TIMER_IN_FIRST_SLOT };
 enum { TIMER_PLACE_BITS = 16, TIMER_PLACE_MASK = (1 << TIMER_PLACE_BITS) - 1 };
@@ -123,7 +123,8 @@ static ALWAYS_INLINE int64_t timer_tick(task_time when)
     return when >> TIMER_TICK_BITS;
 }
 
-/* Fire all timers that are due by then, in order; each is idle when it fires. */
+/* Fire all timers that are due by then, in order; each is idle when it
+ * fires. */
 void task__timers_fire(struct timers *timers, task_time now);
 
 static ALWAYS_INLINE void timers_fire(struct timers *timers, task_time now)

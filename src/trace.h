@@ -1,12 +1,13 @@
 /*
  * Traces: what happens in a loop, recorded.
  *
- * The switch, waking and making tasks know nothing of it: while there is a trace
- * each step comes home, and what was added to the ready queue meanwhile tells who
- * was woken or made. So a wake has the time of the end of the step that caused
- * it.
+ * The switch, waking and making tasks know nothing of it: while there is a
+ * trace each step comes home, and what was added to the ready queue meanwhile
+ * tells who was woken or made. So a wake has the time of the end of the step
+ * that caused it.
  *
- * A stream is written whenever its records fill their room; a ring when it ends.
+ * A stream is written whenever its records fill their room; a ring when it
+ * ends.
  */
 #ifndef TASK_SRC_TRACE_H
 #define TASK_SRC_TRACE_H
@@ -14,8 +15,8 @@
 #include "chrome.h"
 #include "loop.h"
 
-/* The clock, by a counter: what time it was at which tick, at first and when they
- * were compared last. */
+/* The clock, by a counter: what time it was at which tick, at first and when
+ * they were compared last. */
 struct trace_clock {
     uint64_t first_tick;
     task_time first_time;
@@ -53,7 +54,8 @@ struct trace {
 };
 
 /* What is told to a trace. It learns of wakes, and of tasks that were
- * made, by looking after each part of a turn what was added to the ready queue. */
+ * made, by looking after each part of a turn what was added to the ready
+ * queue. */
 void task__trace_step_begins(struct trace *trace,
                              const struct timed_step *step);
 void task__trace_step_ends(struct trace *trace, const struct timed_step *step);

@@ -10,14 +10,14 @@
  *       6
  *         5        5 waits for 6, which waits for 5: a cycle
  *
- * What nobody waits for comes in the order of creation; then what is left: those
- * in cycles that nobody else waits for, and what these wait for.
+ * What nobody waits for comes in the order of creation; then what is left:
+ * those in cycles that nobody else waits for, and what these wait for.
  *
  * It is bounded: TREE_LINES, or TREE_FEW when memory is short. Where there are
  * more tasks than that, TREE_CHILDREN of each are shown.
  *
- * No recursion, and a few bits in each task instead of a set of those met: it is
- * walked on any stack, while whatever else is under way.
+ * No recursion, and a few bits in each task instead of a set of those met: it
+ * is walked on any stack, while whatever else is under way.
  */
 #ifndef TASK_SRC_TREE_H
 #define TASK_SRC_TREE_H

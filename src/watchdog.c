@@ -1,6 +1,7 @@
 /*
- * Whether the loop gets on is told by what every switch and turn changes anyhow:
- * so the loop itself does nothing for it, but rouse the watchdog after a wait.
+ * Whether the loop gets on is told by what every switch and turn changes
+ * anyhow: so the loop itself does nothing for it, but rouse the watchdog after
+ * a wait.
  */
 #include "watchdog.h"
 
@@ -51,8 +52,8 @@ struct watchdog {
 
     int sleeps; /* until the loop has waited: read and written at once */
 
-    /* Set before the signal is sent; read by its handler, while `asks` is true: until
-     * that has answered, or the loop's thread has gone on without. */
+    /* Set before the signal is sent; read by its handler, while `asks` is true:
+     * until that has answered, or the loop's thread has gone on without. */
     struct sight suspect;
     task_time held;
     bool asks;
@@ -62,8 +63,8 @@ struct watchdog {
     bool has_caught;
 };
 
-/* The loop's thread writes meanwhile: what is read may be torn, and then differs
- * from what is read the next time. */
+/* The loop's thread writes meanwhile: what is read may be torn, and then
+ * differs from what is read the next time. */
 NO_TSAN static struct sight look(const struct loop *loop)
 {
     const volatile struct scheduler *scheduler = &loop->scheduler;
@@ -158,8 +159,8 @@ static void pause_until(struct watchdog *watchdog, task_time when)
     pthread_cond_timedwait(&watchdog->stirred, &watchdog->mutex, &time);
 }
 
-/* False: to be tried again. It was asked before, and the loop has not come to it; or
- * the system has no room for one more signal. */
+/* False: to be tried again. It was asked before, and the loop has not come to
+ * it; or the system has no room for one more signal. */
 static bool ask(struct watchdog *watchdog, const struct sight *sight,
                 task_time held)
 {
@@ -204,8 +205,8 @@ static void *watch(void *arg)
     return NULL;
 }
 
-/* The step that it asked about is over, and had the signal blocked, or took it for
- * itself: what was sent comes now, and means nothing. */
+/* The step that it asked about is over, and had the signal blocked, or took it
+ * for itself: what was sent comes now, and means nothing. */
 static void withdraw(struct watchdog *watchdog)
 {
     if (!__atomic_exchange_n(&watchdog->asks, false, __ATOMIC_ACQ_REL))
@@ -269,8 +270,9 @@ void task__watchdog_enter(struct watchdog *watchdog)
     pthread_mutex_unlock(&watchdog->mutex);
 }
 
-/* Of the two that write to `sleeps` and read, one is the later: this, and it sees
- * that the watchdog sleeps; or that, and it sees that the loop waits no more. */
+/* Of the two that write to `sleeps` and read, one is the later: this, and it
+ * sees that the watchdog sleeps; or that, and it sees that the loop waits no
+ * more. */
 void task__watchdog_rouse(struct watchdog *watchdog)
 {
     if (!__atomic_fetch_or(&watchdog->sleeps, 0, __ATOMIC_ACQ_REL))

@@ -1,6 +1,6 @@
 /*
- * The signal that all watchdogs of the process send: a real-time one that nobody had
- * a handler for when the first of them started.
+ * The signal that all watchdogs of the process send: a real-time one that
+ * nobody had a handler for when the first of them started.
  */
 #ifndef TASK_SRC_WATCHDOG_SIGNAL_H
 #define TASK_SRC_WATCHDOG_SIGNAL_H
@@ -23,7 +23,8 @@ void task__watchdog_signal_put(void);
 /* Send it to a thread; false: the system has no room for one more. */
 bool task__watchdog_signal_send(pthread_t thread);
 
-/* SIG_BLOCK or SIG_UNBLOCK it in this thread; returns whether it was blocked. */
+/* SIG_BLOCK or SIG_UNBLOCK it in this thread; returns whether it was
+ * blocked. */
 bool task__watchdog_signal_mask(int how);
 
 #endif

@@ -12,7 +12,8 @@ static void count_job(struct loop *loop, int by)
     loop->n_sources += (size_t)by;
 }
 
-/* Take it back, so that nothing is waited for any more; false: it is at work. */
+/* Take it back, so that nothing is waited for any more; false: it is at
+ * work. */
 static bool withdraw_job(struct waiter *waiter)
 {
     struct job *job = container_of(waiter, struct job, waiter);

@@ -2,10 +2,10 @@
  * Worker threads: what would block the loop runs there, while the loop goes on.
  *
  * There is one pool in the process, for all loops. It has lanes, each with
- * threads of its own, so that none waits for what another is stuck in: a hundred
- * look-ups of names do not delay the reading of a file. Threads start when there
- * is work for them, block signals, and end when there was none for a while, or
- * when the last loop is freed that has had a job.
+ * threads of its own, so that none waits for what another is stuck in: a
+ * hundred look-ups of names do not delay the reading of a file. Threads start
+ * when there is work for them, block signals, and end when there was none for a
+ * while, or when the last loop is freed that has had a job.
  *
  * In each lane up to loop_options.worker_threads jobs of one loop are at work
  * at once, in the order in which they came; the others wait.

@@ -1,6 +1,6 @@
 /*
- * The jobs of the pool: queued, admitted as their loop's share allows, taken back,
- * refused where there is no thread for them.
+ * The jobs of the pool: queued, admitted as their loop's share allows, taken
+ * back, refused where there is no thread for them.
  */
 #include "worker_pool.h"
 #include "worker.h"
@@ -37,9 +37,9 @@ void task__pool_leave_share(struct job *job)
 }
 
 /*
- * Whether a job will be taken that no thread could be started for: by one that is
- * at work, and does not wait for a loop meanwhile, which may wait for the job. So
- * may a loop that runs in a worker thread itself.
+ * Whether a job will be taken that no thread could be started for: by one that
+ * is at work, and does not wait for a loop meanwhile, which may wait for the
+ * job. So may a loop that runs in a worker thread itself.
  */
 static bool has_other_threads(const struct lane_threads *lane)
 {

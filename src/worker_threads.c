@@ -34,8 +34,8 @@ static void init_pool(void)
     pthread_cond_init(&task__pool.ended, NULL);
 }
 
-/* In the child of a fork: the threads are the parent's, and so is the state; and
- * the job, if it forks in one. */
+/* In the child of a fork: the threads are the parent's, and so is the state;
+ * and the job, if it forks in one. */
 static void forget_pool(void)
 {
     task__pool_current = NULL;
@@ -52,8 +52,8 @@ static struct timespec idle_limit(void)
         clock_after(task__clock_monotonic(), task__worker_idle_time));
 }
 
-/* Under the mutex. Wait for a job; NULL: there is none for a long time, or for no
- * loop. */
+/* Under the mutex. Wait for a job; NULL: there is none for a long time, or for
+ * no loop. */
 static struct job *next_job(struct lane_threads *lane)
 {
     struct timespec limit = idle_limit();
@@ -68,8 +68,8 @@ static struct job *next_job(struct lane_threads *lane)
     return container_of(list_pop(&lane->jobs), struct job, node);
 }
 
-/* Without the mutex. The thread is idle before anybody hears of that: whoever has
- * the next job need not start another. */
+/* Without the mutex. The thread is idle before anybody hears of that: whoever
+ * has the next job need not start another. */
 static void give_back(struct job *job, int status)
 {
     struct inbox *inbox = job->inbox;
@@ -212,8 +212,8 @@ static int start_thread(struct lane_threads *lane)
     return 0;
 }
 
-/* Have threads enough for the job that is new in the lane, and for what was left
- * there for want of them. */
+/* Have threads enough for the job that is new in the lane, and for what was
+ * left there for want of them. */
 int task__pool_provide_threads(struct lane_threads *lane)
 {
     int error = 0;

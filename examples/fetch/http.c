@@ -67,8 +67,9 @@ static bool begins(const char *line, const char *name)
     return !strncasecmp(line, name, strlen(name));
 }
 
-/* What a field says of the body: once, or always the same. Codings are of HTTP/1.1,
- * which was not asked for. A blank before the colon hides a field from others. */
+/* What a field says of the body: once, or always the same. Codings are of
+ * HTTP/1.1, which was not asked for. A blank before the colon hides a field
+ * from others. */
 static int note_field(struct head *head, const char *line)
 {
     static const char name[] = "content-length:";

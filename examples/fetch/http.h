@@ -1,4 +1,5 @@
-/* Pages by HTTP, asked for by 1.0, so that bodies come as they are (RFC 9110, 9112). */
+/* Pages by HTTP, asked for by 1.0, so that bodies come as they are (RFC 9110,
+ * 9112). */
 #ifndef HTTP_H
 #define HTTP_H
 

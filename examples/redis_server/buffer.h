@@ -1,5 +1,5 @@
-/* A redis_server's memory, and buffers of bytes: added at the end, taken away at
- * the beginning. Without memory it does not go on, as Redis does not. */
+/* A redis_server's memory, and buffers of bytes: added at the end, taken away
+ * at the beginning. Without memory it does not go on, as Redis does not. */
 #ifndef BUFFER_H
 #define BUFFER_H
 

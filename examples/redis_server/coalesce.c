@@ -1,12 +1,13 @@
 /*
- * Who sends to a thread that sleeps has to wake it, and on a virtual machine that
- * takes the sender longer than a command takes here. So when many clients have been
- * answered, and nothing is ready to run, the thread sleeps until a time that it has
- * set itself: nobody has to wake it, and by then many have sent.
+ * Who sends to a thread that sleeps has to wake it, and on a virtual machine
+ * that takes the sender longer than a command takes here. So when many clients
+ * have been answered, and nothing is ready to run, the thread sleeps until a
+ * time that it has set itself: nobody has to wake it, and by then many have
+ * sent.
  *
- * It is what the drivers of network cards do (ethtool(8), --coalesce). Each client makes
- * a pause longer by a quarter of what it takes to answer one, or less; and of fewer than
- * MANY nobody waits for it.
+ * It is what the drivers of network cards do (ethtool(8), --coalesce). Each
+ * client makes a pause longer by a quarter of what it takes to answer one, or
+ * less; and of fewer than MANY nobody waits for it.
  */
 #include "coalesce.h"
 
@@ -21,7 +22,8 @@
 #define LONGEST (50 * TASK_MICROSECOND)
 enum { MANY = 8 };
 
-/* At descriptors: the one that is to come, and who was heard since the last one. */
+/* At descriptors: the one that is to come, and who was heard since the last
+ * one. */
 static unsigned long next_look = 1;
 static int n_heard;
 

@@ -42,8 +42,8 @@ static void reply_text(struct request *request, const char *data, size_t size)
     put(request, "\r\n", 2);
 }
 
-/* Whether the text of a number is the only one, as Redis wants it: no blanks, no
- * plus, no zeros before it, no -0. */
+/* Whether the text of a number is the only one, as Redis wants it: no blanks,
+ * no plus, no zeros before it, no -0. */
 static bool is_plain(const char *data, size_t size)
 {
     const char *digit = data + (*data == '-');

@@ -5,8 +5,8 @@
 /* Bytes in the arguments of a command. */
 enum { LONGEST = 1 << 24 };
 
-/* "<kind><number>\r\n": the number, and *at is behind it. As in Redis there are no
- * zeros before it, so that it ends soon or is too large. */
+/* "<kind><number>\r\n": the number, and *at is behind it. As in Redis there are
+ * no zeros before it, so that it ends soon or is too large. */
 static long parse_number(const char **at, const char *end, char kind, long most)
 {
     const char *digit = *at;

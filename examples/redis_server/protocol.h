@@ -8,8 +8,8 @@
  * was replied. */
 enum { INCOMPLETE = -1, WRONG = -2 };
 
-/* Understand a command where it lies. It may have no arguments, and then is none
- * to be run.
+/* Understand a command where it lies. It may have no arguments, and then is
+ * none to be run.
  *
  * How many bytes it takes, or one of the above. */
 long parse_command(struct request *request, const char *text, const char *end);

@@ -1,4 +1,5 @@
-/* What a redis_server keeps: keys, and for each a string or a list of strings. */
+/* What a redis_server keeps: keys, and for each a string or a list of
+ * strings. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -36,7 +37,8 @@ struct entry *store_provide(struct entry **at, struct word key);
 
 void store_drop(struct entry **at);
 
-/* Have it dropped at a time, also if nobody looks for it; TASK_FOREVER: never. */
+/* Have it dropped at a time, also if nobody looks for it; TASK_FOREVER:
+ * never. */
 void entry_expire(struct entry *entry, task_time when);
 
 /* Put a string before the others. */

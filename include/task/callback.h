@@ -33,10 +33,9 @@ int64_t loop_call_soon(loop_fn *fn, void *arg);
  * Call a function after a time.
  *
  * Never earlier, and among timers in the order of deadlines, equal ones in the
- * order in which they were set. Firing queues the call, as by
- * loop_call_soon(), for the next turn, while a time-out acts as it fires: so one
- * that is due later, but is found due in the same look, has expired before @p fn
- * is called.
+ * order in which they were set. Firing queues the call, as by loop_call_soon(),
+ * for the next turn, while a time-out acts as it fires: so one that is due
+ * later, but is found due in the same look, has expired before @p fn is called.
  *
  * @param delay  nanoseconds from now. 0 is due at once, a negative one is a
  *               deadline in the past, and comes before it; both run in a later
@@ -86,9 +85,9 @@ int loop_call_cancel(int64_t id);
  *
  * It is called once a turn as long as that is so (level-triggered), also when
  * the other end is closed or there is an error, so that a read tells; in the
- * turn after it was found out. A former callback of the descriptor's for reading
- * is replaced. task_close() removes it; a number that is closed in another way
- * should be removed before.
+ * turn after it was found out. A former callback of the descriptor's for
+ * reading is replaced. task_close() removes it; a number that is closed in
+ * another way should be removed before.
  *
  * @param fd   an open descriptor; the caller's
  * @param fn   called with @p arg until it is removed

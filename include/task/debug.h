@@ -1,9 +1,9 @@
 /*
  * debug.h: what a loop reports, and how to look inside one.
  *
- * The error hook and its kinds of reports, statistics, the list of tasks, dumps, the
- * use of stacks, the texts of statuses, and the version; brings in traces, hooks and
- * probes.
+ * The error hook and its kinds of reports, statistics, the list of tasks,
+ * dumps, the use of stacks, the texts of statuses, and the version; brings in
+ * traces, hooks and probes.
  */
 #ifndef TASK_DEBUG_H
 #define TASK_DEBUG_H
@@ -263,17 +263,18 @@ TASK_SUSPENDS int task_wait_all_blocked(void);
  *       task 4 "guard", running; cancelling 1; created at guard.c:12; ...
  *
  * Below each task stand those that it waits for: by awaiting them, or for what
- * they hold. One that several wait for is shown in full once. One that waits for
- * itself, at some remove, is shown with the tasks in between. A line tells the
- * state (new, ready, running, parked), since when it is parked (as of the last
- * time the loop looked at its clock), on what, the nearest time-outs, requests
- * to cancel, where the task was created, and how much of its stack it has used.
+ * they hold. One that several wait for is shown in full once. One that waits
+ * for itself, at some remove, is shown with the tasks in between. A line tells
+ * the state (new, ready, running, parked), since when it is parked (as of the
+ * last time the loop looked at its clock), on what, the nearest time-outs,
+ * requests to cancel, where the task was created, and how much of its stack it
+ * has used.
  *
  * There are 1000 lines at the most, and a last one about what was left out.
  *
  * May be called in tasks, callbacks, and the error hook. Takes memory from the
- * loop's allocator, and makes do with two dozen lines if there is none. Until it
- * returns nothing can suspend.
+ * loop's allocator, and makes do with two dozen lines if there is none. Until
+ * it returns nothing can suspend.
  *
  * @param out  an open file; where no loop runs, one line says so
  *
@@ -289,7 +290,8 @@ void task_dump(FILE *out);
  * Each loop writes its own to stderr, as task_dump() does, in its next look at
  * the world; its wait is ended for that. Where a loop has not come to it within
  * a tenth of a second, the task that holds it is named, with the functions that
- * it is in; and again with each further signal, until the loop goes on and dumps.
+ * it is in; and again with each further signal, until the loop goes on and
+ * dumps.
  *
  *     libtask: loop 0x5581c0e0 is held by task 7 "sum", created at sum.c:40,
  *     whose function is sum
@@ -297,8 +299,8 @@ void task_dump(FILE *out);
  *         at sum+0x35
  *
  * The signal's handler is the process's, from now on; it calls the one that was
- * there before, unless a loop has taken the signal over (signal.h): that gets it
- * too, then. Threads that run loops must not block the signal. May be called
+ * there before, unless a loop has taken the signal over (signal.h): that gets
+ * it too, then. Threads that run loops must not block the signal. May be called
  * anywhere, before a loop runs too, and for several signals; again for the same
  * one it changes nothing. A child of a fork inherits it, for loops of its own.
  *
@@ -324,10 +326,11 @@ size_t task_stack_size(const struct task *task);
 /**
  * Tell how much of its stack a task has used at the most so far.
  *
- * Asks the system which pages of the stack are there, by a call for each 2 MB of
- * its size (4 us or so). Stacks are used again with their contents: what earlier tasks used of
- * the same one, and was kept, counts. In debug mode it does not, if that was on
- * when the task began: then it is the task's own figure.
+ * Asks the system which pages of the stack are there, by a call for each 2 MB
+ * of its size (4 us or so). Stacks are used again with their contents: what
+ * earlier tasks used of the same one, and was kept, counts. In debug mode it
+ * does not, if that was on when the task began: then it is the task's own
+ * figure.
  *
  * At the end of a loop debug mode tells on stderr how much the tasks of each
  * function have used at the most.

@@ -4,20 +4,20 @@
  * These are the system calls of the same name, but that they suspend the task
  * where those would block, and return a negative errno. Any descriptor will do,
  * whoever opened it, blocking or not: the flags of its open file stay as they
- * are. Sockets, pipes, terminals and the like wait until they are ready; regular
- * files, which never do, are read and written by a worker thread unless what is
- * wanted is in memory. None blocks the loop, raises SIGPIPE, returns -EINTR or
- * touches errno.
+ * are. Sockets, pipes, terminals and the like wait until they are ready;
+ * regular files, which never do, are read and written by a worker thread unless
+ * what is wanted is in memory. None blocks the loop, raises SIGPIPE, returns
+ * -EINTR or touches errno.
  *
  * One task may read from a descriptor while another writes to it. A second one
  * that would wait for the same gets -EBUSY.
  *
  * A number that was closed elsewhere, by close(), and opened again, is found
- * out. But whoever waits for it when it is closed should hear of it at once, and
- * a worker thread that is to read or write a file knows its number only: close it
- * by task_close(). (LOOP_BACKEND_POLL tells open files apart by their inodes, and
- * an eventfd, a timerfd and the like share theirs: of these it takes one for the
- * other.)
+ * out. But whoever waits for it when it is closed should hear of it at once,
+ * and a worker thread that is to read or write a file knows its number only:
+ * close it by task_close(). (LOOP_BACKEND_POLL tells open files apart by their
+ * inodes, and an eventfd, a timerfd and the like share theirs: of these it
+ * takes one for the other.)
  *
  * Cancellation. A waiting request is delivered before anything is moved. Bytes
  * are a grant: a call that has moved some returns their number, and what has
@@ -207,9 +207,9 @@ TASK_SUSPENDS ssize_t task_pwrite(int fd, const void *buf, size_t n,
  *                one file at once send the same
  * @param n       its length; 0: nothing happens
  *
- * Suspends until something can be sent, and while a worker thread sends, or reads
- * what is not in memory. A cancel ends it, and then nothing was sent; one that
- * comes while a thread sends comes next.
+ * Suspends until something can be sent, and while a worker thread sends, or
+ * reads what is not in memory. A cancel ends it, and then nothing was sent; one
+ * that comes while a thread sends comes next.
  *
  * @return how many bytes were sent, which may be less than @p n; 0 at the end of
  *         the file; or as task_write(), and

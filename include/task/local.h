@@ -42,9 +42,9 @@ struct task_local {
  * Give the calling task's value.
  *
  * In an error hook it is the value of the task that the report is about, while
- * that is alive: a task that was detached and fails is, until the hook returns. In
- * a function of task_to_thread() it is that of the task that waits for it; a loop
- * that such a function runs has no part in that.
+ * that is alive: a task that was detached and fails is, until the hook returns.
+ * In a function of task_to_thread() it is that of the task that waits for it; a
+ * loop that such a function runs has no part in that.
  *
  * @param local  a local
  *

@@ -15,8 +15,8 @@ TASK_BEGIN_DECLS
  *     free -- acquire --> owned -- release --> owned by the first waiter,
  *                                              or free
  *
- * A task that ends, or is dropped with its loop, while it owns locks leaves each
- * to the next one to get it, who is told so by -EOWNERDEAD: what the lock
+ * A task that ends, or is dropped with its loop, while it owns locks leaves
+ * each to the next one to get it, who is told so by -EOWNERDEAD: what the lock
  * protects may be half done. Debug mode reports the task.
  */
 struct task_lock {

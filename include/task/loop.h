@@ -11,17 +11,17 @@
  *
  * A thread runs at most one loop at a time; several threads may run one each. A
  * loop belongs to the thread that runs it; while it does not run, it may be
- * used from any one. A call from another thread that would change something of a
- * loop that runs, or of its tasks, changes nothing and returns -EPERM, or false
- * or NULL (loop_run_...() and loop_free(): -EBUSY), where that is noticed, which
- * cannot be relied on; debug mode reports it. A thread must not end while it
- * runs a loop (LOOP_ERROR_LOST).
+ * used from any one. A call from another thread that would change something of
+ * a loop that runs, or of its tasks, changes nothing and returns -EPERM, or
+ * false or NULL (loop_run_...() and loop_free(): -EBUSY), where that is
+ * noticed, which cannot be relied on; debug mode reports it. A thread must not
+ * end while it runs a loop (LOOP_ERROR_LOST).
  *
  * While there is a loop that has run, faults (SIGSEGV, SIGBUS) pass through a
  * handler of the library's, which names the task that ran over its stack on
  * stderr, and leaves the fault to whoever handled it before: a handler, or the
- * default effect. A handler that is set meanwhile is left alone, and then no task
- * is named. The thread that runs a loop has an alternate stack for signals
+ * default effect. A handler that is set meanwhile is left alone, and then no
+ * task is named. The thread that runs a loop has an alternate stack for signals
  * meanwhile, unless it has one of its own.
  */
 #ifndef TASK_LOOP_H
@@ -333,10 +333,10 @@ int loop_run_turn(struct loop *loop, task_time timeout);
  * deadline has passed: poll it from another loop, then call loop_run_turn()
  * with 0. Only polling is allowed.
  *
- * On a virtual clock time does not pass between turns: it is readable as long as
- * there is a deadline, and a turn with 0 does not come to that. There, call
- * loop_run_turn() with TASK_FOREVER, which jumps to the next one, or waits for a
- * job that is under way.
+ * On a virtual clock time does not pass between turns: it is readable as long
+ * as there is a deadline, and a turn with 0 does not come to that. There, call
+ * loop_run_turn() with TASK_FOREVER, which jumps to the next one, or waits for
+ * a job that is under way.
  *
  * @param loop  a loop
  *

@@ -42,10 +42,10 @@ struct addrinfo;
  * Look up addresses.
  *
  * What is numeric, host and service, is answered at once. Else a worker thread
- * asks, as long as it takes: up to loop_options.worker_threads at a time, and no
- * other kind of work waits for these. Nothing can stop a thread that asks: it
- * goes on after a cancel, and what it finds is freed. The end of the loop waits
- * for it.
+ * asks, as long as it takes: up to loop_options.worker_threads at a time, and
+ * no other kind of work waits for these. Nothing can stop a thread that asks:
+ * it goes on after a cancel, and what it finds is freed. The end of the loop
+ * waits for it.
  *
  * @param host     NULL: any address of this machine with AI_PASSIVE, else the
  *                 loopback ones
@@ -175,9 +175,9 @@ TASK_SUSPENDS int task_udp_open(const char *host, const char *service);
 /**
  * Listen for connections to a Unix stream socket.
  *
- * A socket that is there and that nobody listens to, as a process leaves it that
- * did not remove it, is replaced. To close the descriptor does not remove the
- * path: a server does (server.h), else the caller.
+ * A socket that is there and that nobody listens to, as a process leaves it
+ * that did not remove it, is replaced. To close the descriptor does not remove
+ * the path: a server does (server.h), else the caller.
  *
  * May be called anywhere, and does not suspend.
  *

@@ -26,12 +26,12 @@ struct task_once {
  *
  * A run counts if its status is not negative: all that come later get that
  * status at once. After one that failed or was cancelled the first of those who
- * wait runs it again, with the function and the argument of its own call, before
- * anyone who comes now; the others wait on.
+ * wait runs it again, with the function and the argument of its own call,
+ * before anyone who comes now; the others wait on.
  *
  * A run whose task is dropped with its loop has failed, too. In the child of a
- * fork the parent's runs that are under way have never begun, but for one in which
- * the process was forked.
+ * fork the parent's runs that are under way have never begun, but for one in
+ * which the process was forked.
  *
  * @param fn   what to do; may suspend
  * @param arg  passed to @p fn

@@ -58,8 +58,8 @@ void task_buffer_free(struct task_buffer *buffer);
 /* Starting. */
 
 /**
- * A child: opaque; made by task_process_exec() or task_process_shell(), ended by
- * task_process_free().
+ * A child: opaque; made by task_process_exec() or task_process_shell(), ended
+ * by task_process_free().
  */
 struct task_process;
 
@@ -187,8 +187,8 @@ int task_process_shell_at(struct task_process **process, const char *command,
 /**
  * Give the stream of what was asked for as TASK_PIPE.
  *
- * It is the child's handle that owns it, and ends it; whoever ends it before, by
- * task_stream_close(), does so for both. To let the child see the end of its
+ * It is the child's handle that owns it, and ends it; whoever ends it before,
+ * by task_stream_close(), does so for both. To let the child see the end of its
  * input there is task_stream_write_eof() as well.
  *
  * @return the stream, borrowed; NULL if it is no pipe, was closed, or
@@ -204,10 +204,11 @@ struct task_stream *task_process_stderr(struct task_process *process);
  * Its input ends after @p n bytes, and at once if there are none. A child that
  * does not read all of it, or ends before, is no error. What it says is read to
  * the end; that comes when it, and whatever it has started with the same pipes,
- * has closed them. The child's own end is not waited for: see task_process_wait().
+ * has closed them. The child's own end is not waited for: see
+ * task_process_wait().
  *
- * Bytes are appended to the buffers. What has come before an error, or a cancel,
- * is in them, and a further call with the same input goes on.
+ * Bytes are appended to the buffers. What has come before an error, or a
+ * cancel, is in them, and a further call with the same input goes on.
  *
  * @param input  @p n bytes, which must stay until it returns; if there are any,
  *               the standard input has to be a pipe
@@ -239,7 +240,8 @@ TASK_SUSPENDS int task_process_communicate(struct task_process *process,
  * Wait until a child has ended.
  *
  * Any number of tasks may wait, again and again; all get the same. Neither its
- * streams nor what it has started matter. A child that is stopped has not ended.
+ * streams nor what it has started matter. A child that is stopped has not
+ * ended.
  *
  * Suspends until then. A cancel ends the waiting only.
  *

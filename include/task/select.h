@@ -87,7 +87,8 @@ struct task_select_case {
         TASK_SELECT_KIND_EVENT, 0, NULL, NULL, NULL, (event), NULL, -1, 0, 0   \
     }
 
-/** A task is done; NULL is. Its handle stays, and its status counts as unread. */
+/** A task is done; NULL is. Its handle stays, and its status counts as
+ * unread. */
 #define TASK_SELECT_TASK(task)                                                 \
     TASK_SELECT_CASE                                                           \
     {                                                                          \

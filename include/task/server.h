@@ -43,7 +43,8 @@
 TASK_BEGIN_DECLS
 
 /**
- * A server: opaque; made by one of the calls below, ended by task_server_free().
+ * A server: opaque; made by one of the calls below, ended by
+ * task_server_free().
  */
 struct task_server;
 
@@ -52,10 +53,10 @@ struct task_stream;
 /**
  * A handler: serves one connection, as a task of its own, with no task locals.
  *
- * When it returns the stream is closed, if it has not done so itself: after what
- * it has written was sent, unless its task is cancelled meanwhile, or its loop
- * ends; or at once, if it returns -ECANCELED. So nobody else may use the stream
- * then.
+ * When it returns the stream is closed, if it has not done so itself: after
+ * what it has written was sent, unless its task is cancelled meanwhile, or its
+ * loop ends; or at once, if it returns -ECANCELED. So nobody else may use the
+ * stream then.
  *
  * In debug mode its task has a name: "server :7000 client 3".
  *
@@ -157,9 +158,9 @@ task_start_server_with(struct task_server **server,
 /**
  * Start a server at a Unix socket.
  *
- * The end of the listening removes the path, if it is still that of the server's
- * own socket. A relative path is looked up from the working directory of then: if
- * that is another one, the file stays.
+ * The end of the listening removes the path, if it is still that of the
+ * server's own socket. A relative path is looked up from the working directory
+ * of then: if that is another one, the file stays.
  *
  * Does not wait. A waiting request is delivered.
  *
@@ -259,12 +260,12 @@ void task_server_close(struct task_server *server);
  * Close the connections of all handlers, after what they have written.
  *
  * A handler reads what has come already, and then the end, as if its peer had
- * closed; what it has written is sent, and to write more is -EPIPE. The handlers
- * are not waited for.
+ * closed; what it has written is sent, and to write more is -EPIPE. The
+ * handlers are not waited for.
  *
  * A peer of TCP may go on sending, which nobody reads; as always the connection
- * is reset if the stream is closed meanwhile, and what is on its way may be lost.
- * Whoever reads by the descriptor itself meets no end but the peer's.
+ * is reset if the stream is closed meanwhile, and what is on its way may be
+ * lost. Whoever reads by the descriptor itself meets no end but the peer's.
  *
  * May be called anywhere.
  *
@@ -277,9 +278,9 @@ void task_server_close_clients(struct task_server *server);
 /**
  * Close the connections of all handlers now.
  *
- * What is under way in their streams, and all that they do with them later, gives
- * -ECONNABORTED; they still have to be closed. A handler that returns that has not
- * failed. The handlers are not waited for.
+ * What is under way in their streams, and all that they do with them later,
+ * gives -ECONNABORTED; they still have to be closed. A handler that returns
+ * that has not failed. The handlers are not waited for.
  *
  * May be called anywhere.
  *
@@ -327,8 +328,8 @@ TASK_SUSPENDS int task_server_shutdown(struct task_server *server,
 /**
  * End the handle of a server, and close it.
  *
- * Handlers that are at work run to their end; calls of other tasks that wait for
- * the server return as if it had been closed only.
+ * Handlers that are at work run to their end; calls of other tasks that wait
+ * for the server return as if it had been closed only.
  *
  * May be called anywhere, also in a handler.
  *

@@ -3,9 +3,9 @@
  *
  * Calls that take an array look at each of its entries, which may be the same
  * task twice, or NULL: that counts as done, with -ENOMEM. They may need memory
- * for n things, up to 8 none (but task_as_completed_begin() always does); a call
- * that fails with -ENOMEM, -EINVAL, -EDEADLK or -EPERM itself leaves all handles
- * with the caller.
+ * for n things, up to 8 none (but task_as_completed_begin() always does); a
+ * call that fails with -ENOMEM, -EINVAL, -EDEADLK or -EPERM itself leaves all
+ * handles with the caller.
  *
  *     task_gather      all, and their statuses       ends the handles
  *     task_race        the first; the rest is cancelled, and awaited
@@ -50,7 +50,8 @@ enum task_until {
  * @param timeout  nanoseconds; when they are over it returns what is done by
  *                 then. 0 or less only looks; TASK_FOREVER: no limit.
  *
- * Suspends, unless there is nothing to wait for. A cancel ends the waiting only.
+ * Suspends, unless there is nothing to wait for. A cancel ends the waiting
+ * only.
  *
  * @return how many entries are done, or
  *         -ECANCELED  a request was waiting, or came before anything,
@@ -204,8 +205,8 @@ int task_as_completed_begin(struct task_as_completed *it,
  *
  * @param it  the caller's own
  *
- * Suspends, unless there is one. A cancel ends the waiting only; the walk may go
- * on.
+ * Suspends, unless there is one. A cancel ends the waiting only; the walk may
+ * go on.
  *
  * @return one of the handles, still the caller's; NULL when all were given, if
  *         the caller was cancelled, or outside the task that began the walk.

@@ -2,10 +2,11 @@
  * signal.h: signals as callbacks and as something that a task waits for.
  *
  * While anybody has a handler of a signal or waits for it, the library has it
- * caught, in the whole process; a former handler, or the default effect, is back
- * when nobody does any more, unless somebody else has set another one meanwhile.
- * Then it goes to all loops, of whatever thread, that have asked for it: each
- * calls its handler, in its own thread, and wakes those of its tasks that wait.
+ * caught, in the whole process; a former handler, or the default effect, is
+ * back when nobody does any more, unless somebody else has set another one
+ * meanwhile. Then it goes to all loops, of whatever thread, that have asked for
+ * it: each calls its handler, in its own thread, and wakes those of its tasks
+ * that wait.
  *
  * Signals of the same kind that come faster than a loop runs count as one;
  * different ones are never confused or lost. System calls elsewhere that a
@@ -14,9 +15,9 @@
  *
  * In the child of a fork everything is as if the library had caught nothing.
  *
- * No signal here may be SIGKILL or SIGSTOP, which nobody can catch, nor SIGSEGV,
- * SIGBUS, SIGFPE or SIGILL, after which their thread cannot go on; nor that of
- * loop_options.stall_timeout, while there is a loop with it.
+ * No signal here may be SIGKILL or SIGSTOP, which nobody can catch, nor
+ * SIGSEGV, SIGBUS, SIGFPE or SIGILL, after which their thread cannot go on; nor
+ * that of loop_options.stall_timeout, while there is a loop with it.
  */
 #ifndef TASK_SIGNAL_H
 #define TASK_SIGNAL_H
@@ -29,9 +30,10 @@ TASK_BEGIN_DECLS
 /**
  * Have a function called for each signal of a kind.
  *
- * It is called as by loop_call_soon(), in the turn after the signal was noticed,
- * which a loop that waits does at once. While a handler is set the loop is not
- * deadlocked. It stays, over runs, until it is removed or the loop is freed.
+ * It is called as by loop_call_soon(), in the turn after the signal was
+ * noticed, which a loop that waits does at once. While a handler is set the
+ * loop is not deadlocked. It stays, over runs, until it is removed or the loop
+ * is freed.
  *
  * @param signo  the signal; a second handler of the loop's replaces the first, and
  *               is called for what has come and was not told
@@ -73,13 +75,13 @@ int loop_remove_signal_handler(int signo);
  * They are taken over while it waits: none of them has its usual effect. One
  * that is blocked in this thread works too, as with sigwaitinfo(): one that is
  * pending is taken at once; else it is unblocked in this thread meanwhile. In a
- * loop that goes on in another thread it is unblocked in that one too, and blocked
- * again there when the wait ends; the mask of the first stays as it is then. If
- * several are pending the lowest number comes first, and the others with the next
- * waits. All tasks that wait for the one that has come get it.
+ * loop that goes on in another thread it is unblocked in that one too, and
+ * blocked again there when the wait ends; the mask of the first stays as it is
+ * then. If several are pending the lowest number comes first, and the others
+ * with the next waits. All tasks that wait for the one that has come get it.
  *
- * To lose none that comes while nobody waits, block them, in all threads, as for
- * sigwaitinfo(); or have a handler.
+ * To lose none that comes while nobody waits, block them, in all threads, as
+ * for sigwaitinfo(); or have a handler.
  *
  * @param set   the signals; those that cannot be handled (see above) are left
  *              out

@@ -9,11 +9,13 @@
  * terminal, a regular file, blocking or not, whose flags stay as they are. It
  * reads when it is asked to, and only as much as its buffer takes: a peer that
  * sends fast is held back by the system. It writes at once what the system
- * takes; the rest is sent when there is room, also while no task waits for that.
+ * takes; the rest is sent when there is room, also while no task waits for
+ * that.
  *
  * One task may read while others write. A second one that reads meanwhile gets
  * -EBUSY. Writes of several tasks are sent in the order of the calls, each in
- * one piece. All calls are for tasks of the loop in which the stream was opened.
+ * one piece. All calls are for tasks of the loop in which the stream was
+ * opened.
  *
  * The end is final: once a read has met it, all later ones tell it. So are
  * errors of the descriptor: what came before is read first, and then each call
@@ -51,8 +53,8 @@
 TASK_BEGIN_DECLS
 
 /**
- * A stream: opaque; made by one of the calls below, or by a server or a process,
- * ended by task_stream_close() or task_stream_abort().
+ * A stream: opaque; made by one of the calls below, or by a server or a
+ * process, ended by task_stream_close() or task_stream_abort().
  */
 struct task_stream;
 
@@ -121,9 +123,9 @@ TASK_SUSPENDS int task_open_unix_connection_at(struct task_stream **stream,
  * Make a stream of a descriptor.
  *
  * Sockets of TCP get TCP_NODELAY. The name is a function, and a macro over it
- * that records the place of the call for reports. One that is open when its loop
- * is freed is closed then, without what it has not sent; in debug mode it is
- * reported as LOOP_ERROR_LEAK.
+ * that records the place of the call for reports. One that is open when its
+ * loop is freed is closed then, without what it has not sent; in debug mode it
+ * is reported as LOOP_ERROR_LEAK.
  *
  * @param fd  an open descriptor that nobody waits for; the stream's from now on
  *
@@ -248,8 +250,8 @@ int task_stream_set_limit(struct task_stream *s, size_t limit);
  *
  * If more than the high mark would be left, it waits until no more than the low
  * mark is. Then the bytes are sent from where they are, without a copy; a copy
- * is made of the rest when a request ends the wait. Where there is no memory for
- * that the wait goes on until all are sent.
+ * is made of the rest when a request ends the wait. Where there is no memory
+ * for that the wait goes on until all are sent.
  *
  * @param data  @p n bytes, the caller's again when it returns
  * @param n     0: nothing happens
@@ -353,9 +355,9 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high,
  * Calls of other tasks that are under way return -EBADF; what their writes have
  * not sent yet is sent as well.
  *
- * Suspends until the buffer is empty, and the writes to a file are done. A cancel
- * meanwhile drops the rest, and so does a request that was waiting when it would
- * have to suspend; else that stays for the next call.
+ * Suspends until the buffer is empty, and the writes to a file are done. A
+ * cancel meanwhile drops the rest, and so does a request that was waiting when
+ * it would have to suspend; else that stays for the next call.
  *
  * @return 0; an error of writing, now or before, or of close(); or
  *         -EBADF      another task is closing the stream, or has aborted it
@@ -388,8 +390,8 @@ void task_stream_abort(struct task_stream *s);
 /**
  * Give the descriptor, for options and the like; it stays the stream's.
  *
- * To learn that the other end of a pipe or connection is closed while nothing is
- * read or written, task_wait_fd() with no events may wait for it.
+ * To learn that the other end of a pipe or connection is closed while nothing
+ * is read or written, task_wait_fd() with no events may wait for it.
  *
  * @return it, or
  *         -EBADF   it is closed,

@@ -1,6 +1,6 @@
 /*
- * sync.h: events, conditions, semaphores; brings in locks, read-write locks, barriers
- * and once.
+ * sync.h: events, conditions, semaphores; brings in locks, read-write locks,
+ * barriers and once.
  *
  * They are for the tasks and callbacks of one loop: what switches tasks is only
  * what is marked TASK_SUSPENDS, so data that is used between two such calls

@@ -14,9 +14,9 @@
  * lanes, each with threads of its own: for what users run, for look-ups of
  * names, for files; so that none of them waits for what another is stuck in.
  * Threads start when there is work, and end when there was none for a while, or
- * when the last loop is freed that has used one. They block signals; the child of a
- * fork in one does so too, and gets none, for loops of its own either, until it
- * unblocks them.
+ * when the last loop is freed that has used one. They block signals; the child
+ * of a fork in one does so too, and gets none, for loops of its own either,
+ * until it unblocks them.
  */
 #ifndef TASK_THREAD_H
 #define TASK_THREAD_H
@@ -37,7 +37,8 @@ TASK_BEGIN_DECLS
  *
  * In the function no task is current: what needs one, or a loop, returns
  * -EPERM, this call too. It may run a loop of its own, call others by their
- * remotes, and read the locals of the task that waits for it (task_local_get()).
+ * remotes, and read the locals of the task that waits for it
+ * (task_local_get()).
  *
  * @param fn   called in another thread; no coroutine
  * @param arg  passed to @p fn
@@ -116,8 +117,8 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg);
  * long as none does, has run it last. In a worker thread it lets another job
  * take its place meanwhile; so the coroutine may use task_to_thread(). But on a
  * virtual clock time stands still while a job of the loop's is under way: one
- * that waits so for a coroutine that sleeps, or for its own @p timeout, waits for
- * ever.
+ * that waits so for a coroutine that sleeps, or for its own @p timeout, waits
+ * for ever.
  *
  * @param remote   an open remote
  * @param fn       the coroutine's body

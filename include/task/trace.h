@@ -1,6 +1,6 @@
 /*
- * trace.h: what happens in a loop, written down (traces), told to functions of the
- * user's (hooks) and to tools (probes).
+ * trace.h: what happens in a loop, written down (traces), told to functions of
+ * the user's (hooks) and to tools (probes).
  */
 #ifndef TASK_TRACE_H
 #define TASK_TRACE_H
@@ -76,12 +76,14 @@ int loop_trace_stop(struct loop *loop);
 /* Hooks. */
 
 /**
- * Functions that are told what happens in a loop. All zero = none; those that are
- * NULL are not called. Which ones are must stay as it is while they are added.
+ * Functions that are told what happens in a loop. All zero = none; those that
+ * are NULL are not called. Which ones are must stay as it is while they are
+ * added.
  *
  * They run in the loop's thread, each where it says, on any stack; they may not
- * suspend (-EPERM), run or free the loop. One that returns a negative status ends
- * all of its struct, which is reported once (LOOP_ERROR_HOOK); the others' go on.
+ * suspend (-EPERM), run or free the loop. One that returns a negative status
+ * ends all of its struct, which is reported once (LOOP_ERROR_HOOK); the others'
+ * go on.
  */
 struct loop_hooks {
     /** A run begins, or a turn of loop_run_turn(); and it ends. loop_free() runs
@@ -118,8 +120,9 @@ struct loop_hooks {
 
 /**
  * Have hooks called from the next step on, after those that were added before.
- * Adding them again changes nothing. While there are none all this costs nothing;
- * those that are told of nothing but runs and polls cost steps nothing.
+ * Adding them again changes nothing. While there are none all this costs
+ * nothing; those that are told of nothing but runs and polls cost steps
+ * nothing.
  *
  * @param loop   a loop, whether it runs or not
  * @param hooks  the caller's; must stay until they are removed, or the loop freed
@@ -146,10 +149,10 @@ int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
 /*
  * Probes.
  *
- * Built where there is <sys/sdt.h> (and unless CMake is told -DTASK_PROBES=OFF),
- * the library has static probes for perf, bpftrace, SystemTap and gdb, of the
- * provider "libtask". Each is a nop, which costs next to nothing, until such a
- * tool looks at it.
+ * Built where there is <sys/sdt.h> (and unless CMake is told
+ * -DTASK_PROBES=OFF), the library has static probes for perf, bpftrace,
+ * SystemTap and gdb, of the provider "libtask". Each is a nop, which costs next
+ * to nothing, until such a tool looks at it.
  *
  *     loop_enters(loop)             a run begins, or a turn of loop_run_turn()
  *     loop_leaves(loop)             and ends
@@ -163,8 +166,8 @@ int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks);
  *     task_woken(task, status)      it is ready; what it waited for returns that
  *     task_ended(task, status)
  *
- * Tasks are known by their addresses, which are used again when they have ended.
- * For example, how long tasks wait, by what for:
+ * Tasks are known by their addresses, which are used again when they have
+ * ended. For example, how long tasks wait, by what for:
  *
  *     bpftrace -e 'usdt:./program:libtask:task_parks {
  *             @since[arg0] = nsecs; @what[arg0] = str(*(uint64 *)arg1); }

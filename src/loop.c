@@ -133,6 +133,7 @@ static void destroy(struct loop *loop)
         task__marks_tell(loop);
     task__marks_destroy(loop);
     task__misuses_destroy(loop);
+    task__reports_destroy(loop);
     task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);

@@ -158,9 +158,10 @@ struct loop {
     struct signals *signals; /* NULL: nobody has wanted one so far */
 
     /* Debug mode. */
-    struct timed_step *step; /* that is under way, while steps are watched */
-    struct misuses *misuses; /* told of; NULL: none yet */
-    struct misuses *foreign; /* those from other threads */
+    struct timed_step *step;  /* that is under way, while steps are watched */
+    struct misuses *misuses;  /* told of; NULL: none yet */
+    struct misuses *foreign;  /* those from other threads */
+    struct late_report *late; /* queued, and not told yet */
     struct mark *marks;
     size_t n_marks;
     size_t marks_room;

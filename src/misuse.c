@@ -189,7 +189,7 @@ static void tell_lost(struct loop *loop, struct loop_error *error, int fd,
     error->kind = LOOP_ERROR_MISUSE;
     error->status = -EBADF;
     if (loop->debug && note_misuse(loop, &loop->misuses, &lost))
-        task__report_fd(loop, error, fd);
+        task__report_later(loop, error, fd);
 }
 
 static void say_lost(struct sentence *sentence, int fd)

@@ -21,6 +21,14 @@ void task__report_fd(struct loop *loop, struct loop_error *error, int fd);
 
 void task__report_print(const struct loop_error *error); /* the default hook */
 
+/* The same, of which the message is copied, in the turn that follows; without
+ * memory at once, and to stderr. */
+void task__report_later(struct loop *loop, const struct loop_error *error,
+                        int fd);
+
+/* What has not been told is not. */
+void task__reports_destroy(struct loop *loop);
+
 void task__report_unread(struct task *task); /* if that is the case */
 void task__report_dropped(struct task *task);
 void task__report_held(struct task *task); /* in debug mode */

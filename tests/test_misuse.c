@@ -502,6 +502,7 @@ static int a_stream_whose_number_is_closed_is_told_of(void *arg)
     make_local_at(pair[0], other);
     CHECK_STATUS(task_stream_write(s, "x", 1), -EBADF);
     CHECK_STATUS(task_stream_close(s), -EBADF);
+    CHECK_STATUS(task_yield(), 0);
     CHECK_RECORD("fd N was closed, and not by task_close(), while a stream had "
                  "it (-EBADF); it was opened at test_misuse.c:N");
     close_both(other);
@@ -629,6 +630,42 @@ static int the_lost_number_is_told_though_it_is_0(void *arg)
     return 0;
 }
 
+static unsigned n_lost;
+
+static void closes_it(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    n_lost++;
+    CHECK_STATUS(task_close(error->fd), 0);
+}
+
+static void count_call(void *n)
+{
+    ++*(unsigned *)n;
+}
+
+/* The hook may do anything to it, as what has found it out is over. */
+static int a_hook_may_close_the_number_that_was_lost(void *arg)
+{
+    int lost[2];
+    int other[2];
+    unsigned n_calls = 0;
+
+    (void)arg;
+    n_lost = 0;
+    begin_debug();
+    loop_set_error_handler(loop_current(), closes_it, NULL);
+    make_local(lost);
+    CHECK_STATUS(loop_add_writer(lost[0], count_call, &n_calls), 0);
+    while (!n_calls)
+        CHECK_STATUS(task_yield(), 0);
+    make_local_at(lost[0], other); /* by dup2(), which closes it */
+    CHECK_STATUS(task_wait_fd(other[0], POLLIN), -EBADF);
+    CHECK_STATUS(n_lost, 1);
+    CHECK_STATUS(task_close(other[1]), 0);
+    return task_close(lost[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -648,6 +685,7 @@ int main(void)
         behaviour(what_is_left_open_tells_its_place),
         everywhere(without_debug_mode_nothing_is_told),
         everywhere(the_lost_number_is_told_though_it_is_0),
+        everywhere(a_hook_may_close_the_number_that_was_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,8 +53,8 @@ enum loop_error_kind {
      *  has failed, however: the status is -EPIPE.
      *
      *  And a descriptor that was closed, by close() say, while a task waited for
-     *  it. Once for each function of tasks; the status is -EBADF. What has found
-     *  it out is not over yet: the hook is to leave that number alone. */
+     *  it. Once for each function of tasks; the status is -EBADF. It is told in
+     *  the turn after it was found out. */
     LOOP_ERROR_MISUSE,
 
     /** (debug) A handle neither awaited nor detached, a lock still held, a

@@ -189,10 +189,10 @@ static void report_open(const struct task_stream *s)
     if (!s->loop->debug || s->is_gone)
         return;
     task__text_add(&text, "a stream");
-    if (s->fd >= 0)
+    if (s->fd >= 0) {
         task__text_add(&text, " ");
-    if (s->fd >= 0)
         task__endpoint_add(&text, s->fd, "<->");
+    }
     if (s->file)
         task__text_add(&text, ", opened at %s:%d,", s->file, s->line);
     task__text_add(&text, " was not closed");

@@ -5,8 +5,14 @@
 
 launcher=${LAUNCHER:-}
 servers=()
+# And what a launcher runs: strace ends with that, and not before.
 stop_servers() {
-    ((${#servers[@]} == 0)) || kill "${servers[@]}" 2>/dev/null || true
+    local server children
+
+    for server in "${servers[@]}"; do
+        read -ra children <"/proc/$server/task/$server/children" || true
+        kill "$server" "${children[@]}" || true
+    done 2>/dev/null
 }
 trap 'stop_servers; rm -rf "$tmp"' EXIT
 

@@ -327,10 +327,9 @@ size_t task_stack_size(const struct task *task);
  * Tell how much of its stack a task has used at the most so far.
  *
  * Asks the system which pages of the stack are there, by a call for each 2 MB
- * of its size (4 us or so). Stacks are used again with their contents: what
- * earlier tasks used of the same one, and was kept, counts. In debug mode it
- * does not, if that was on when the task began: then it is the task's own
- * figure.
+ * of its size. Stacks are used again with their contents: what earlier tasks
+ * used of the same one, and was kept, counts. In debug mode it does not, if
+ * that was on when the task began: then it is the task's own figure.
  *
  * At the end of a loop debug mode tells on stderr how much the tasks of each
  * function have used at the most.

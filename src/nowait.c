@@ -7,14 +7,13 @@
  */
 #include "nowait.h"
 
+#include "quiet.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What a terminal takes without waiting when it says that it takes
@@ -83,40 +82,9 @@ static ssize_t write_parts(int fd, const struct iovec parts[], int n)
     return result < 0 ? -errno : result;
 }
 
-static bool sigpipe_is_pending(void)
-{
-    sigset_t pending;
-
-    sigemptyset(&pending);
-    sigpending(&pending);
-    return sigismember(&pending, SIGPIPE);
-}
-
-ssize_t task__nowait_quietly(int fd, const struct iovec parts[], int n,
-                             ssize_t (*write)(int fd,
-                                              const struct iovec parts[],
-                                              int n))
-{
-    static const struct timespec at_once = {0, 0};
-    sigset_t sigpipe;
-    sigset_t before;
-    bool was_pending;
-    ssize_t result;
-
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
-    was_pending = sigismember(&before, SIGPIPE) && sigpipe_is_pending();
-    result = write(fd, parts, n);
-    if (result == -EPIPE && !was_pending)
-        sigtimedwait(&sigpipe, NULL, &at_once);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
-
 ssize_t task__nowait_ask_writev(int fd, const struct iovec parts[], int n)
 {
     int error = ask(fd, POLLOUT);
 
-    return error ? error : task__nowait_quietly(fd, parts, n, write_parts);
+    return error ? error : task__quietly(fd, parts, n, write_parts);
 }

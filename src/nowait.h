@@ -28,10 +28,4 @@ ssize_t task__nowait_pwritev(int fd, const struct iovec parts[], int n,
 ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n);
 ssize_t task__nowait_ask_writev(int fd, const struct iovec parts[], int n);
 
-/* Write with SIGPIPE held back. */
-ssize_t task__nowait_quietly(int fd, const struct iovec parts[], int n,
-                             ssize_t (*write_parts)(int fd,
-                                                    const struct iovec parts[],
-                                                    int n));
-
 #endif

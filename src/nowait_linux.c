@@ -4,6 +4,8 @@
  */
 #include "nowait.h"
 
+#include "quiet.h"
+
 #include <errno.h>
 
 #ifndef RWF_NOWAIT
@@ -42,7 +44,7 @@ ssize_t task__nowait_writev(int fd, const struct iovec parts[], int n)
     if (result < 0)
         result = -errno;
     if (is_unknown(result))
-        result = task__nowait_quietly(fd, parts, n, write_nowait);
+        result = task__quietly(fd, parts, n, write_nowait);
     return is_unknown(result) ? task__nowait_ask_writev(fd, parts, n) : result;
 }
 

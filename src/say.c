@@ -3,6 +3,8 @@
  */
 #include "say.h"
 
+#include "quiet.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -83,6 +85,31 @@ static void take_off(struct iovec *part, size_t *n)
     *n -= taken;
 }
 
+static ssize_t write_parts(int fd, const struct iovec parts[], int n)
+{
+    ssize_t written = writev(fd, parts, n);
+
+    return written < 0 ? -errno : written;
+}
+
+/* All of it, the last part of which is not empty; what cannot be written is
+ * lost. */
+static void write_out(struct iovec parts[], int n)
+{
+    int saved_errno = errno;
+
+    while (parts[n - 1].iov_len) {
+        ssize_t written = task__quietly(STDERR_FILENO, parts, n, write_parts);
+        size_t taken = written > 0 ? (size_t)written : 0;
+
+        if (!written || (written < 0 && written != -EINTR))
+            break;
+        for (int i = 0; i < n; i++)
+            take_off(&parts[i], &taken);
+    }
+    errno = saved_errno;
+}
+
 void task__say_line(const char *text)
 {
     static char before[] = "libtask: ";
@@ -90,32 +117,14 @@ void task__say_line(const char *text)
     struct iovec parts[] = {{before, sizeof before - 1},
                             {(char *)(uintptr_t)text, strlen(text)},
                             {after, 1}};
-    int saved_errno = errno;
 
-    while (parts[2].iov_len) {
-        ssize_t written = writev(STDERR_FILENO, parts, 3);
-        size_t n = written > 0 ? (size_t)written : 0;
-
-        if (!written || (written < 0 && errno != EINTR))
-            break;
-        for (int i = 0; i < 3; i++)
-            take_off(&parts[i], &n);
-    }
-    errno = saved_errno;
+    write_out(parts, 3);
 }
 
 void task__say_out(struct sentence *sentence)
 {
-    size_t done = 0;
+    struct iovec part = {sentence->chars, sentence->length};
 
-    while (done < sentence->length) {
-        ssize_t n = write(STDERR_FILENO, sentence->chars + done,
-                          sentence->length - done);
-
-        if (n > 0)
-            done += (size_t)n;
-        else if (!n || errno != EINTR)
-            break;
-    }
+    write_out(&part, 1);
     sentence_clear(sentence);
 }

@@ -4,9 +4,10 @@
  */
 #include "sendfile.h"
 
-#include "nowait.h"
+#include "quiet.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/sendfile.h>
 
 struct part {
@@ -34,7 +35,7 @@ ssize_t task__sendfile_now(int out, int in, off_t offset, size_t n)
 {
     struct part part = {in, offset, n};
     struct iovec as_iovec = {&part, sizeof part};
-    ssize_t result = task__nowait_quietly(out, &as_iovec, 1, send_part);
+    ssize_t result = task__quietly(out, &as_iovec, 1, send_part);
 
     return is_unknown(result) ? -ENOTSUP : result;
 }

@@ -8,7 +8,8 @@
 
 # One line a layer, lowest first. loop.h is what the modules above it share.
 layers='
-list heap say misuse.h own_fd.h own_thread.h handler.h ending probes pages
+list heap quiet misuse.h own_fd.h own_thread.h handler.h ending probes pages
+say
 memory symbols context
 clock stack timer store
 scheduler.h

@@ -4,7 +4,10 @@
 #include "child.h"
 #include "mask.h"
 #include "record.h"
+#include "say.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -377,6 +380,35 @@ static void a_report_needs_little_stack(void **state)
     assert_non_null(strstr(said, "nobody awaited it"));
 }
 
+static int leaves_a_failure(void *arg)
+{
+    task_detach(task_create(fails, arg));
+    return task_yield();
+}
+
+/* Nobody will ever read what is said. */
+static void speak_to_nobody(void *arg)
+{
+    struct sentence sentence;
+    int ends[2];
+
+    signal(SIGPIPE, SIG_DFL);
+    if (pipe(ends) || dup2(ends[1], STDERR_FILENO) < 0 || close(ends[0]))
+        _exit(1);
+    sentence_clear(&sentence);
+    task__say(&sentence, "a sentence\n");
+    errno = 0;
+    task__say_out(&sentence);
+    if (errno || loop_run(leaves_a_failure, arg))
+        _exit(2);
+}
+
+static void a_report_that_nobody_reads_ends_no_process(void **state)
+{
+    (void)state;
+    assert_int_equal(child_run(speak_to_nobody, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +424,7 @@ int main(void)
         behaviour(without_memory_the_report_ends_early),
         behaviour(names_are_told_in_a_line_and_no_character_is_cut),
         behaviour(a_report_needs_little_stack),
+        behaviour(a_report_that_nobody_reads_ends_no_process),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

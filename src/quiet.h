@@ -1,0 +1,19 @@
+/*
+ * Writing what is no socket without SIGPIPE, whatever its effect is. A signal
+ * handler may do it, too.
+ */
+#ifndef TASK_SRC_QUIET_H
+#define TASK_SRC_QUIET_H
+
+#include "base.h"
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* How many bytes were written, or a negative errno. */
+typedef ssize_t write_fn(int fd, const struct iovec parts[], int n);
+
+ssize_t task__quietly(int fd, const struct iovec parts[], int n,
+                      write_fn *write);
+
+#endif

@@ -225,7 +225,7 @@ int(task_group_start)(struct task_group *group, task_fn *fn, void *arg)
 void task_group_cancel(struct task_group *group)
 {
     if (scope_is_open(&group->scope)) {
-        if (!loop_is_inherited(loop_of_task(group->scope.task)))
+        if (!LOOP_REFUSES(loop_of_task(group->scope.task)))
             abort_group(group);
     } else if (!group->scope.state && group->early != group) {
         group->early = group;

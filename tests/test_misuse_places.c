@@ -248,6 +248,7 @@ static struct loop *loop;
     X(task_await, task_await(future))                                          \
     X(task_shield, task_shield(future))                                        \
     X(task_cancel, task_cancel(future))                                        \
+    X(task_group_cancel, task_group_cancel(&group))                            \
     X(task_stream_read, task_stream_read(stream, &byte, 1))                    \
     X(task_stream_write, task_stream_write(stream, &byte, 1))                  \
     X(task_stream_printf, task_stream_printf(stream, "x"))                     \
@@ -290,8 +291,11 @@ static int each_place_in_another_thread_is_told_of(void *arg)
     stream = half.s;
     CHECK_STATUS(task_start_server(&server, "127.0.0.1", "0", serves, arg), 0);
     CHECK_STATUS(task_process_shell(&process, "exit 0", NULL), 0);
+    task_group_begin(&group);
     CHECK(!pthread_create(&thread, NULL, make_foreign, arg));
     CHECK(!pthread_join(thread, NULL));
+    CHECK_STATUS(task_group_start(&group, returns_0, NULL), 0);
+    CHECK_STATUS(task_group_end(&group, 0), 0);
     CHECK_STATUS(task_process_wait(process), 0);
     task_process_free(process);
     task_server_free(server);

@@ -6,29 +6,12 @@
  * case: then the others are taken off their queues before anything else can
  * happen.
  */
-#include "fd.h"
-#include "queue.h"
+#include "select_case.h"
+
+#include "loop.h"
 #include "text.h"
-#include "waiters.h"
 
 #include <errno.h>
-
-struct choice {
-    union {
-        struct queue_waiter waiter; /* `from` and `to`: for queues only */
-        struct descriptor_waiter polling;
-    };
-    union {
-        struct watcher watcher;        /* of a task */
-        struct descriptor *descriptor; /* NULL: it is not waited for */
-    };
-    uint32_t uses; /* of the descriptor, when the wait began */
-    struct selecting *selecting;
-};
-
-_Static_assert(offsetof(struct queue_waiter, waiter) ==
-                   offsetof(struct descriptor_waiter, waiter),
-               "whatever it is for, a choice is found by its waiter");
 
 enum { FEW = 8 };
 
@@ -87,34 +70,16 @@ static void name_tasks(const struct waiter *waiter, visit_fn *visit, void *arg)
             visit(selecting->cases[i].task, arg);
 }
 
-static void describe_case(const struct task_select_case *one, struct text *text)
-{
-    switch (one->kind) {
-    case TASK_SELECT_KIND_GET:
-        task__text_add(text, "queue %p, empty", (void *)one->queue);
-        break;
-    case TASK_SELECT_KIND_PUT:
-        task__text_add(text, "queue %p, full", (void *)one->queue);
-        break;
-    case TASK_SELECT_KIND_EVENT:
-        task__text_add(text, "event %p", (void *)one->event);
-        break;
-    case TASK_SELECT_KIND_FD:
-        task__text_add(text, "fd %d", one->fd);
-        break;
-    default:
-        task__text_add_task(text, one->task);
-    }
-}
-
 static void describe(const struct waiter *waiter, struct text *text)
 {
     const struct selecting *selecting = selecting_of(waiter);
 
     for (size_t i = 0; i < selecting->n && i < FEW; i++) {
+        const struct task_select_case *one = &selecting->cases[i];
+
         if (i)
             task__text_add(text, " or ");
-        describe_case(&selecting->cases[i], text);
+        case_kind_of(one)->describe(one, text);
     }
     if (selecting->n > FEW)
         task__text_add(text, " or %zu more", selecting->n - FEW);
@@ -136,66 +101,20 @@ static const struct wait_kind SELECTING = {
 
 static const struct wait_kind CHOICE = {.verb = "selecting", .choose = choose};
 
-static void task_ended(struct watcher *watcher, struct task *task)
+void task__choice_wake(struct choice *choice)
 {
-    struct choice *choice = container_of(watcher, struct choice, watcher);
-
-    (void)task;
     if (waiter_is_parked(&choice->selecting->waiter))
         task__wake(&choice->waiter.waiter, 0);
 }
-
-static const char ITSELF[] = "a task is the caller";
 
 /* Why a case can be none; else NULL. */
 static const char *check(const struct task *self,
                          const struct task_select_case *one)
 {
-    if ((unsigned)one->kind - TASK_SELECT_KIND_GET >
-        TASK_SELECT_KIND_FD - TASK_SELECT_KIND_GET)
+    if (one->kind < TASK_SELECT_KIND_GET || one->kind > TASK_SELECT_KIND_FD)
         return "a case is of no kind";
-    if (one->kind == TASK_SELECT_KIND_FD && (one->events & ~FD_EVENTS_ASKED))
-        return "there are no such events";
-    if (one->kind != TASK_SELECT_KIND_TASK || !one->task)
-        return NULL;
-    if (one->task->scheduler != self->scheduler)
-        return "a task is another loop's";
-    return one->task == self ? ITSELF : NULL;
-}
-
-/* Of those that nobody waits for. */
-static int poll_now(const struct task *self, struct task_select_case *one)
-{
-    short events = one->events & FD_EVENTS;
-    struct descriptor *descriptor;
-    int result = fd_get(loop_of_task(self), one->fd, &descriptor);
-
-    if (!result)
-        result = task__fd_check_free(loop_of_task(self), descriptor, events);
-    if (!result)
-        result = task__fd_poll(one->fd, events);
-    if (result <= 0)
-        return result ? result : -EAGAIN;
-    one->revents = (short)result;
-    return 0;
-}
-
-/* Fire a case, if it need not wait: 0 or -EPIPE; -EAGAIN: it has to. Others are
- * why it cannot. */
-static int fire_now(const struct task *self, struct task_select_case *one)
-{
-    switch (one->kind) {
-    case TASK_SELECT_KIND_GET:
-        return task__queue_get_now(one->queue, one->to);
-    case TASK_SELECT_KIND_PUT:
-        return task__queue_put_now(one->queue, one->from);
-    case TASK_SELECT_KIND_EVENT:
-        return task_event_is_set(one->event) ? 0 : -EAGAIN;
-    case TASK_SELECT_KIND_FD:
-        return poll_now(self, one);
-    default:
-        return task_done(one->task) ? 0 : -EAGAIN;
-    }
+    return case_kind_of(one)->refuse ? case_kind_of(one)->refuse(self, one)
+                                     : NULL;
 }
 
 /* The index of the first that fires; -EAGAIN: none; or why one cannot. */
@@ -203,7 +122,7 @@ static int fire_first(const struct task *self, struct task_select_case cases[],
                       size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        int status = fire_now(self, &cases[i]);
+        int status = case_kind_of(&cases[i])->fire(self, &cases[i]);
 
         if (status == -EAGAIN)
             continue;
@@ -215,64 +134,17 @@ static int fire_first(const struct task *self, struct task_select_case cases[],
     return -EAGAIN;
 }
 
-static int enter_descriptor(struct choice *choice, struct task *self,
-                            const struct task_select_case *one)
-{
-    short events = one->events & FD_EVENTS;
-    struct descriptor *descriptor;
-    int error = fd_get(loop_of_task(self), one->fd, &descriptor);
-
-    if (!error && descriptor_is_busy(descriptor, events))
-        error = -EBUSY; /* it is another case's */
-    if (!error)
-        error =
-            task__fd_enter(self, descriptor, &choice->polling, events, &CHOICE);
-    if (error)
-        return error == -EPERM ? -EOPNOTSUPP : error;
-    choice->descriptor = descriptor;
-    choice->uses = descriptor->uses;
-    return 0;
-}
-
-/* Stand in the queue of what a case waits for. */
-static void enter_queue(struct choice *choice, struct task_select_case *one)
-{
-    struct list_node *node = &choice->waiter.waiter.node;
-
-    switch (one->kind) {
-    case TASK_SELECT_KIND_GET:
-        choice->waiter.to = one->to;
-        list_append(list_of(&one->queue->getters), node);
-        break;
-    case TASK_SELECT_KIND_PUT:
-        choice->waiter.from = one->from;
-        list_append(list_of(&one->queue->putters), node);
-        break;
-    case TASK_SELECT_KIND_EVENT:
-        list_append(list_of(&one->event->waiters), node);
-        break;
-    default:
-        choice->watcher.ended = task_ended;
-        one->task->references += TASK_PIN;
-        list_append(&one->task->watchers, &choice->watcher.node);
-    }
-}
-
 /* In all queues; or in none, and why not. */
 static int enter_queues(struct selecting *selecting, struct task *self)
 {
     for (size_t i = 0; i < selecting->n; i++) {
         struct task_select_case *one = &selecting->cases[i];
         struct choice *choice = &selecting->choices[i];
-        int error = 0;
+        int error;
 
         waiter_init(&choice->waiter.waiter, self, &CHOICE);
-        choice->watcher.node.list = NULL;
         choice->selecting = selecting;
-        if (one->kind == TASK_SELECT_KIND_FD)
-            error = enter_descriptor(choice, self, one);
-        else
-            enter_queue(choice, one);
+        error = case_kind_of(one)->enter(choice, self, one);
         if (error) {
             selecting->n = i;
             leave_queues(selecting);
@@ -285,35 +157,18 @@ static int enter_queues(struct selecting *selecting, struct task *self)
 static void watch_no_more(struct selecting *selecting, struct loop *loop)
 {
     for (size_t i = 0; i < selecting->n; i++) {
-        const struct task_select_case *one = &selecting->cases[i];
-        struct choice *choice = &selecting->choices[i];
+        struct task_select_case *one = &selecting->cases[i];
 
-        if (one->kind == TASK_SELECT_KIND_FD) {
-            task__fd_leave(loop, choice->descriptor);
-        } else if (one->kind == TASK_SELECT_KIND_TASK) {
-            list_remove(&choice->watcher.node);
-            task__unpin(one->task);
-        }
+        if (case_kind_of(one)->leave)
+            case_kind_of(one)->leave(&selecting->choices[i], loop, one);
     }
-}
-
-/* What has woken a descriptor's case may be past: then it waits on; and the
- * number may be another file's by now. */
-static int fire_descriptor(const struct choice *choice,
-                           struct task_select_case *one, int result)
-{
-    if (result >= 0 && choice->descriptor->uses != choice->uses)
-        result = -EBADF;
-    if (result >= 0)
-        result = poll_now(choice->waiter.waiter.task, one);
-    choice->descriptor->is_doubtful |= result == -EAGAIN;
-    return result;
 }
 
 /* The index of the case that fired; -EAGAIN: it was in vain; or why none
  * did. */
 static int park(struct selecting *selecting, struct task *self, task_time when)
 {
+    const struct choice *choice;
     struct task_select_case *fired;
     int result;
 
@@ -326,12 +181,13 @@ static int park(struct selecting *selecting, struct task *self, task_time when)
     watch_no_more(selecting, loop_of_task(self));
     if (selecting->fired >= selecting->n)
         return result;
+    choice = &selecting->choices[selecting->fired];
     fired = &selecting->cases[selecting->fired];
-    if (fired->kind == TASK_SELECT_KIND_FD)
-        result = fire_descriptor(&selecting->choices[selecting->fired], fired,
-                                 result);
-    if (fired->kind == TASK_SELECT_KIND_FD && result)
-        return result;
+    if (case_kind_of(fired)->conclude) {
+        result = case_kind_of(fired)->conclude(choice, fired, result);
+        if (result)
+            return result;
+    }
     fired->status = result;
     return (int)selecting->fired;
 }
@@ -386,7 +242,7 @@ int task_select(struct task_select_case cases[], size_t n, task_time timeout)
     for (size_t i = 0; i < n && !why; i++)
         why = check(self, &cases[i]);
     if (why)
-        return MISUSE(why == ITSELF ? -EDEADLK : -EINVAL, why);
+        return MISUSE(why == task__case_is_caller ? -EDEADLK : -EINVAL, why);
     saved_errno = errno;
     if (timeout > 0) {
         result = select_until(cases, n, self,

@@ -14,11 +14,9 @@
 #include "http_server/http.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <task.h>
 #include <unistd.h>
 
@@ -26,8 +24,6 @@
 
 /* Of a request; of a file that goes with the head of a reply. */
 enum { LONGEST = 8192, SMALL = 16384 };
-
-static int root; /* the folder */
 
 /* The text of a request, in time; 0 or a negative errno. */
 static int read_request(struct task_stream *client, char text[LONGEST])
@@ -47,84 +43,6 @@ static int read_request(struct task_stream *client, char text[LONGEST])
     if (memchr(data, '\0', (size_t)n))
         *text = '\0'; /* it is none */
     return 0;
-}
-
-/* Whether it does not begin at the folder, or a part of it is "..". */
-static bool leads_out(const char *path)
-{
-    for (const char *at = path; (at = strstr(at, "..")); at++)
-        if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
-            return true;
-    return *path == '/';
-}
-
-/* A name that is looked up comes from memory nearly always, so no thread is
- * asked for that. */
-static int open_at(int folder, const char *path, struct stat *stat)
-{
-    int file = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (file >= 0 && fstat(file, stat) < 0)
-        stat->st_mode = 0;
-    return file;
-}
-
-/* What a file that cannot be opened is answered by. */
-static const char *refusal(int error)
-{
-    switch (error) {
-    case EACCES:
-    case EPERM:
-        return FORBIDDEN;
-    case ELOOP:
-    case ENAMETOOLONG:
-    case ENOENT:
-    case ENOTDIR:
-    case ENXIO: /* a socket */
-        return NOT_FOUND;
-    default:
-        return UNAVAILABLE; /* without descriptors, or memory */
-    }
-}
-
-/* Open what is asked for; the status. */
-static const char *find(struct request *request, struct reply *reply)
-{
-    struct stat stat;
-    int folder;
-
-    if (request->method == OPTIONS)
-        return OK;
-    if (leads_out(request->path))
-        return FORBIDDEN;
-    reply->file = open_at(root, *request->path ? request->path : ".", &stat);
-    if (reply->file >= 0 && S_ISDIR(stat.st_mode)) {
-        folder = reply->file;
-        request->path = "index.html";
-        reply->file = open_at(folder, request->path, &stat);
-        close(folder);
-    }
-    if (reply->file < 0)
-        return refusal(errno);
-    if (!S_ISREG(stat.st_mode))
-        return NOT_FOUND;
-    reply->size = reply->end = stat.st_size;
-    return choose_range(request->range, reply);
-}
-
-static int send_file(struct task_stream *client, const struct reply *reply)
-{
-    off_t at = reply->first;
-    int status = task_stream_flush(client);
-
-    while (!status && at < reply->end) {
-        ssize_t n = task_sendfile(task_stream_fd(client), reply->file, &at,
-                                  (size_t)(reply->end - at));
-
-        if (n <= 0)
-            status = n < 0 ? (int)n : -EIO; /* it has become shorter */
-    }
-    return status;
 }
 
 /* The head, and in one piece with it what is wrong, or a file that is small. */
@@ -186,7 +104,7 @@ static int serve_client(struct task_stream *client, void *arg)
         if (reply.status)
             request.keeps_alive = false;
         else
-            reply.status = find(&request, &reply);
+            reply.status = find_file(&request, &reply);
         status = answer(client, &request, &reply);
         if (reply.file >= 0)
             close(reply.file);
@@ -219,14 +137,12 @@ int main(int argc, char *argv[])
         fprintf(stderr, "usage: %s <port> [folder]\n", argv[0]);
         return 2;
     }
-    root = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) {
+    if (!open_folder(folder)) {
         perror(folder);
         return EXIT_FAILURE;
     }
     status = loop_run(serve, argv[1]);
     if (status < 0)
         fprintf(stderr, "%s: %s\n", argv[0], task_strerror(status));
-    close(root);
     return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -14,16 +14,15 @@
  * usage: run_parallel N <commands
  */
 #define _POSIX_C_SOURCE 200809L
+#include "run_parallel/command.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <task.h>
 #include <unistd.h>
-
-enum { LONGEST = 1 << 20 }; /* line */
 
 struct batch {
     long n_workers;
@@ -45,9 +44,9 @@ static void show_progress(const struct batch *batch)
 
 /* By one write, so that lines of several commands do not mix. The progress
  * makes room for it, and comes again below it. */
-static int say(const struct batch *batch, unsigned number, const char *line,
-               size_t n)
+static int say(unsigned number, const char *line, size_t n, void *arg)
 {
+    const struct batch *batch = arg;
     char *text = malloc(n + 16);
     size_t end;
     int status;
@@ -67,61 +66,6 @@ static int say(const struct batch *batch, unsigned number, const char *line,
     return status;
 }
 
-static int pass_on(const struct batch *batch, unsigned number,
-                   struct task_stream *from)
-{
-    const char *line;
-    ssize_t n;
-
-    task_stream_set_limit(from, LONGEST);
-    while ((n = task_stream_read_line(from, &line)) > 0 || n == -EMSGSIZE) {
-        int status = n > 0 ? say(batch, number, line, (size_t)n) : 0;
-
-        if (status < 0)
-            return status;
-    }
-    return (int)n;
-}
-
-/* The shell leads a process group, which may outlive it. (Should it have ended,
- * and all of its group, the number might be another's by now: a matter of
- * days.) */
-static void stop(pid_t group)
-{
-    int status = 0;
-
-    kill(-group, SIGTERM);
-    for (int i = 0; i < 50 && !status && kill(-group, 0) == 0; i++)
-        status = task_sleep(TASK_SECOND / 50);
-    kill(-group, SIGKILL);
-}
-
-/* Its status as the shell puts it, or a negative errno. */
-static int run_command(struct batch *batch, const char *command)
-{
-    const struct task_process_options options = {.stdin_mode = TASK_DEVNULL,
-                                                 .stdout_mode = TASK_PIPE,
-                                                 .stderr_mode = TASK_STDOUT,
-                                                 .new_session = true};
-    unsigned number = ++batch->begun;
-    struct task_process *process;
-    int status = task_process_shell(&process, command, &options);
-
-    if (status < 0) {
-        fprintf(stderr, "[%u] %s\n", number, task_strerror(status));
-        return 126;
-    }
-    status = pass_on(batch, number, task_process_stdout(process));
-    if (!status)
-        status = task_process_wait(process);
-    if (status < 0)
-        stop(task_process_pid(process));
-    task_process_free(process);
-    if (status >= 0 && WIFSIGNALED(status))
-        return 128 + WTERMSIG(status);
-    return status < 0 ? status : WEXITSTATUS(status);
-}
-
 /* One of N, all of which take their commands from the same input. */
 static int work(void *arg)
 {
@@ -136,7 +80,7 @@ static int work(void *arg)
         task_lock_release(&batch->reading);
         if (!command)
             return n > 0 ? -ENOMEM : (int)n;
-        status = run_command(batch, command);
+        status = run_command(command, ++batch->begun, say, batch);
         free(command);
         batch->ended++;
         batch->worst = status > batch->worst ? status : batch->worst;

@@ -1,8 +1,10 @@
-/* Requests and replies of HTTP/1.1 (RFC 9110, RFC 9112), as text. */
+/* Requests and replies of HTTP/1.1 (RFC 9110, RFC 9112), as text; and files. */
 #ifndef HTTP_H
 #define HTTP_H
 
 #include <stdbool.h>
+
+struct task_stream;
 
 /* Bytes of the head of a reply, at the most. */
 enum { HEAD_SIZE = 1024 };
@@ -59,5 +61,14 @@ const char *choose_range(const char *range, struct reply *reply);
 /* How long it is. */
 int write_head(const struct request *request, const struct reply *reply,
                char to[HEAD_SIZE]);
+
+/* The folder that files are of, from now on; false, and errno. */
+bool open_folder(const char *path);
+
+/* Open what is asked for; the status. */
+const char *find_file(struct request *request, struct reply *reply);
+
+/* Its bytes, after what the stream holds; 0 or a negative errno. */
+int send_file(struct task_stream *client, const struct reply *reply);
 
 #endif

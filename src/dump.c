@@ -1,219 +1,21 @@
 /*
- * The lines about tasks, for task_dump and for the report of a deadlock.
+ * The trees of tasks, for task_dump and for the report of a deadlock.
  */
 #include "dump.h"
 
+#include "dump_line.h"
 #include "text.h"
 #include "tree.h"
 
 #include <stdio.h>
 
-enum { LINE = 1024, DEEPEST = 30, NAMES = 8, PLACE = 200, VISITS = 1000000 };
+enum { LINE = 1024, DEEPEST = 30, NAMES = 8 };
 
 struct dump {
-    struct loop *loop;
-    task_time now;
-    bool stacks;     /* whether their use is told */
-    size_t n_visits; /* of who waits for whom, for lists of awaiters */
+    struct dump_view view;
     void (*put)(const struct text *line, void *to);
     void *to;
 };
-
-/* What it waits for. */
-
-struct names {
-    struct text *text;
-    const struct task *only;
-    size_t n;
-};
-
-static void count_awaited(struct task *task, void *arg)
-{
-    struct names *names = arg;
-
-    names->only = task;
-    names->n++;
-}
-
-static void add_awaited(struct text *text, const struct task *task)
-{
-    struct names names = {.n = 0};
-
-    each_awaited(task, count_awaited, &names);
-    task__text_add(text, " ");
-    if (names.n == 1)
-        task__text_add_task(text, names.only);
-    else
-        task__text_add(text, "%zu tasks", names.n);
-}
-
-static void add_wait(const struct dump *dump, struct text *text,
-                     const struct task *task)
-{
-    const struct waiter *waiter = task->waiter;
-    const struct wait_kind *kind = waiter->kind;
-    bool is_timed = waiter->timer;
-    task_time left = is_timed ? waiter->timer->when - dump->now : 0;
-
-    task__text_add(text, " ");
-    task__text_add_time(text, dump->now - waiter->since);
-    task__text_add(text, ": %s", kind->verb);
-    if (kind->describe) {
-        task__text_add(text, " ");
-        kind->describe(waiter, text);
-    } else if (kind->each_awaited) {
-        add_awaited(text, task);
-    } else if (is_timed) {
-        task__text_add(text, " ");
-        task__text_add_time(text, left);
-        task__text_add(text, " more");
-        is_timed = false;
-    }
-    if (is_timed) {
-        task__text_add(text, "; time-out in ");
-        task__text_add_time(text, left);
-    }
-}
-
-/* What there is besides. */
-
-static void add_scopes(const struct dump *dump, struct text *text,
-                       const struct task *task)
-{
-    task_time deadline = TASK_FOREVER;
-    size_t n = 0;
-
-    for (const struct task_scope *scope = task->scope; scope;
-         scope = scope->outer) {
-        if (scope->deadline < deadline)
-            deadline = scope->deadline;
-        n++;
-    }
-    if (n)
-        task__text_add(text, "; in %zu scope%s", n, n == 1 ? "" : "s");
-    if (deadline == TASK_FOREVER)
-        return;
-    task__text_add(text, ", time-out ");
-    if (deadline > dump->now) {
-        task__text_add(text, "in ");
-        task__text_add_time(text, deadline - dump->now);
-    } else {
-        task__text_add_time(text, dump->now - (deadline > 0 ? deadline : 0));
-        task__text_add(text, " ago");
-    }
-}
-
-/* Whether one is among those that another waits for. */
-struct look {
-    const struct task *task;
-    size_t *n_visits;
-    bool is_there;
-};
-
-static void look_for(struct task *task, void *arg)
-{
-    struct look *look = arg;
-
-    ++*look->n_visits;
-    look->is_there |= task == look->task;
-}
-
-static bool waits(const struct task *task, void *arg)
-{
-    struct look *look = arg;
-
-    ++*look->n_visits;
-    look->is_there = false;
-    each_awaited(task, look_for, look);
-    return look->is_there;
-}
-
-/* All of them, where the place in the tree names one. */
-static void add_awaiters(struct dump *dump, struct text *text,
-                         const struct task *task)
-{
-    struct look look = {.task = task, .n_visits = &dump->n_visits};
-    struct task *named[NAMES];
-    size_t n;
-
-    if (!task->is_shared || dump->n_visits > VISITS)
-        return;
-    n = task__pick_live(dump->loop, named, NAMES, waits, &look);
-    task__text_add(text, "; awaited by tasks");
-    for (size_t i = 0; i < n && i < NAMES; i++)
-        task__text_add(text, "%s %llu", i ? "," : "",
-                       (unsigned long long)named[i]->id);
-    if (n > NAMES)
-        task__text_add(text, " and %zu more", n - NAMES);
-}
-
-static void add_size(struct text *text, size_t bytes)
-{
-    task__text_add(text, "%zu", bytes / 1024);
-    if (bytes < 100 * 1024 && bytes % 1024 >= 103)
-        task__text_add(text, ".%zu", bytes % 1024 * 10 / 1024);
-}
-
-static void add_stack(struct text *text, const struct task *task)
-{
-    size_t size = task_stack_size(task);
-
-    if (!size)
-        return;
-    task__text_add(text, "; stack ");
-    if (!context_is_new(&task->context)) {
-        add_size(text, task_stack_used(task));
-        task__text_add(text, " ");
-    }
-    task__text_add(text, "of ");
-    add_size(text, size);
-    task__text_add(text, " KiB");
-}
-
-static void add_details(struct dump *dump, struct text *text,
-                        const struct task *task)
-{
-    if (task->cancelling)
-        task__text_add(text, "; cancelling %u%s", task->cancelling,
-                       task->undelivered && !task->done ? ", not delivered"
-                                                        : "");
-    if (!task->done)
-        add_scopes(dump, text, task);
-    add_awaiters(dump, text, task);
-    if (task->file)
-        task__text_add(text, "; created at %.*s:%d", PLACE, task->file,
-                       task->line);
-    if (dump->stacks && !dump->loop->freed)
-        add_stack(text, task);
-}
-
-/* What it is at. A loop that is being freed has nothing left to wait in. */
-static const char *state_of(const struct loop *loop, const struct task *task)
-{
-    if (loop->freed)
-        return "dropped";
-    if (task == loop->scheduler.current || task == loop->beneath)
-        return "running";
-    return context_is_new(&task->context) ? "new" : "ready";
-}
-
-static void add_state(const struct dump *dump, struct text *text,
-                      const struct task *task)
-{
-    if (task->daemon)
-        task__text_add(text, ", daemon");
-    if (task->done) {
-        task__text_add(text, ", done: %d", task->status);
-    } else if (task->waiter) {
-        task__text_add(text, ", parked");
-        add_wait(dump, text, task);
-    } else {
-        task__text_add(text, ", %s",
-                       task->future ? "not done" : state_of(dump->loop, task));
-    }
-}
-
-/* Lines. */
 
 /* Its number among those below each other, the last one's being 0. */
 static const struct tree_line *above(const struct tree_line *line, unsigned n)
@@ -261,8 +63,7 @@ static void show(const struct tree_line *line, void *arg)
         task__text_add_task(&text, line->task);
     switch (line->kind) {
     case TREE_TASK:
-        add_state(dump, &text, line->task);
-        add_details(dump, &text, line->task);
+        task__dump_line(&dump->view, &text, line->task);
         break;
     case TREE_AGAIN:
         task__text_add(&text, ", see above");
@@ -279,7 +80,7 @@ static void show(const struct tree_line *line, void *arg)
 /* Show them all, or say how many are missing. */
 static void show_tasks(struct dump *dump, bool daemons)
 {
-    struct loop *loop = dump->loop;
+    struct loop *loop = dump->view.loop;
     struct tree tree = {loop, daemons, show, dump};
     size_t n = daemons ? loop->n_tasks : loop->n_tasks - loop->n_daemons;
     size_t n_shown;
@@ -287,7 +88,7 @@ static void show_tasks(struct dump *dump, bool daemons)
     struct text text = TEXT_IN(chars);
 
     loop->in_tree = true;
-    dump->now = task__clock_now(&loop->clock);
+    dump->view.now = task__clock_now(&loop->clock);
     n_shown = task__tree_show(&tree);
     loop->in_tree = false;
     if (n_shown >= n)
@@ -303,7 +104,7 @@ static void put_in_text(const struct text *line, void *text)
 
 void task__dump_blocked(struct loop *loop, struct text *text)
 {
-    struct dump dump = {.loop = loop, .put = put_in_text, .to = text};
+    struct dump dump = {.view.loop = loop, .put = put_in_text, .to = text};
 
     if (!loop->in_tree)
         show_tasks(&dump, false);
@@ -341,7 +142,7 @@ static void add_summary(struct text *text, struct loop *loop)
 static void dump_loop(struct loop *loop, struct text *text, FILE *out)
 {
     struct dump dump = {
-        .loop = loop, .stacks = true, .put = put_in_file, .to = out};
+        .view = {.loop = loop, .stacks = true}, .put = put_in_file, .to = out};
     struct aside before = aside_begin(loop);
 
     add_summary(text, loop);

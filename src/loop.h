@@ -369,7 +369,7 @@ void task__processes_abandon(struct loop *loop);
 /* callback.c */
 void task__callbacks_destroy(struct loop *loop);
 
-/* remote.c: those that wait for a task of a loop that is no more. */
+/* remote_run.c: those that wait for a task of a loop that is no more. */
 void task__remotes_refuse(struct loop *loop);
 
 /* worker.c: take back the jobs that no thread has begun, since nobody waits for

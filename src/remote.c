@@ -1,40 +1,13 @@
 /*
  * Calls into a loop from other threads.
  */
+#include "remote.h"
+
 #include "loop.h"
 #include "remote_slots.h"
-#include "worker.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-
-struct loop_remote {
-    struct inbox *inbox;
-    unsigned forks;      /* of this process, when it was opened */
-    struct post closing; /* of it, on its way to the loop */
-};
-
-/* A coroutine that another thread waits for, on that one's stack. */
-struct remote_run {
-    struct post post;
-    task_fn *fn;
-    void *arg;
-    task_time called_at; /* on the monotonic clock */
-    task_time timeout;
-
-    /* The loop's. */
-    struct list_node node;
-    struct watcher end;
-    struct timer timer;
-    struct task *task;
-    bool is_late; /* the time was up, and the task was asked to end */
-
-    pthread_mutex_t mutex;
-    pthread_cond_t ended;
-    bool has_ended;
-    int status;
-};
 
 struct loop_remote *loop_remote_open(void)
 {
@@ -59,8 +32,7 @@ struct loop_remote *loop_remote_open(void)
     return remote;
 }
 
-/* Why the loop cannot be called; async-signal-safe. */
-static int refusal(const struct loop_remote *remote)
+int task__remote_refusal(const struct loop_remote *remote)
 {
     if (unlikely(!remote))
         return -EINVAL;
@@ -191,7 +163,7 @@ static int call_there(struct inbox *inbox, loop_fn *fn, void *arg)
 static COLD int refuse_call(const struct loop_remote *remote,
                             struct call_site site)
 {
-    int error = remote ? refusal(remote) : 0;
+    int error = remote ? task__remote_refusal(remote) : 0;
 
     return error
                ? error
@@ -210,7 +182,7 @@ int loop_remote_call(struct loop_remote *remote, loop_fn *fn, void *arg)
 
 int loop_remote_wake(struct loop_remote *remote)
 {
-    int error = refusal(remote);
+    int error = task__remote_refusal(remote);
 
     if (error)
         return error;
@@ -241,130 +213,8 @@ void loop_remote_close(struct loop_remote *remote)
     inbox = remote->inbox;
     task__inbox_retain(inbox);
     remote->closing.run = receive_closing;
-    if (refusal(remote) || !task__inbox_post(inbox, &remote->closing))
+    if (task__remote_refusal(remote) ||
+        !task__inbox_post(inbox, &remote->closing))
         free_remote(remote);
     task__inbox_release(inbox);
-}
-
-static void answer(struct remote_run *run, int status)
-{
-    pthread_mutex_lock(&run->mutex);
-    run->status = status;
-    run->has_ended = true;
-    pthread_cond_signal(&run->ended);
-    pthread_mutex_unlock(&run->mutex);
-}
-
-static void end_run(struct watcher *watcher, struct task *task)
-{
-    struct remote_run *run = container_of(watcher, struct remote_run, end);
-    bool has_timed_out = run->is_late && task->status == -ECANCELED;
-
-    task->was_read = true;
-    list_remove(&watcher->node);
-    list_remove(&run->node);
-    task__timer_cancel(task->scheduler->timers, &run->timer);
-    answer(run, has_timed_out ? -ETIMEDOUT : task->status);
-}
-
-static void ask_to_end(struct timer *timer)
-{
-    struct remote_run *run = container_of(timer, struct remote_run, timer);
-
-    run->is_late = true;
-    task__request(run->task);
-}
-
-/* Time that went by before the loop looked counts, unless it stands still. */
-static task_time deadline_of(const struct remote_run *run,
-                             const struct loop *loop)
-{
-    if (run->timeout == TASK_FOREVER || loop->clock.is_virtual)
-        return scheduler_deadline(&loop->scheduler, run->timeout);
-    return clock_after(run->called_at, run->timeout);
-}
-
-static void receive_run(struct post *post)
-{
-    struct remote_run *run = container_of(post, struct remote_run, post);
-    struct loop *loop = loop_current();
-    task_time deadline = deadline_of(run, loop);
-
-    run->task = task__create(loop, run->fn, run->arg);
-    if (!run->task) {
-        answer(run, -ENOMEM);
-        return;
-    }
-    run->end.ended = end_run;
-    run->timer.fire = ask_to_end;
-    list_append(&run->task->watchers, &run->end.node);
-    list_append(&loop->remote_runs, &run->node);
-    task_detach(run->task);
-    if (deadline <= task__clock_now(&loop->clock))
-        ask_to_end(&run->timer);
-    else if (deadline != TASK_FOREVER)
-        task__timer_arm(&loop->timers, &run->timer, deadline);
-}
-
-void task__remotes_refuse(struct loop *loop)
-{
-    struct list_node *node;
-
-    while ((node = list_pop(&loop->remote_runs))) {
-        struct remote_run *run = container_of(node, struct remote_run, node);
-
-        list_remove(&run->end.node);
-        task__timer_cancel(&loop->timers, &run->timer);
-        answer(run, -ESHUTDOWN);
-    }
-}
-
-/* What waits is on this stack: so nothing may end the thread meanwhile. */
-static void wait_for_answer(struct remote_run *run)
-{
-    int former;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
-    task__worker_pause();
-    pthread_mutex_lock(&run->mutex);
-    while (!run->has_ended)
-        pthread_cond_wait(&run->ended, &run->mutex);
-    pthread_mutex_unlock(&run->mutex);
-    task__worker_resume();
-    pthread_setcancelstate(former, NULL);
-}
-
-static NEVER_INLINE int run_there(struct loop_remote *remote, task_fn *fn,
-                                  void *arg, task_time timeout)
-{
-    struct remote_run run = {
-        .post.run = receive_run,
-        .fn = fn,
-        .arg = arg,
-        .called_at = task__clock_monotonic(),
-        .timeout = timeout,
-        .mutex = PTHREAD_MUTEX_INITIALIZER,
-        .ended = PTHREAD_COND_INITIALIZER,
-    };
-
-    if (!task__inbox_post(remote->inbox, &run.post))
-        return -ESHUTDOWN;
-    wait_for_answer(&run);
-    pthread_cond_destroy(&run.ended);
-    pthread_mutex_destroy(&run.mutex);
-    return run.status;
-}
-
-int loop_remote_run(struct loop_remote *remote, task_fn *fn, void *arg,
-                    task_time timeout)
-{
-    int error = refusal(remote);
-
-    if (error)
-        return error;
-    if (!fn)
-        return MISUSE(-EINVAL, "the function is NULL");
-    if (inbox_is_of_thread(remote->inbox, task__scheduler_thread))
-        return MISUSE(-EDEADLK, "it is the loop's own thread");
-    return run_there(remote, fn, arg, timeout);
 }

@@ -288,15 +288,16 @@ int task__loop_enter(struct loop *loop, struct call_site site);
 void task__loop_leave(struct loop *loop);
 
 /*
- * Look at the world: what has happened becomes ready. With nothing ready, wait
+ * look.c: look at the world: what has happened becomes ready. With nothing ready, wait
  * for it, but not beyond `limit` on the loop's clock. -EDEADLK: no use.
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
-/* Begin a turn, and run its batch. */
+/* run.c: begin a turn, and run its batch. */
 void task__loop_run_batch(struct loop *loop);
 
-/* Wait until a descriptor is ready, or there are posts; nothing is fired. */
+/* look.c: wait until a descriptor is ready, or there are posts; nothing is
+ * fired. */
 void task__loop_wait(struct loop *loop);
 
 /* embed.c: have loop_fd tell when the next turn is due. */

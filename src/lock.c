@@ -4,6 +4,7 @@
 #include "lock.h"
 
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 #include "text.h"
 

@@ -4,6 +4,7 @@
 #include "loop.h"
 
 #include "debugger.h"
+#include "loop_above.h"
 #include "marks.h"
 #include "overflow.h"
 #include "report.h"

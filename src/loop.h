@@ -288,8 +288,9 @@ int task__loop_enter(struct loop *loop, struct call_site site);
 void task__loop_leave(struct loop *loop);
 
 /*
- * look.c: look at the world: what has happened becomes ready. With nothing ready, wait
- * for it, but not beyond `limit` on the loop's clock. -EDEADLK: no use.
+ * look.c: look at the world: what has happened becomes ready. With nothing
+ * ready, wait for it, but not beyond `limit` on the loop's clock. -EDEADLK: no
+ * use.
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
@@ -302,9 +303,6 @@ void task__loop_wait(struct loop *loop);
 
 /* embed.c: have loop_fd tell when the next turn is due. */
 void task__loop_set_alarm(struct loop *loop);
-
-/* remote.c: calls have come. */
-void task__remote_receive(struct inbox_row *row);
 
 /* loop.c: have an inbox, or say why there is none. */
 int task__loop_open_inbox(struct loop *loop);
@@ -337,49 +335,10 @@ typedef bool accept_fn(const struct task *task, void *arg);
 size_t task__pick_live(const struct loop *loop, struct task *out[], size_t n,
                        accept_fn *accept, void *arg);
 
-/* lock.c */
-void task__locks_abandon(struct task *task);
-
-/* scope.c: a task is dropped in the midst of its scopes. */
-void task__scopes_abandon(struct task *task);
-
-/* future.c */
+/* future.c: of a task that is freed. */
 void task__forget_callbacks(struct task *task);
-
-/* stream_close.c: the tasks that were in calls are gone; close and free what is
- * left open. */
-void task__streams_abandon(struct loop *loop);
-void task__streams_destroy(struct loop *loop);
-
-/* signals.c */
-void task__signals_destroy(struct loop *loop);
-
-/* signals_wait.c: this thread goes on with the loop, and another one ran it
- * before: what tasks wait for is unblocked here too. */
-void task__signals_move(struct loop *loop);
-
-/* signals_interrupt.c: the first SIGINT cancels this main, from now on; and
- * what the run returns. */
-void task__interrupt_begin(struct loop *loop, struct task *task);
-int task__interrupt_end(struct loop *loop, struct task *task, int status);
-
-/* process.c */
-void task__processes_destroy(struct loop *loop);
-void task__processes_abandon(struct loop *loop);
 
 /* callback.c */
 void task__callbacks_destroy(struct loop *loop);
-
-/* remote_run.c: those that wait for a task of a loop that is no more. */
-void task__remotes_refuse(struct loop *loop);
-
-/* worker.c: take back the jobs that no thread has begun, since nobody waits for
- * them any more; wait for the others, and be done with the pool. */
-void task__workers_withdraw(struct loop *loop);
-void task__workers_finish(struct loop *loop);
-
-/* server.c: stop listening; and free what is left, with its tasks gone. */
-void task__servers_stop(struct loop *loop);
-void task__servers_destroy(struct loop *loop);
 
 #endif

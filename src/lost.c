@@ -5,6 +5,7 @@
  */
 #include "ending.h"
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 
 static void tell(struct loop *loop)

@@ -4,6 +4,7 @@
 #include "process.h"
 
 #include "debugger.h"
+#include "loop_above.h"
 #include "report.h"
 
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include "remote.h"
 
 #include "loop.h"
+#include "loop_above.h"
 #include "remote_slots.h"
 
 #include <errno.h>

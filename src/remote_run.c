@@ -2,6 +2,7 @@
  * Coroutines that other threads have run, and wait for.
  */
 #include "loop.h"
+#include "loop_above.h"
 #include "remote.h"
 #include "worker.h"
 

@@ -2,6 +2,7 @@
  * Running a loop until a task has ended, or for ever.
  */
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 #include "switch.h"
 

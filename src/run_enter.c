@@ -2,6 +2,7 @@
  * A loop becomes the one that runs in this thread, and is so no more.
  */
 #include "loop.h"
+#include "loop_above.h"
 #include "overflow.h"
 #include "trace.h"
 

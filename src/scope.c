@@ -4,6 +4,7 @@
 #include "scope.h"
 
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 
 bool task__scope_is_among(const struct task *self,

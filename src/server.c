@@ -3,6 +3,7 @@
  */
 #include "server.h"
 
+#include "loop_above.h"
 #include "report.h"
 
 #include <errno.h>

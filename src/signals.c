@@ -6,6 +6,8 @@
  */
 #include "signals.h"
 
+#include "loop_above.h"
+
 #include <errno.h>
 #include <string.h>
 

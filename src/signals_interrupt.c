@@ -2,6 +2,7 @@
  * loop_options.handle_sigint: the first SIGINT of a run cancels main, a second
  * one has its default effect. Until the first comes it counts as a source.
  */
+#include "loop_above.h"
 #include "signals.h"
 
 #include <errno.h>

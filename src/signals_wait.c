@@ -6,6 +6,7 @@
  */
 #include "debugger.h"
 #include "fd.h"
+#include "loop_above.h"
 #include "signals.h"
 #include "text.h"
 

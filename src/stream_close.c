@@ -2,6 +2,7 @@
  * Streams: closed, aborted, broken, freed; and those that nobody has closed.
  */
 #include "endpoint.h"
+#include "loop_above.h"
 #include "report.h"
 #include "stream.h"
 

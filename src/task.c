@@ -3,6 +3,7 @@
  */
 #include "local.h"
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 
 /* Whether these are of that size, which is rounded up to pages. */

@@ -2,6 +2,8 @@
  * The jobs of tasks: begun, waited for, taken back.
  */
 #include "worker.h"
+
+#include "loop_above.h"
 #include "worker_pool.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
  */
 #include "ending.h"
 #include "local.h"
+#include "loop_above.h"
 #include "worker.h"
 #include "worker_pool.h"
 

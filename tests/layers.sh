@@ -6,7 +6,8 @@
 # any header, and x.h those of parts. base.h and public headers are for all.
 . "$(dirname "$0")/support/common.sh"
 
-# One line a layer, lowest first. loop.h is what the modules above it share.
+# One line a layer, lowest first. loop.h is what the modules above it share,
+# loop_above.h what it calls in them.
 layers='
 list heap quiet misuse.h own_fd.h own_thread.h handler.h ending probes pages
 say
@@ -22,7 +23,7 @@ poller
 inbox
 catch
 loop.h
-debugger tree trace.h
+debugger tree trace.h loop_above.h
 report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats look run embed shutdown lost loop.c callback repeat task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread

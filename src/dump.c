@@ -3,6 +3,7 @@
  */
 #include "dump.h"
 
+#include "aside.h"
 #include "dump_line.h"
 #include "text.h"
 #include "tree.h"

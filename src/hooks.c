@@ -5,6 +5,7 @@
  * that are told of tasks, each step comes home, and what was added to the ready
  * queue meanwhile tells who was made or woken.
  */
+#include "aside.h"
 #include "loop.h"
 #include "report.h"
 #include "step.h"

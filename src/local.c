@@ -3,6 +3,7 @@
  */
 #include "local.h"
 
+#include "aside.h"
 #include "loop.h"
 
 #include <errno.h>

@@ -253,35 +253,6 @@ static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
 
 #define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
 
-/*
- * The error hook and a local's functions run on whatever stack calls for them,
- * like callbacks: no task is current, and none may be started at once.
- */
-struct aside {
-    struct task *current;
-    struct task *beneath;
-    bool was_aside;
-};
-
-static inline struct aside aside_begin(struct loop *loop)
-{
-    struct aside before = {loop->scheduler.current, loop->beneath,
-                           loop->is_aside};
-
-    if (loop->scheduler.current)
-        loop->beneath = loop->scheduler.current;
-    loop->scheduler.current = NULL;
-    loop->is_aside = true;
-    return before;
-}
-
-static inline void aside_end(struct loop *loop, struct aside before)
-{
-    loop->scheduler.current = before.current;
-    loop->beneath = before.beneath;
-    loop->is_aside = before.was_aside;
-}
-
 /* run_enter.c: make a loop this thread's current one, or say why not; and leave
  * it. */
 int task__loop_enter(struct loop *loop, struct call_site site);

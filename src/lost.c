@@ -3,6 +3,7 @@
  * it was cancelled. Nobody can go on with the loop: so that is told of, and
  * nobody waits for it, or sends signals to the thread, any more.
  */
+#include "aside.h"
 #include "ending.h"
 #include "loop.h"
 #include "loop_above.h"

@@ -3,6 +3,7 @@
  */
 #include "remote.h"
 
+#include "aside.h"
 #include "loop.h"
 #include "loop_above.h"
 #include "remote_slots.h"

@@ -3,6 +3,7 @@
  */
 #include "report.h"
 
+#include "aside.h"
 #include "cycles.h"
 #include "dump.h"
 #include "local.h"

@@ -23,7 +23,7 @@ poller
 inbox
 catch
 loop.h
-debugger tree trace.h loop_above.h
+debugger tree trace.h loop_above.h aside
 report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats look run embed shutdown lost loop.c callback repeat task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread

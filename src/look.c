@@ -73,13 +73,20 @@ void task__loop_wait(struct loop *loop)
     loop_wait(loop, 0, TASK_FOREVER);
 }
 
+/* Whether the poller is asked though nothing is waited for. Whoever polls
+ * loop_fd is told anew of all that it does not take. */
+static bool has_to_ask(const struct loop *loop)
+{
+    return loop->n_sources || loop->wants_alarm;
+}
+
 /*
  * Time stands still while there is a job or a descriptor is ready; else it
  * jumps. With no time to jump to, only what is outside can go on.
  */
 static task_time wait_virtually(struct loop *loop, task_time until)
 {
-    if (loop->n_sources)
+    if (has_to_ask(loop))
         loop_wait(loop, 0, 0);
     if (loop->scheduler.ready.first || until <= loop->clock.now ||
         inbox_has_any(loop->inbox))
@@ -236,11 +243,14 @@ int task__loop_look(struct loop *loop, task_time limit)
     }
     dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
-    if (unlikely(is_deadlocked(loop)))
+    if (unlikely(is_deadlocked(loop))) {
+        if (loop->wants_alarm)
+            loop_wait(loop, now, now);
         return -EDEADLK;
+    }
     if (unlikely(loop->hooks.first))
         until = limit_after_hooks(loop, &now, limit);
-    if (likely(until > now || loop->n_sources))
+    if (likely(until > now || has_to_ask(loop)))
         now = wait_until(loop, now, until);
     else
         note_busy(loop, now);

@@ -823,6 +823,116 @@ static void one_deadlock_after_another_is_reported(void **state)
     test_loop_free(loop, &count);
 }
 
+/* What is left to be told of when nobody waits for it any more. */
+
+static int returns_in_a_thread(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int has_a_job(void *arg)
+{
+    return task_to_thread(returns_in_a_thread, arg);
+}
+
+static int opens_a_remote(void *arg)
+{
+    *(struct loop_remote **)arg = loop_remote_open();
+    return 0;
+}
+
+static int gives_up_a_pipe(void *arg)
+{
+    const int *ends = arg;
+    struct task_timeout timeout;
+    char byte;
+
+    task_timeout_begin(&timeout, TASK_MICROSECOND);
+    CHECK_STATUS(task_timeout_end(&timeout, (int)task_read(ends[0], &byte, 1)),
+                 -ETIMEDOUT);
+    CHECK(write(ends[1], "x", 1) == 1);
+    return 0;
+}
+
+static int waits_for_nothing(void *arg)
+{
+    return task_event_wait(arg);
+}
+
+/* Whether its descriptor is silent soon, when turns are run as it asks for. */
+static bool is_soon_silent(struct loop *loop)
+{
+    for (int i = 0; i < 10 && is_readable(loop, 20); i++)
+        loop_run_turn(loop, 0);
+    return !is_readable(loop, 0);
+}
+
+static struct task_event never;
+
+/* Beside one that is parked for ever, so that nothing can come, or an hour. */
+static void check_silence_after(task_fn *fn, void *arg, bool deadlocks)
+{
+    struct memory_count count = {0};
+    struct loop *loop = real_loop(&count);
+    struct task *task;
+
+    need_descriptor(loop, &count);
+    if (deadlocks)
+        task_detach(loop_create_task(loop, waits_for_nothing, &never));
+    else
+        task_detach(loop_create_task(loop, sleep_for, &hour));
+    task = loop_create_task(loop, fn, arg);
+    while (!task_done(task)) {
+        assert_true(is_readable(loop, TOO_LONG));
+        loop_run_turn(loop, 0);
+    }
+    assert_true(is_soon_silent(loop));
+    if (deadlocks)
+        assert_deadlock_reported();
+    task_detach(task);
+    test_loop_free(loop, &count);
+}
+
+static void a_job_that_is_over_is_told_of_once(void **state)
+{
+    (void)state;
+    check_silence_after(has_a_job, NULL, false);
+    check_silence_after(has_a_job, NULL, true);
+}
+
+static void a_descriptor_that_was_given_up_is_told_of_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+
+        assert_int_equal(pipe(ends), 0);
+        check_silence_after(gives_up_a_pipe, ends, i);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void a_remote_that_is_closed_is_told_of_once(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = real_loop(&count);
+    struct loop_remote *remote;
+
+    (void)state;
+    need_descriptor(loop, &count);
+    task_detach(loop_create_task(loop, sleep_for, &hour));
+    task_detach(loop_create_task(loop, opens_a_remote, &remote));
+    assert_true(is_soon_silent(loop));
+    assert_int_equal(loop_remote_call(remote, note_call, text("called")), 0);
+    loop_remote_close(remote);
+    assert_true(is_readable(loop, 0));
+    assert_true(is_soon_silent(loop));
+    assert_record("called");
+    test_loop_free(loop, &count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -858,6 +968,9 @@ int main(void)
         behaviour(a_task_created_from_another_loop_makes_it_readable),
         behaviour(a_signal_that_nobody_wants_any_more_is_seen_once),
         behaviour(a_deadlock_by_the_last_close_makes_it_readable),
+        behaviour(a_job_that_is_over_is_told_of_once),
+        behaviour(a_remote_that_is_closed_is_told_of_once),
+        behaviour(a_descriptor_that_was_given_up_is_told_of_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,8 @@ int task_add_done_callback(struct task *task, task_done_fn *fn, void *arg)
     if (!task)
         return -ENOMEM;
     if (!fn)
-        return MISUSE(-EINVAL, "the function is NULL");
+        return MISUSE_ABOUT(loop_of_task(task), -EINVAL,
+                            "the function is NULL");
     if (LOOP_REFUSES(loop_of_task(task)))
         return -EPERM;
     if (loop_of_task(task)->freed)
@@ -140,11 +141,13 @@ int task_future_complete(struct task *future, int status)
     if (!future)
         return -ENOMEM;
     if (!future->future)
-        return MISUSE(-EPERM, "the task is no future");
+        return MISUSE_ABOUT(loop_of_task(future), -EPERM,
+                            "the task is no future");
     if (LOOP_REFUSES(loop_of_task(future)))
         return -EPERM;
     if (future->done)
-        return MISUSE(-EALREADY, "the future is done");
+        return MISUSE_ABOUT(loop_of_task(future), -EALREADY,
+                            "the future is done");
     task__end(future, status);
     return 0;
 }

@@ -169,11 +169,11 @@ void task__hooks_step_ends(struct loop *loop, const struct timed_step *step)
 int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
 {
     if (!loop || !hooks)
-        return MISUSE(-EINVAL, "the loop or the hooks are NULL");
+        return MISUSE_ABOUT(loop, -EINVAL, "the loop or the hooks are NULL");
     if (LOOP_REFUSES(loop))
         return -EPERM;
     if (hooks->loop && hooks->loop != loop)
-        return MISUSE(-EBUSY, "the hooks are another loop's");
+        return MISUSE_ABOUT(loop, -EBUSY, "the hooks are another loop's");
     if (hooks->loop)
         return 0;
     if (loop->freed)
@@ -189,7 +189,7 @@ int loop_add_hooks(struct loop *loop, struct loop_hooks *hooks)
 int loop_remove_hooks(struct loop *loop, struct loop_hooks *hooks)
 {
     if (!loop || !hooks)
-        return MISUSE(-EINVAL, "the loop or the hooks are NULL");
+        return MISUSE_ABOUT(loop, -EINVAL, "the loop or the hooks are NULL");
     if (LOOP_REFUSES(loop))
         return -EPERM;
     if (hooks->loop == loop)

@@ -139,8 +139,9 @@ static void tell_without_loop(const struct wrong_call *wrong)
     task__say_line(sentence.chars);
 }
 
-/* By the hook of the loop that runs in this thread. */
-static void tell(const struct wrong_call *wrong)
+/* By the hook of the loop that runs in this thread; where none does, of the one
+ * that it is about (NULL: of none). */
+static void tell(const struct wrong_call *wrong, struct loop *about)
 {
     struct loop *loop = loop_current();
     struct sentence sentence;
@@ -150,6 +151,8 @@ static void tell(const struct wrong_call *wrong)
                                .file = wrong->file,
                                .line = wrong->line};
 
+    if (!loop && about && !loop_is_inherited(about) && !loop_runs(about))
+        loop = about;
     if (!loop) {
         tell_without_loop(wrong);
         return;
@@ -167,7 +170,14 @@ static const char LOST[] = " was closed, and not by task_close(), while ";
 int task__misuse(struct call_site site, int status, const char *why)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, -1, NULL, 0});
+        tell(&(struct wrong_call){site, status, why, -1, NULL, 0}, NULL);
+    return status;
+}
+
+int task__misuse_about(struct loop *loop, struct call_site site, int status,
+                       const char *why)
+{
+    tell(&(struct wrong_call){site, status, why, -1, NULL, 0}, loop);
     return status;
 }
 
@@ -175,7 +185,7 @@ int task__misuse_of(struct call_site site, int status, const char *why, int fd,
                     const char *file, int line)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, fd, file, line});
+        tell(&(struct wrong_call){site, status, why, fd, file, line}, NULL);
     return status;
 }
 
@@ -301,7 +311,7 @@ int task__loop_refusal(struct loop *loop, struct call_site site, int status)
     static const char INHERITED[] = "the loop was inherited over fork";
 
     if (loop_is_inherited(loop)) {
-        tell(&(struct wrong_call){site, -EPERM, INHERITED, -1, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, INHERITED, -1, NULL, 0}, NULL);
         return -EPERM;
     }
     if (!loop_runs(loop))
@@ -321,7 +331,8 @@ void task__misplaced(struct loop *loop, struct call_site site)
         loop != loop_current())
         tell_of_foreign(loop, site, -EPERM, IN_ANOTHER);
     else
-        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, -1, NULL, 0});
+        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, -1, NULL, 0},
+             loop);
 }
 
 void task__misuses_destroy(struct loop *loop)

@@ -7,6 +7,8 @@
 
 #include "base.h"
 
+struct loop;
+
 /* A public function, by its name, and where it was called: its return
  * address. */
 struct call_site {
@@ -28,6 +30,11 @@ static ALWAYS_INLINE struct call_site site_here(const char *call)
  * it is not told of.
  */
 COLD int task__misuse(struct call_site site, int status, const char *why);
+
+/* The same; where no loop runs in this thread, by the hook of the one that the
+ * call is about (NULL: none), unless that runs in another. */
+COLD int task__misuse_about(struct loop *loop, struct call_site site,
+                            int status, const char *why);
 
 /* The same of a descriptor (-1: none), which was opened there (NULL: it is not
  * known where). */
@@ -51,10 +58,16 @@ static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)
     return misuse_at(site_here(call), status, why);
 }
 
+static ALWAYS_INLINE int misuse_about(struct loop *loop, const char *call,
+                                      int status, const char *why)
+{
+    return task__misuse_about(loop, site_here(call), status, why);
+}
+
 /* In the public function itself. */
 #define MISUSE(status, why) misuse(__func__, status, why)
-
-struct loop;
+#define MISUSE_ABOUT(loop, status, why)                                        \
+    misuse_about(loop, __func__, status, why)
 
 void task__misuses_destroy(struct loop *loop);
 

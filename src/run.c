@@ -75,7 +75,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
     int status;
 
     if (!fn)
-        return MISUSE(-EINVAL, "the function is NULL");
+        return MISUSE_ABOUT(loop, -EINVAL, "the function is NULL");
     status = task__loop_enter(loop, site_here(__func__));
     if (status)
         return status;

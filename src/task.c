@@ -278,8 +278,8 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
     struct task *task;
 
     if (!loop || !fn) {
-        misuse("loop_create_task", -EINVAL,
-               loop ? "the function is NULL" : "the loop is NULL");
+        misuse_about(loop, "loop_create_task", -EINVAL,
+                     loop ? "the function is NULL" : "the loop is NULL");
         return NULL;
     }
     if (loop_refuses(loop, "loop_create_task"))

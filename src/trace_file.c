@@ -115,13 +115,16 @@ static ALWAYS_INLINE int may_start(struct loop *loop, const char *path,
                                    const char *call)
 {
     if (!loop || !path)
-        return misuse(call, -EINVAL, "the loop or the path is NULL");
+        return misuse_about(loop, call, -EINVAL,
+                            "the loop or the path is NULL");
     if (loop_refuses(loop, call))
         return -EPERM;
     if (loop->freed)
         return -ESHUTDOWN;
-    return loop->trace ? misuse(call, -EALREADY, "the loop has a trace already")
-                       : 0;
+    if (loop->trace)
+        return misuse_about(loop, call, -EALREADY,
+                            "the loop has a trace already");
+    return 0;
 }
 
 static int start(struct loop *loop, const char *path, size_t capacity,

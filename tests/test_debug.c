@@ -873,6 +873,43 @@ static void the_order_is_the_same(void **state)
     assert_record("x, x, x, x, x, x, x, x, x, x");
 }
 
+/* Between runs. */
+
+#define HERE "; called in between_runs_the_loop_that_it_is_about_is_told+0x"
+
+static void between_runs_the_loop_that_it_is_about_is_told(void **state)
+{
+    struct loop_options options = debug_options();
+    struct loop *loop = loop_new(&options);
+    struct loop *other = loop_new(&options);
+    struct loop_hooks hooks = {0};
+    struct task *task = loop_create_task(loop, sleeps_for_ever, NULL);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, NULL, NULL), -EINVAL);
+    assert_record("loop_run_main: the function is NULL (-EINVAL)" HERE);
+    assert_null(loop_create_task(loop, NULL, NULL));
+    assert_record("loop_create_task: the function is NULL (-EINVAL)" HERE);
+    assert_int_equal(loop_trace_start(loop, NULL), -EINVAL);
+    assert_record(
+        "loop_trace_start: the loop or the path is NULL (-EINVAL)" HERE);
+    assert_int_equal(task_future_complete(task, 0), -EPERM);
+    assert_record("task_future_complete: the task is no future (-EPERM)" HERE);
+    assert_int_equal(task_add_done_callback(task, NULL, NULL), -EINVAL);
+    assert_record(
+        "task_add_done_callback: the function is NULL (-EINVAL)" HERE);
+    assert_int_equal(loop_add_hooks(other, &hooks), 0);
+    assert_int_equal(loop_add_hooks(loop, &hooks), -EBUSY);
+    assert_record("loop_add_hooks: the hooks are another loop's (-EBUSY)" HERE);
+    assert_int_equal(task_await(task), -EPERM);
+    assert_record("task_await: it was called outside a task (-EPERM)" HERE);
+    task_detach(task);
+    loop_free(loop);
+    loop_free(other);
+}
+
+#undef HERE
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -900,6 +937,7 @@ int main(void)
         behaviour(the_use_of_stacks_is_told_at_the_end),
         behaviour(a_tasks_figure_is_its_own),
         behaviour(without_a_hook_each_is_a_line_on_stderr),
+        behaviour(between_runs_the_loop_that_it_is_about_is_told),
         behaviour(without_memory_it_goes_on),
         behaviour(the_order_is_the_same),
     };

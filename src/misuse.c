@@ -50,6 +50,10 @@ static bool note_misuse(struct loop *loop, struct misuses **misuses,
     return true;
 }
 
+/* Of who called for a wake, so many functions further out: some of them are the
+ * library's own. */
+enum { OUTER = 8 };
+
 /* A call, and what is wrong with it. */
 struct wrong_call {
     struct call_site site;
@@ -58,14 +62,18 @@ struct wrong_call {
     int fd;           /* that it was for, or -1 */
     const char *file; /* where that was opened; NULL: not known */
     int line;
+    uintptr_t outer[OUTER]; /* return addresses; the last ones may be 0 */
 };
 
 /* Whether it is told of there the first time. */
 static bool is_news(struct loop *loop, struct misuses **misuses,
                     const struct wrong_call *wrong)
 {
-    return note_misuse(loop, misuses,
-                       &(struct misuse){wrong->why, wrong->site.from});
+    struct misuse misuse = {wrong->why, wrong->site.from};
+
+    for (unsigned i = 0; i < OUTER; i++)
+        misuse.place = 31 * misuse.place + wrong->outer[i];
+    return note_misuse(loop, misuses, &misuse);
 }
 
 static const char *name_of_misuse(int status)
@@ -127,6 +135,10 @@ static void say_misuse(struct sentence *sentence,
         task__say(sentence, " in ");
     }
     task__symbols_say(sentence, wrong->site.from - 1);
+    for (unsigned i = 0; i < OUTER && wrong->outer[i]; i++) {
+        task__say(sentence, " from ");
+        task__symbols_say(sentence, wrong->outer[i] - 1);
+    }
 }
 
 static void tell_without_loop(const struct wrong_call *wrong)
@@ -170,14 +182,14 @@ static const char LOST[] = " was closed, and not by task_close(), while ";
 int task__misuse(struct call_site site, int status, const char *why)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, -1, NULL, 0}, NULL);
+        tell(&(struct wrong_call){site, status, why, .fd = -1}, NULL);
     return status;
 }
 
 int task__misuse_about(struct loop *loop, struct call_site site, int status,
                        const char *why)
 {
-    tell(&(struct wrong_call){site, status, why, -1, NULL, 0}, loop);
+    tell(&(struct wrong_call){site, status, why, .fd = -1}, loop);
     return status;
 }
 
@@ -185,7 +197,13 @@ int task__misuse_of(struct call_site site, int status, const char *why, int fd,
                     const char *file, int line)
 {
     if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, fd, file, line}, NULL);
+        tell(&(struct wrong_call){.site = site,
+                                  .status = status,
+                                  .why = why,
+                                  .fd = fd,
+                                  .file = file,
+                                  .line = line},
+             NULL);
     return status;
 }
 
@@ -275,14 +293,12 @@ void task__misuse_unlock(void)
  * since only there can a debugger show who does it. Nothing else of the loop is
  * looked at.
  */
-static void tell_of_foreign(struct loop *loop, struct call_site site,
-                            int status, const char *why)
+static void tell_of_foreign(struct loop *loop, const struct wrong_call *wrong)
 {
-    const struct wrong_call wrong = {site, status, why, -1, NULL, 0};
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_MISUSE,
                                .message = sentence.chars,
-                               .status = status,
+                               .status = wrong->status,
                                .fd = -1,
                                .loop = loop};
     bool is_new;
@@ -290,18 +306,29 @@ static void tell_of_foreign(struct loop *loop, struct call_site site,
     if (!loop->debug)
         return;
     task__misuse_lock();
-    is_new = is_news(loop, &loop->foreign, &wrong);
+    is_new = is_news(loop, &loop->foreign, wrong);
     task__misuse_unlock();
     if (!is_new)
         return;
-    say_misuse(&sentence, &wrong);
+    say_misuse(&sentence, wrong);
     tell_by_hook_of(loop, &error);
 }
 
+/* What is waited for knows no loop, and so not who may touch it; its calls are
+ * not asked, either, who called them. */
 void task__report_foreign_wake(struct loop *loop)
 {
-    tell_of_foreign(loop, site_here("a call from another thread"), -EPERM,
-                    "it woke a task of a loop that runs");
+    struct wrong_call wrong = {site_here("a call from another thread"), -EPERM,
+                               "it woke a task of a loop that runs", .fd = -1};
+    uintptr_t frames[2 * OUTER] = {0};
+    size_t n = loop->debug ? task__symbols_backtrace(frames, 2 * OUTER) : 0;
+    size_t at = 0;
+
+    while (at < n && frames[at] != wrong.site.from)
+        at++;
+    for (size_t i = 0; i < OUTER && at + 1 + i < n; i++)
+        wrong.outer[i] = frames[at + 1 + i];
+    tell_of_foreign(loop, &wrong);
 }
 
 static const char IN_ANOTHER[] = "the loop runs in another thread";
@@ -311,12 +338,13 @@ int task__loop_refusal(struct loop *loop, struct call_site site, int status)
     static const char INHERITED[] = "the loop was inherited over fork";
 
     if (loop_is_inherited(loop)) {
-        tell(&(struct wrong_call){site, -EPERM, INHERITED, -1, NULL, 0}, NULL);
+        tell(&(struct wrong_call){site, -EPERM, INHERITED, .fd = -1}, NULL);
         return -EPERM;
     }
     if (!loop_runs(loop))
         return 0;
-    tell_of_foreign(loop, site, status, IN_ANOTHER);
+    tell_of_foreign(loop,
+                    &(struct wrong_call){site, status, IN_ANOTHER, .fd = -1});
     return status;
 }
 
@@ -327,12 +355,15 @@ bool task__loop_refuses(struct loop *loop, struct call_site site)
 
 void task__misplaced(struct loop *loop, struct call_site site)
 {
+    struct wrong_call wrong = {site, -EPERM, OUTSIDE_A_TASK, .fd = -1};
+
     if (loop && !loop_is_inherited(loop) && loop_runs(loop) &&
-        loop != loop_current())
-        tell_of_foreign(loop, site, -EPERM, IN_ANOTHER);
-    else
-        tell(&(struct wrong_call){site, -EPERM, OUTSIDE_A_TASK, -1, NULL, 0},
-             loop);
+        loop != loop_current()) {
+        wrong.why = IN_ANOTHER;
+        tell_of_foreign(loop, &wrong);
+    } else {
+        tell(&wrong, loop);
+    }
 }
 
 void task__misuses_destroy(struct loop *loop)

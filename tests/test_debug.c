@@ -625,7 +625,7 @@ static void it_is_switched_on_and_off_at_any_time(void **state)
 
 static struct task *victim;
 static struct loop *victims_loop;
-static char foreign[8][300];
+static char foreign[8][1000];
 static int n_foreign;
 
 static void keep_foreign(const struct loop_error *error, void *arg)
@@ -695,6 +695,75 @@ static void calls_from_another_thread_are_refused_and_reported(void **state)
     for (int i = 0; i < n_foreign && i < 6; i++)
         assert_string_equal(foreign[i], wanted[i]);
     assert_int_equal(n_foreign, 6);
+}
+
+/* What knows no loop. */
+
+static struct task_event gong;
+
+static NEVER_INLINE void strike(void)
+{
+    task_event_set(&gong);
+    CHECK(task_event_is_set(&gong)); /* so it is no tail call */
+}
+
+static NEVER_INLINE void strike_elsewhere(void)
+{
+    strike();
+    CHECK(task_event_is_set(&gong));
+}
+
+static void *strikes(void *arg)
+{
+    void (*const *strike_in)(void) = arg;
+
+    (*strike_in)();
+    return NULL;
+}
+
+static int waits_for_the_gong(void *arg)
+{
+    return task_event_wait(arg);
+}
+
+static int is_struck_by_others(void *arg)
+{
+    static void (*const ways[])(void) = {strike, strike, strike_elsewhere};
+
+    (void)arg;
+    victims_loop = loop_current();
+    for (int i = 0; i < 3; i++) {
+        struct task *task = task_create(waits_for_the_gong, &gong);
+        pthread_t thread;
+
+        CHECK_STATUS(task_yield(), 0);
+        CHECK(!pthread_create(&thread, NULL, strikes,
+                              (void *)(uintptr_t)&ways[i]));
+        CHECK(!pthread_join(thread, NULL));
+        CHECK_STATUS(task_await(task), 0);
+        task_event_clear(&gong);
+    }
+    return 0;
+}
+
+static void a_wake_from_another_thread_is_told_with_its_callers(void **state)
+{
+    static const char begin[] = "a call from another thread: it woke a task of "
+                                "a loop that runs (-EPERM); called in ";
+    struct loop_options options = debug_options();
+
+    (void)state;
+    n_foreign = 0;
+    options.on_error = keep_foreign;
+    assert_int_equal(run_with(options, is_struck_by_others, NULL), 0);
+    assert_int_equal(n_foreign,
+                     2); /* the second one is the first one's place */
+    for (int i = 0; i < n_foreign; i++) {
+        assert_memory_equal(foreign[i], begin, strlen(begin));
+        assert_non_null(strstr(foreign[i], " from strike+0x"));
+    }
+    assert_null(strstr(foreign[0], " from strike_elsewhere+0x"));
+    assert_non_null(strstr(foreign[1], " from strike_elsewhere+0x"));
 }
 
 /* On stderr. */
@@ -934,6 +1003,7 @@ int main(void)
         behaviour(without_debug_mode_nothing_is_reported),
         behaviour(it_is_switched_on_and_off_at_any_time),
         behaviour(calls_from_another_thread_are_refused_and_reported),
+        behaviour(a_wake_from_another_thread_is_told_with_its_callers),
         behaviour(the_use_of_stacks_is_told_at_the_end),
         behaviour(a_tasks_figure_is_its_own),
         behaviour(without_a_hook_each_is_a_line_on_stderr),

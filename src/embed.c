@@ -14,6 +14,7 @@ void task__loop_set_alarm(struct loop *loop)
         (loop->clock.is_virtual && next != TASK_FOREVER) ||
         !inbox_try_sleep(loop->inbox))
         next = 0;
+    next = loop_next_cooling(loop, loop->scheduler.time, next);
     loop->poller->backend->alarm(loop->poller, next);
 }
 

@@ -163,6 +163,22 @@ static task_time next_timer(struct loop *loop, task_time now)
     return next < later ? later : next;
 }
 
+static task_time earlier(task_time a, task_time b)
+{
+    return a < b ? a : b;
+}
+
+task_time task__loop_next_cooling(struct loop *loop, task_time now,
+                                  task_time next)
+{
+    if (loop->clock.is_virtual)
+        return next;
+    next = earlier(next, task__stacks_next_look(&loop->stacks, now));
+    for (struct stack_size *size = loop->other_stacks; size; size = size->next)
+        next = earlier(next, task__stacks_next_look(&size->stacks, now));
+    return next;
+}
+
 /* Until when there is nothing to do but to wait. */
 static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 {
@@ -170,11 +186,12 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
 
     if (loop->scheduler.ready.first || !list_empty(&loop->watchful))
         return now;
-    next = next_timer(loop, now);
+    next = loop_next_cooling(loop, now, next_timer(loop, now));
     return next < limit ? next : limit;
 }
 
-/* What a crowd has left behind goes little by little. */
+/* What a crowd has left behind goes little by little, a step a look; while it
+ * does, the loop does not sleep. */
 static ALWAYS_INLINE void cool_stacks(struct loop *loop, task_time now)
 {
     if (stacks_are_too_many(&loop->stacks, now))

@@ -265,6 +265,22 @@ void task__loop_leave(struct loop *loop);
  */
 int task__loop_look(struct loop *loop, task_time limit);
 
+/*
+ * look.c: when there may be stacks to be given back, though nothing happens, or
+ * this time, if that comes first. (Memory is of the real world: virtual time is
+ * not looked at.)
+ */
+task_time task__loop_next_cooling(struct loop *loop, task_time now,
+                                  task_time next);
+
+static ALWAYS_INLINE task_time loop_next_cooling(struct loop *loop,
+                                                 task_time now, task_time next)
+{
+    return likely(loop->stacks.n_warm <= STACKS_WARM && !loop->other_stacks)
+               ? next
+               : task__loop_next_cooling(loop, now, next);
+}
+
 /* run.c: begin a turn, and run its batch. */
 void task__loop_run_batch(struct loop *loop);
 

@@ -199,6 +199,15 @@ bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
     return stacks->n_warm > most_warm(stacks, now);
 }
 
+task_time task__stacks_next_look(struct stacks *stacks, task_time now)
+{
+    if (stacks->n_warm <= STACKS_WARM)
+        return TASK_FOREVER;
+    return task__stacks_are_too_many(stacks, now)
+               ? now
+               : stacks->since + STACKS_PERIOD;
+}
+
 /* The one that was hot is so no longer: it joins the warm ones. */
 bool task__stacks_give_another(struct stacks *stacks, struct stack *stack,
                                task_time now)

@@ -22,8 +22,8 @@
  *
  * Besides the hot one at most STACKS_WARM are warm, or as many as were taken at
  * once in the last two periods, if that is more: a crowd that comes again finds
- * its stacks, and what it leaves is given back while the loop goes on after
- * that time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
+ * its stacks, and what it leaves is given back little by little after that
+ * time. The first STACKS_HOT_BYTES of them keep all that they grew to, the
  * others only the pages of their topmost `kept` bytes; where few grow, one or
  * two in a hundred may keep more. When they are too many those go whose row has
  * been warm for longest: all of a slab, if none of it is taken. Then it is
@@ -253,6 +253,10 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
     return unlikely(stacks->n_warm > STACKS_WARM) &&
            task__stacks_are_too_many(stacks, now);
 }
+
+/* When they may be, though none is given back: now, at the end of a period, or
+ * never. */
+task_time task__stacks_next_look(struct stacks *stacks, task_time now);
 
 /* Cool one or more, never the one given last; `end` is called for each
  * before. */

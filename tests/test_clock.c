@@ -851,6 +851,34 @@ static void an_idle_loop_looks_once(void **state)
     assert_int_equal(run_with(real_options(), be_idle, NULL), 0);
 }
 
+/* What a crowd has left is given back though nothing happens; and then the loop
+ * is idle. */
+static int idles_after_a_crowd(void *arg)
+{
+    enum { MANY = STACKS_WARM + 1000 };
+    struct task **tasks = malloc(MANY * sizeof(struct task *));
+    struct loop_stats before;
+
+    CHECK(tasks != NULL);
+    for (int i = 0; i < MANY; i++)
+        tasks[i] = task_create(yields, arg);
+    CHECK_STATUS(task_gather(tasks, MANY, NULL), 0);
+    free(tasks);
+    CHECK(stats().stacks_cached > STACKS_WARM + 100);
+    CHECK_STATUS(task_sleep(4 * STACKS_PERIOD), 0);
+    CHECK(stats().stacks_cached <= STACKS_WARM + 1);
+    before = stats();
+    CHECK_STATUS(task_sleep(STACKS_PERIOD), 0);
+    CHECK(stats().polls - before.polls <= 2);
+    return 0;
+}
+
+static void an_idle_loop_gives_a_crowds_stacks_back(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_options(), idles_after_a_crowd, NULL), 0);
+}
+
 static int cancel_the_earliest(void *arg)
 {
     int64_t ids[50];
@@ -967,6 +995,7 @@ int main(int argc, char **argv)
         behaviour(overdue_timers_fire_in_order_in_the_next_turn),
         behaviour(a_sleep_after_a_block_begins_now),
         behaviour(an_idle_loop_looks_once),
+        behaviour(an_idle_loop_gives_a_crowds_stacks_back),
         behaviour(a_cancelled_timer_wakes_nobody),
         behaviour(an_idle_loop_makes_one_system_call_a_wait),
     };

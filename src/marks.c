@@ -93,7 +93,7 @@ static void say_grouped(struct sentence *sentence, uint64_t number)
     }
 }
 
-/* "worker: at most 3.1 KB of 64 KB in 1,204 tasks" */
+/* "worker: at most 3.1 KiB of 64 KiB in 1,204 tasks" */
 static void say_mark(struct sentence *sentence, const struct mark *mark)
 {
     uint64_t tenths = (mark->used * UINT64_C(10) + 1023) / 1024;
@@ -103,9 +103,9 @@ static void say_mark(struct sentence *sentence, const struct mark *mark)
     task__say_number(sentence, tenths / 10);
     task__say(sentence, ".");
     task__say_number(sentence, tenths % 10);
-    task__say(sentence, " KB of ");
+    task__say(sentence, " KiB of ");
     task__say_number(sentence, mark->size >> 10);
-    task__say(sentence, " KB in ");
+    task__say(sentence, " KiB in ");
     say_grouped(sentence, mark->n);
     task__say(sentence, mark->n == 1 ? " task" : " tasks");
 }

@@ -124,7 +124,7 @@ static void tell(const struct task *task, const struct stack *stack,
         task__say(&sentence, "what the end of a task called");
     task__say(&sentence, " ran over its stack of ");
     task__say_number(&sentence, task__stack_size(stack) >> 10);
-    task__say(&sentence, " KB");
+    task__say(&sentence, " KiB");
     if (task) {
         task__say(&sentence, "; its function is ");
         task__symbols_say(&sentence, (uintptr_t)task->fn);

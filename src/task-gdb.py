@@ -241,7 +241,7 @@ class Task:
                 for name, offset in UCONTEXT[arch].items()}
 
     def stack_use(self):
-        """Its present depth and its size, in KB."""
+        """Its present depth and its size, in KiB."""
         try:
             if self.thread:
                 sp = self.thread_sp
@@ -253,7 +253,7 @@ class Task:
             return "?"
         if not self.owns_address(sp):
             return "?"
-        return f"{(self.top - sp) / 1024:.1f}/{self.size >> 10} KB"
+        return f"{(self.top - sp) / 1024:.1f}/{self.size >> 10} KiB"
 
     def function(self):
         return "" if self.is_future else symbol(self.fn)

@@ -179,7 +179,7 @@ inspect_faults() { # what emulators do not emulate well
         ! "$build/examples/inspect" overflow >"$tmp/out" 2>"$tmp/err" ||
             fail 'inspect overflow: goes unnoticed'
     ) 2>/dev/null
-    masked "$tmp/err" | matches '^libtask: task 2 "digger", created at inspect.c, ran over its stack of 64 KB; its function is overflow' || {
+    masked "$tmp/err" | matches '^libtask: task 2 "digger", created at inspect.c, ran over its stack of 64 KiB; its function is overflow' || {
         cat "$tmp/err"
         fail 'inspect overflow: other output'
     }

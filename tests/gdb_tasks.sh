@@ -229,7 +229,7 @@ functions() {
 # check_list <log> <part>
 check_list() {
     part "$1" "$2" | sed -E 's/^\*/ /; s/ +/ /g; s/[0-9.]+ s more/N s more/; s/ [0-9.e-]+ s / T /
-        s/[0-9.]+\/64 KB/D/; s/ [^ ]*parked.c:[0-9]+//; s/ $//
+        s/[0-9.]+\/64 KiB/D/; s/ [^ ]*parked.c:[0-9]+//; s/ $//
         s/ child ([0-9]+) (.* process) \1$/ child P \2 P/' |
         grep '^ ' >"$tmp/list" || true
     diff "$tmp/wanted" "$tmp/list" || show "$1" "$2: other tasks"

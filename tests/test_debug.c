@@ -821,9 +821,9 @@ static void the_use_of_stacks_is_told_at_the_end(void **state)
     (void)state;
     assert_int_equal(child_listen(run_by_default, NULL, said, sizeof said), 0);
     masked(said);
-    much = kilobytes("uses_much", " KB of 64 KB in 1 task\n");
-    little = kilobytes("yields", " KB of 64 KB in 1,204 tasks\n");
-    kilobytes("starts_many", " KB of 64 KB in 1 task\n");
+    much = kilobytes("uses_much", " KiB of 64 KiB in 1 task\n");
+    little = kilobytes("yields", " KiB of 64 KiB in 1,204 tasks\n");
+    kilobytes("starts_many", " KiB of 64 KiB in 1 task\n");
     assert_true(much > 19.5 && much < 40);
     if (!HAVE_ASAN && !HAVE_TSAN)
         assert_true(little > 0.1 && little < 4);

@@ -90,7 +90,7 @@ static void the_task_that_overflows_is_named(void **state)
 
     (void)state;
     dies(dive, &options, SIGSEGV,
-         "libtask: task 2 \"diver\" ran over its stack of 64 KB; its function "
+         "libtask: task 2 \"diver\" ran over its stack of 64 KiB; its function "
          "is dives, it was in descend+0x\n");
 }
 
@@ -99,9 +99,10 @@ static void the_size_of_its_stack_is_told(void **state)
     struct task_options options = {.stack_size = 20000};
 
     (void)state;
-    dies(dive, &options, SIGSEGV,
-         "libtask: task 2 \"task-2\" ran over its stack of 20 KB; its function "
-         "is dives, it was in descend+0x\n");
+    dies(
+        dive, &options, SIGSEGV,
+        "libtask: task 2 \"task-2\" ran over its stack of 20 KiB; its function "
+        "is dives, it was in descend+0x\n");
 }
 
 static void an_eager_task_is_not_taken_for_its_creator(void **state)
@@ -110,7 +111,7 @@ static void an_eager_task_is_not_taken_for_its_creator(void **state)
 
     (void)state;
     dies(dive, &options, SIGSEGV,
-         "libtask: task 2 \"eager\" ran over its stack of 64 KB; its function "
+         "libtask: task 2 \"eager\" ran over its stack of 64 KiB; its function "
          "is dives, it was in descend+0x\n");
 }
 
@@ -136,9 +137,10 @@ static void a_frame_that_skips_the_guard_is_told_of(void **state)
     (void)state;
     if (HAVE_ASAN || HAVE_TSAN || getenv("TASK_TEST_VALGRIND"))
         skip();
-    dies(leap, NULL, SIGSEGV,
-         "libtask: task 1 \"task-1\" ran over its stack of 64 KB; its function "
-         "is has_a_large_frame, it was in has_a_large_frame+0x\n");
+    dies(
+        leap, NULL, SIGSEGV,
+        "libtask: task 1 \"task-1\" ran over its stack of 64 KiB; its function "
+        "is has_a_large_frame, it was in has_a_large_frame+0x\n");
 }
 
 static int creation_line;
@@ -166,7 +168,7 @@ static void where_it_was_created_is_told(void **state)
     creates_a_diver(NULL); /* no loop runs: only the line is noted */
     snprintf(wanted, sizeof wanted,
              "libtask: task 2 \"task-2\", created at test_overflow.c:%d, ran "
-             "over its stack of 64 KB; its function is dives, it was in "
+             "over its stack of 64 KiB; its function is dives, it was in "
              "descend+0x\n",
              creation_line);
     dies(run_creator, NULL, SIGSEGV, wanted);
@@ -195,9 +197,10 @@ static void run_late_diver(void *arg)
 static void a_task_among_many_is_named(void **state)
 {
     (void)state;
-    dies(run_late_diver, NULL, SIGSEGV,
-         "libtask: task 1 \"task-1\" ran over its stack of 64 KB; its function "
-         "is leaves_stacks_behind, it was in descend+0x\n");
+    dies(
+        run_late_diver, NULL, SIGSEGV,
+        "libtask: task 1 \"task-1\" ran over its stack of 64 KiB; its function "
+        "is leaves_stacks_behind, it was in descend+0x\n");
 }
 
 static void *run_in_thread(void *arg)
@@ -220,7 +223,7 @@ static void any_thread_that_runs_a_loop_can_tell(void **state)
 
     (void)state;
     dies(dive_in_thread, &options, SIGSEGV,
-         "libtask: task 2 \"threaded\" ran over its stack of 64 KB; its "
+         "libtask: task 2 \"threaded\" ran over its stack of 64 KiB; its "
          "function is dives, it was in descend+0x\n");
 }
 
@@ -246,7 +249,7 @@ static void the_error_hook_may_overflow_as_well(void **state)
 {
     (void)state;
     dies(run_hook, NULL, SIGSEGV,
-         "libtask: what the end of a task called ran over its stack of 64 KB; "
+         "libtask: what the end of a task called ran over its stack of 64 KiB; "
          "it was in descend+0x\n");
 }
 
@@ -259,9 +262,10 @@ static void dive_twice(void *arg)
 static void later_loops_tell_as_well(void **state)
 {
     (void)state;
-    dies(dive_twice, NULL, SIGSEGV,
-         "libtask: task 2 \"task-2\" ran over its stack of 64 KB; its function "
-         "is dives, it was in descend+0x\n");
+    dies(
+        dive_twice, NULL, SIGSEGV,
+        "libtask: task 2 \"task-2\" ran over its stack of 64 KiB; its function "
+        "is dives, it was in descend+0x\n");
 }
 
 static int forks_and_dives(void *arg)
@@ -287,9 +291,10 @@ static void fork_and_dive(void *arg)
 static void a_child_of_a_fork_tells_of_its_own_loops(void **state)
 {
     (void)state;
-    dies(fork_and_dive, NULL, SIGSEGV,
-         "libtask: task 2 \"task-2\" ran over its stack of 64 KB; its function "
-         "is dives, it was in descend+0x\n");
+    dies(
+        fork_and_dive, NULL, SIGSEGV,
+        "libtask: task 2 \"task-2\" ran over its stack of 64 KiB; its function "
+        "is dives, it was in descend+0x\n");
 }
 
 /* Other faults. */
@@ -584,7 +589,7 @@ static void a_former_handler_is_told_of_an_overflow_too(void **state)
     (void)state;
     assert_string_equal(
         masked(said),
-        "libtask: task 2 \"task-2\" ran over its stack of 64 KB; its function "
+        "libtask: task 2 \"task-2\" ran over its stack of 64 KiB; its function "
         "is dives, it was in descend+0x\nthe end\n");
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 7);

@@ -92,7 +92,7 @@ void task_barrier_abort(struct task_barrier *barrier)
 
 unsigned task_barrier_parties(const struct task_barrier *barrier)
 {
-    return barrier->parties;
+    return barrier->parties ? barrier->parties : 1;
 }
 
 size_t task_barrier_waiting(const struct task_barrier *barrier)

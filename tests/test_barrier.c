@@ -55,8 +55,10 @@ static int one_party_never_waits(void *arg)
 static int it_is_made_by_an_initialiser_too(void *arg)
 {
     struct task_barrier three = TASK_BARRIER_INIT(3);
+    struct task_barrier zeroed = {0};
 
     (void)arg;
+    CHECK(task_barrier_parties(&zeroed) == 1);
     CHECK(task_barrier_parties(&three) == 3);
     CHECK(!task_barrier_broken(&three));
     begin(7);

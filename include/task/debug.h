@@ -45,9 +45,15 @@ enum loop_error_kind {
     LOOP_ERROR_STALL,
 
     /** (debug) A call that returned -EPERM, -EINVAL, -EDEADLK, -EBUSY,
-     *  -EALREADY or -EBADF since it was called wrongly, or from the wrong thread:
-     *  which, why, and where. Once for each place of the program. The task is the
-     *  one that called; the place that of the stream, if it is about one.
+     *  -EALREADY, or -EBADF of a closed stream, since it was called wrongly, or
+     *  from the wrong thread: which, why, and where. Once for each place of the
+     *  program. The task is the one that called; the place that of the stream, if
+     *  it is about one. (Of a number that is not open nothing is told: another
+     *  task may have closed it.)
+     *
+     *  Events, queues and their kin know no loop, and are not asked who calls
+     *  them: but that a call from another thread woke a task of a loop that runs
+     *  is told, with the functions that led there.
      *
      *  Or the fifth call to write to a stream, to drain or flush it, since writing
      *  has failed, however: the status is -EPIPE.
@@ -291,7 +297,8 @@ void task_dump(FILE *out);
  * the world; its wait is ended for that. Where a loop has not come to it within
  * a tenth of a second, the task that holds it is named, with the functions that
  * it is in; and again with each further signal, until the loop goes on and
- * dumps.
+ * dumps. (One that is driven by loop_run_turn() does so in its next turn; the
+ * signal interrupts a poll() of its loop_fd().)
  *
  *     libtask: loop 0x5581c0e0 is held by task 7 "sum", created at sum.c:40,
  *     whose function is sum

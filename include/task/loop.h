@@ -317,7 +317,8 @@ struct loop *loop_current(void);
  *                   timer, a descriptor watched, or
  *         0         nothing is; daemons do not count, nor callbacks due never,
  *         -EDEADLK  nothing can wake the tasks that are left, as in loop_run();
- *                   nothing was cancelled,
+ *                   nothing was cancelled. Where what the other loop does will
+ *                   wake them, have a remote open meanwhile (thread.h),
  *         -EBUSY    @p loop runs, or another one in this thread,
  *         -EINVAL   @p loop is NULL,
  *         -EPERM    the loop was inherited over fork.
@@ -354,7 +355,8 @@ int loop_fd(struct loop *loop);
 /**
  * Tell how long the loop could wait in its next turn.
  *
- * For a poll() of other descriptors beside loop_fd().
+ * For a poll() of other descriptors where there is no loop_fd(): run a turn then
+ * at the latest. What the loop itself waits for is seen in turns only.
  *
  * @param loop  a loop
  *

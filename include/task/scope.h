@@ -263,7 +263,9 @@ int task_group_start_at(struct task_group *group, task_fn *fn, void *arg,
  *
  * The group then ends with 0, unless something failed or the owner was
  * cancelled from outside. Called again it does nothing; before the begin of a
- * zeroed group it takes effect at the begin; after its end it does nothing.
+ * zeroed group it takes effect at the begin; after its end it does nothing. (A
+ * group that was cancelled early and will not begin is to be zeroed before its
+ * memory goes: else another one that begins there may be taken for it.)
  *
  * @param group  a group
  *

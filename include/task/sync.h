@@ -14,7 +14,8 @@
  *
  * A struct that somebody holds or waits in must not go away, move, or be
  * initialised again: the _destroy calls, which have nothing to free, tell
- * whether that is so. What they return is -EBUSY then, and nothing is done.
+ * whether that is so. What they return is -EBUSY then, and nothing is done; else
+ * all is zero afterwards.
  */
 #ifndef TASK_SYNC_H
 #define TASK_SYNC_H

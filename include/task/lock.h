@@ -85,7 +85,7 @@ bool task_lock_locked(const struct task_lock *lock);
 struct task *task_lock_owner(const struct task_lock *lock);
 
 /**
- * Count the tasks that wait for the lock.
+ * Count the tasks that wait for the lock. It looks at each.
  */
 size_t task_lock_waiting(const struct task_lock *lock);
 

@@ -56,7 +56,7 @@ TASK_SUSPENDS int task_once_run(struct task_once *once, task_fn *fn, void *arg);
 bool task_once_done(const struct task_once *once);
 
 /**
- * Count the tasks that wait for a run to end.
+ * Count the tasks that wait for a run to end. It looks at each.
  */
 size_t task_once_waiting(const struct task_once *once);
 

@@ -110,7 +110,7 @@ struct task *task_rwlock_writer(const struct task_rwlock *rwlock);
 size_t task_rwlock_readers(const struct task_rwlock *rwlock);
 
 /**
- * Count the tasks that wait for the lock, to read or to write.
+ * Count the tasks that wait for the lock, to read or to write. It looks at each.
  */
 size_t task_rwlock_waiting(const struct task_rwlock *rwlock);
 

@@ -78,7 +78,7 @@ void task_event_clear(struct task_event *event);
 bool task_event_is_set(const struct task_event *event);
 
 /**
- * Count the tasks that wait for the event.
+ * Count the tasks that wait for the event. It looks at each.
  */
 size_t task_event_waiting(const struct task_event *event);
 
@@ -169,7 +169,7 @@ void task_condition_notify(struct task_condition *condition, size_t n);
 void task_condition_notify_all(struct task_condition *condition);
 
 /**
- * Count the tasks that wait to be notified.
+ * Count the tasks that wait to be notified. It looks at each.
  */
 size_t task_condition_waiting(const struct task_condition *condition);
 
@@ -270,7 +270,7 @@ int task_semaphore_release(struct task_semaphore *semaphore);
 int task_semaphore_value(const struct task_semaphore *semaphore);
 
 /**
- * Count the tasks that wait for a token.
+ * Count the tasks that wait for a token. It looks at each.
  */
 size_t task_semaphore_waiting(const struct task_semaphore *semaphore);
 

@@ -12,9 +12,11 @@
 
 enum { LINE = 1024, DEEPEST = 30, NAMES = 8 };
 
+typedef void put_fn(const struct text *line, void *to);
+
 struct dump {
     struct dump_view view;
-    void (*put)(const struct text *line, void *to);
+    put_fn *put;
     void *to;
 };
 
@@ -140,16 +142,25 @@ static void add_summary(struct text *text, struct loop *loop)
     add_count(text, stats.timers, stats.timers == 1 ? "timer" : "timers");
 }
 
-static void dump_loop(struct loop *loop, struct text *text, FILE *out)
+/* Without stdio: its reader may have gone. */
+static void put_on_stderr(const struct text *line, void *arg)
+{
+    (void)arg;
+    line->chars[line->length] = '\n';
+    task__say_bytes(line->chars, line->length + 1);
+}
+
+static void dump_loop(struct loop *loop, struct text *text, put_fn *put,
+                      FILE *out)
 {
     struct dump dump = {
-        .view = {.loop = loop, .stacks = true}, .put = put_in_file, .to = out};
+        .view = {.loop = loop, .stacks = true}, .put = put, .to = out};
     struct aside before = aside_begin(loop);
 
     add_summary(text, loop);
     if (loop->in_tree)
         task__text_add(text, " (a dump is under way)");
-    put_in_file(text, out);
+    put(text, out);
     if (!loop->in_tree)
         show_tasks(&dump, true);
     aside_end(loop, before);
@@ -163,7 +174,7 @@ void task_dump(FILE *out)
 
     flockfile(out);
     if (loop) {
-        dump_loop(loop, &text, out);
+        dump_loop(loop, &text, put_in_file, out);
     } else {
         task__text_add(&text, "no loop runs in this thread");
         put_in_file(&text, out);
@@ -178,6 +189,6 @@ void task__dump_asked(struct loop *loop)
 
     task__ask_seen(loop->ask);
     flockfile(stderr);
-    dump_loop(loop, &text, stderr);
+    dump_loop(loop, &text, put_on_stderr, stderr);
     funlockfile(stderr);
 }

@@ -11,7 +11,6 @@ enum { NAMES = 8, PLACE = 200, VISITS = 1000000 };
 /* What it waits for. */
 
 struct names {
-    struct text *text;
     const struct task *only;
     size_t n;
 };

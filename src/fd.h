@@ -39,7 +39,7 @@ static ALWAYS_INLINE int fd_errno(const struct task *self)
 static ALWAYS_INLINE ssize_t fd_result(int fd, ssize_t result, const char *call)
 {
     return unlikely(result == -EBUSY)
-               ? task__misuse_of(site_here(call), -EBUSY,
+               ? task__misuse_of(NULL, site_here(call), -EBUSY,
                                  "others wait for the same descriptor", fd,
                                  NULL, 0)
                : result;

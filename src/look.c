@@ -243,6 +243,18 @@ static ALWAYS_INLINE void settle(struct loop *loop, task_time now,
     dump_if_asked(loop);
 }
 
+/* Nothing can happen any more. But who polls loop_fd is told neither of stacks
+ * that stay too many nor, again and again, of what nobody waits for. */
+static COLD int give_up(struct loop *loop, task_time now)
+{
+    if (loop->wants_alarm) {
+        loop->polls++;
+        loop_wait(loop, 0, 0);
+    }
+    cool_stacks(loop, now);
+    return -EDEADLK;
+}
+
 /* The inbox is taken once, before or after the wait, as each time takes its
  * line away from those who post. */
 int task__loop_look(struct loop *loop, task_time limit)
@@ -260,11 +272,8 @@ int task__loop_look(struct loop *loop, task_time limit)
     }
     dump_if_asked(loop);
     until = wait_limit(loop, now, limit);
-    if (unlikely(is_deadlocked(loop))) {
-        if (loop->wants_alarm)
-            loop_wait(loop, now, now);
-        return -EDEADLK;
-    }
+    if (unlikely(is_deadlocked(loop)))
+        return give_up(loop, now);
     if (unlikely(loop->hooks.first))
         until = limit_after_hooks(loop, &now, limit);
     if (likely(until > now || has_to_ask(loop)))

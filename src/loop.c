@@ -9,6 +9,7 @@
 #include "overflow.h"
 #include "report.h"
 #include "step.h"
+#include "symbols.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -267,6 +268,8 @@ void loop_set_debug(struct loop *loop, bool debug)
 {
     if (!loop || LOOP_REFUSES(loop))
         return;
+    if (debug)
+        task__symbols_prepare(); /* a handler's call may be told of */
     loop->debug = debug;
     if (loop->poller)
         loop->poller->is_wary = debug;

@@ -26,6 +26,8 @@ int task__interrupt_end(struct loop *loop, struct task *task, int status);
  * before: what tasks wait for is unblocked here too. */
 void task__signals_move(struct loop *loop);
 
+/* In a turn. */
+
 /* remote.c: calls have come. */
 void task__remote_receive(struct inbox_row *row);
 

@@ -17,7 +17,7 @@ struct misuses {
     unsigned n;
     struct misuse {
         const char *why;
-        uintptr_t place;
+        uintptr_t key; /* of the place */
     } known[MISUSES];
 };
 
@@ -43,7 +43,7 @@ static bool note_misuse(struct loop *loop, struct misuses **misuses,
     for (unsigned i = 0; i < (*misuses)->n && i < MISUSES; i++) {
         const struct misuse *known = &(*misuses)->known[i];
 
-        if (known->why == new->why && known->place == new->place)
+        if (known->why == new->why && known->key == new->key)
             return false;
     }
     (*misuses)->known[(*misuses)->n++ % MISUSES] = *new;
@@ -71,8 +71,8 @@ static bool is_news(struct loop *loop, struct misuses **misuses,
 {
     struct misuse misuse = {wrong->why, wrong->site.from};
 
-    for (unsigned i = 0; i < OUTER; i++)
-        misuse.place = 31 * misuse.place + wrong->outer[i];
+    for (unsigned i = 0; i < OUTER && wrong->outer[i]; i++)
+        misuse.key = 31 * misuse.key + wrong->outer[i];
     return note_misuse(loop, misuses, &misuse);
 }
 
@@ -163,6 +163,8 @@ static void tell(const struct wrong_call *wrong, struct loop *about)
                                .file = wrong->file,
                                .line = wrong->line};
 
+    if (!name_of_misuse(wrong->status))
+        return;
     if (!loop && about && !loop_is_inherited(about) && !loop_runs(about))
         loop = about;
     if (!loop) {
@@ -181,8 +183,7 @@ static const char LOST[] = " was closed, and not by task_close(), while ";
 
 int task__misuse(struct call_site site, int status, const char *why)
 {
-    if (name_of_misuse(status))
-        tell(&(struct wrong_call){site, status, why, .fd = -1}, NULL);
+    tell(&(struct wrong_call){site, status, why, .fd = -1}, NULL);
     return status;
 }
 
@@ -193,17 +194,16 @@ int task__misuse_about(struct loop *loop, struct call_site site, int status,
     return status;
 }
 
-int task__misuse_of(struct call_site site, int status, const char *why, int fd,
-                    const char *file, int line)
+int task__misuse_of(struct loop *loop, struct call_site site, int status,
+                    const char *why, int fd, const char *file, int line)
 {
-    if (name_of_misuse(status))
-        tell(&(struct wrong_call){.site = site,
-                                  .status = status,
-                                  .why = why,
-                                  .fd = fd,
-                                  .file = file,
-                                  .line = line},
-             NULL);
+    tell(&(struct wrong_call){.site = site,
+                              .status = status,
+                              .why = why,
+                              .fd = fd,
+                              .file = file,
+                              .line = line},
+         loop);
     return status;
 }
 

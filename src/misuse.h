@@ -31,16 +31,6 @@ static ALWAYS_INLINE struct call_site site_here(const char *call)
  */
 COLD int task__misuse(struct call_site site, int status, const char *why);
 
-/* The same; where no loop runs in this thread, by the hook of the one that the
- * call is about (NULL: none), unless that runs in another. */
-COLD int task__misuse_about(struct loop *loop, struct call_site site,
-                            int status, const char *why);
-
-/* The same of a descriptor (-1: none), which was opened there (NULL: it is not
- * known where). */
-COLD int task__misuse_of(struct call_site site, int status, const char *why,
-                         int fd, const char *file, int line);
-
 /* The same, of which compilers know that it is no success. */
 static ALWAYS_INLINE int misuse_at(struct call_site site, int status,
                                    const char *why)
@@ -51,6 +41,18 @@ static ALWAYS_INLINE int misuse_at(struct call_site site, int status,
         __builtin_unreachable();
     return error;
 }
+
+/*
+ * Tell of one that is about a loop (NULL: about none): where none runs in this
+ * thread, by the hook of that, unless it runs in another.
+ */
+COLD int task__misuse_about(struct loop *loop, struct call_site site,
+                            int status, const char *why);
+
+/* The same of a descriptor (-1: none), which was opened there (NULL: it is not
+ * known where). */
+COLD int task__misuse_of(struct loop *loop, struct call_site site, int status,
+                         const char *why, int fd, const char *file, int line);
 
 /* Where site_here() may stand. */
 static ALWAYS_INLINE int misuse(const char *call, int status, const char *why)

@@ -10,7 +10,6 @@
 
 #include "base.h"
 
-#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 

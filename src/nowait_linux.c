@@ -7,6 +7,7 @@
 #include "quiet.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008

@@ -220,9 +220,9 @@ static ALWAYS_INLINE int send_signal(struct task_process *process, int signo,
     int result;
 
     if (!process || signo < 0 || signo >= NSIG)
-        return misuse(call, -EINVAL,
-                      process ? "there is no such signal"
-                              : "the process is NULL");
+        return misuse_about(process ? process->loop : NULL, call, -EINVAL,
+                            process ? "there is no such signal"
+                                    : "the process is NULL");
     if (loop_refuses(process->loop, call))
         return -EPERM;
     result = look(process) ? -ESRCH

@@ -1,6 +1,6 @@
 /*
- * Writing what is no socket without SIGPIPE, whatever its effect is. A signal
- * handler may do it, too.
+ * Writing without SIGPIPE, whatever its effect is, by calls that have no
+ * MSG_NOSIGNAL. On Linux signal handlers may do it, too.
  */
 #ifndef TASK_SRC_QUIET_H
 #define TASK_SRC_QUIET_H

@@ -121,10 +121,15 @@ void task__say_line(const char *text)
     write_out(parts, 3);
 }
 
-void task__say_out(struct sentence *sentence)
+void task__say_bytes(const char *bytes, size_t n)
 {
-    struct iovec part = {sentence->chars, sentence->length};
+    struct iovec part = {(char *)(uintptr_t)bytes, n};
 
     write_out(&part, 1);
+}
+
+void task__say_out(struct sentence *sentence)
+{
+    task__say_bytes(sentence->chars, sentence->length);
     sentence_clear(sentence);
 }

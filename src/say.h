@@ -37,6 +37,9 @@ void task__say_cut(char *out, size_t size, const char *text);
 /* The same in one line: control characters are question marks. */
 void task__say_cut_line(char *out, size_t size, const char *text);
 
+/* Write that to stderr. */
+void task__say_bytes(const char *bytes, size_t n);
+
 /* Write a line of ours to stderr, without stdio: that takes 8 KB of stack for
  * it. */
 void task__say_line(const char *text);

@@ -18,8 +18,8 @@ struct choice {
         struct descriptor_waiter polling;
     };
     union {
-        struct watcher watcher;        /* of a task */
-        struct descriptor *descriptor; /* NULL: it is not waited for */
+        struct watcher watcher; /* of a task */
+        struct descriptor *descriptor;
     };
     uint32_t uses; /* of the descriptor, when the wait began */
     struct selecting *selecting;

@@ -87,8 +87,8 @@ int task__stream_refuse(const struct task_stream *s, const struct loop *loop,
         return misuse_at(site, -EINVAL,
                          "the stream is NULL, or of another loop");
     if (s->is_gone)
-        return task__misuse_of(site, -EBADF, "the stream was closed", -1,
-                               s->file, s->line);
+        return task__misuse_of(s->loop, site, -EBADF, "the stream was closed",
+                               -1, s->file, s->line);
     return s->broken;
 }
 
@@ -98,7 +98,7 @@ enum { IN_VAIN = 5 };
 int task__stream_refuse_to_write(struct task_stream *s, struct call_site site)
 {
     if (s->loop->debug && s->n_in_vain < IN_VAIN && ++s->n_in_vain == IN_VAIN)
-        task__misuse_of(site, -EPIPE,
+        task__misuse_of(s->loop, site, -EPIPE,
                         "writing has failed, and this is the fifth call since",
                         s->fd, s->file, s->line);
     return s->write_error;

@@ -105,7 +105,8 @@ int task_stream_set_write_limits(struct task_stream *s, size_t high, size_t low)
     if (low == TASK_STREAM_DERIVED)
         low = high / 4;
     if (low > high)
-        return MISUSE(-EINVAL, "the low mark is above the high one");
+        return MISUSE_ABOUT(s->loop, -EINVAL,
+                            "the low mark is above the high one");
     s->high = high;
     s->low = low;
     task__stream_settle(s);

@@ -17,8 +17,8 @@ static ALWAYS_INLINE int begin(struct task_stream *s, struct task **self,
     if (unlikely(error))
         return error;
     if (unlikely(s->is_read)) {
-        error = task__misuse_of(site_here(call), -EBUSY, "another task reads",
-                                s->fd, s->file, s->line);
+        error = task__misuse_of(s->loop, site_here(call), -EBUSY,
+                                "another task reads", s->fd, s->file, s->line);
         stream_leave(s);
         return error;
     }
@@ -256,7 +256,7 @@ int task_stream_set_limit(struct task_stream *s, size_t limit)
     if (error)
         return error;
     if (!limit)
-        return MISUSE(-EINVAL, "the limit is 0");
+        return MISUSE_ABOUT(s->loop, -EINVAL, "the limit is 0");
     s->limit = limit;
     return 0;
 }

@@ -869,7 +869,7 @@ static int idles_after_a_crowd(void *arg)
     CHECK(stats().stacks_cached <= STACKS_WARM + 1);
     before = stats();
     CHECK_STATUS(task_sleep(STACKS_PERIOD), 0);
-    CHECK(stats().polls - before.polls <= 2);
+    CHECK(stats().polls - before.polls <= 10); /* one that spins: thousands */
     return 0;
 }
 

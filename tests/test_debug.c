@@ -756,8 +756,8 @@ static void a_wake_from_another_thread_is_told_with_its_callers(void **state)
     n_foreign = 0;
     options.on_error = keep_foreign;
     assert_int_equal(run_with(options, is_struck_by_others, NULL), 0);
-    assert_int_equal(n_foreign,
-                     2); /* the second one is the first one's place */
+    /* The second one is of the first one's place. */
+    assert_int_equal(n_foreign, 2);
     for (int i = 0; i < n_foreign; i++) {
         assert_memory_equal(foreign[i], begin, strlen(begin));
         assert_non_null(strstr(foreign[i], " from strike+0x"));

@@ -2,7 +2,9 @@
  * A loop that is driven by another one, here a plain poll(): loop_run_turn,
  * loop_fd, loop_next_timeout.
  */
+#include "bodies.h"
 #include "record.h"
+#include "stack.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -914,6 +916,35 @@ static void a_descriptor_that_was_given_up_is_told_of_once(void **state)
     }
 }
 
+/* The stacks of a crowd are given back in turns that it asks for, also when
+ * nothing is left, or is deadlocked: then it is silent. */
+static void check_silence_after_a_crowd(bool deadlocks)
+{
+    struct loop *loop = real_loop(NULL);
+    struct loop_stats stats;
+
+    need_descriptor(loop, NULL);
+    for (int i = 0; i < STACKS_WARM + 1000; i++)
+        task_detach(loop_create_task(loop, yields, NULL));
+    if (deadlocks)
+        task_detach(loop_create_task(loop, waits_for_nothing, &never));
+    for (int i = 0; i < 1000 && is_readable(loop, 3000); i++)
+        loop_run_turn(loop, 0);
+    assert_false(is_readable(loop, 0));
+    loop_get_stats(loop, &stats);
+    assert_in_range(stats.stacks_cached, 1, STACKS_WARM + 1);
+    if (deadlocks)
+        assert_deadlock_reported();
+    test_loop_free(loop, NULL);
+}
+
+static void a_crowds_stacks_are_given_back_in_its_turns(void **state)
+{
+    (void)state;
+    check_silence_after_a_crowd(false);
+    check_silence_after_a_crowd(true);
+}
+
 static void a_remote_that_is_closed_is_told_of_once(void **state)
 {
     struct memory_count count = {0};
@@ -969,6 +1000,7 @@ int main(void)
         behaviour(a_signal_that_nobody_wants_any_more_is_seen_once),
         behaviour(a_deadlock_by_the_last_close_makes_it_readable),
         behaviour(a_job_that_is_over_is_told_of_once),
+        behaviour(a_crowds_stacks_are_given_back_in_its_turns),
         behaviour(a_remote_that_is_closed_is_told_of_once),
         behaviour(a_descriptor_that_was_given_up_is_told_of_once),
     };

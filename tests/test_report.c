@@ -383,6 +383,7 @@ static void a_report_needs_little_stack(void **state)
 static int leaves_a_failure(void *arg)
 {
     task_detach(task_create(fails, arg));
+    raise(SIGUSR1);
     return task_yield();
 }
 
@@ -399,7 +400,8 @@ static void speak_to_nobody(void *arg)
     task__say(&sentence, "a sentence\n");
     errno = 0;
     task__say_out(&sentence);
-    if (errno || loop_run(leaves_a_failure, arg))
+    if (errno || task_dump_on_signal(SIGUSR1) ||
+        loop_run(leaves_a_failure, arg))
         _exit(2);
 }
 

@@ -10,7 +10,7 @@
 #include <task.h>
 #include <unistd.h>
 
-static int root; /* the folder */
+static int root; /* the folder, open from then on */
 
 bool open_folder(const char *path)
 {

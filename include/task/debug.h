@@ -297,8 +297,8 @@ void task_dump(FILE *out);
  * the world; its wait is ended for that. Where a loop has not come to it within
  * a tenth of a second, the task that holds it is named, with the functions that
  * it is in; and again with each further signal, until the loop goes on and
- * dumps. (One that is driven by loop_run_turn() does so in its next turn; the
- * signal interrupts a poll() of its loop_fd().)
+ * dumps. (One that is driven by loop_run_turn() does so in its next turn, which
+ * the signal does not bring about.)
  *
  *     libtask: loop 0x5581c0e0 is held by task 7 "sum", created at sum.c:40,
  *     whose function is sum

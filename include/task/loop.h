@@ -311,7 +311,8 @@ struct loop *loop_current(void);
  * @param loop     a loop that does not run
  * @param timeout  nanoseconds that it may wait at the most: 0 or less only
  *                 looks, TASK_FOREVER waits for the next thing due. On a
- *                 virtual clock the wait is a jump, no farther than this.
+ *                 virtual clock the wait is a jump, no farther than this. It
+ *                 may end early, to give memory back.
  *
  * @return > 0       something is alive: a task that is not done, a callback, a
  *                   timer, a descriptor watched, or
@@ -330,8 +331,8 @@ int loop_run_turn(struct loop *loop, task_time timeout);
 /**
  * Give a descriptor that tells when a turn is due.
  *
- * It is readable while something is ready, a watched descriptor is, or a
- * deadline has passed: poll it from another loop, then call loop_run_turn()
+ * It is readable while something is ready, a watched descriptor is, a deadline
+ * has passed, or memory is to be given back: poll it from another loop, then call loop_run_turn()
  * with 0. Only polling is allowed.
  *
  * On a virtual clock time does not pass between turns: it is readable as long

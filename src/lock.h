@@ -22,11 +22,16 @@ static ALWAYS_INLINE int lock_tell(struct task_lock *lock)
 /*
  * A free lock gets an owner; what that one is told. `owner` and `next` are no
  * neighbours, else they are stored as one, and a load that follows has to wait.
+ * What is last has no `later`: a task that holds one lock spares the stores.
  */
 static ALWAYS_INLINE int lock_take(struct task_lock *lock, struct task *task)
 {
+    struct task_lock *next = task->locks;
+
     lock->owner = task;
-    lock->next = task->locks;
+    lock->next = next;
+    if (unlikely(next))
+        next->later = lock;
     task->locks = lock;
     return lock_tell(lock);
 }
@@ -34,11 +39,15 @@ static ALWAYS_INLINE int lock_take(struct task_lock *lock, struct task *task)
 /* A lock loses its owner. */
 static ALWAYS_INLINE void lock_drop(struct task_lock *lock)
 {
-    struct task_lock **link = &lock->owner->locks;
+    struct task *owner = lock->owner;
 
-    while (unlikely(*link != lock))
-        link = &(*link)->next;
-    *link = lock->next;
+    if (likely(owner->locks == lock)) {
+        owner->locks = lock->next;
+    } else {
+        lock->later->next = lock->next;
+        if (lock->next)
+            lock->next->later = lock->later;
+    }
     lock->owner = NULL;
 }
 

@@ -3,6 +3,8 @@
 #include "random.h"
 #include "record.h"
 
+#include <stdlib.h>
+
 static struct task_lock lock;
 
 static const char *name(void)
@@ -370,6 +372,57 @@ static int locks_are_released_in_any_order(void *arg)
     return 0;
 }
 
+enum { SOME = 40 };
+
+static struct task_lock some[SOME];
+static bool held[SOME];
+
+/* Takes and releases some at random, and ends with what it holds then. */
+static int ends_holding_some(void *arg)
+{
+    struct random random = {test_seed_now()};
+
+    (void)arg;
+    for (int n = 20 * SOME; n; n--) {
+        size_t i = random_below(&random, SOME);
+
+        CHECK_STATUS(held[i] ? task_lock_release(&some[i])
+                             : task_lock_acquire(&some[i]),
+                     0);
+        held[i] = !held[i];
+    }
+    return 0;
+}
+
+static int whatever_was_released_all_others_are_left(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(task_await(task_create(ends_holding_some, NULL)), 0);
+    for (int i = 0; i < SOME; i++) {
+        CHECK_STATUS(task_lock_acquire(&some[i]), held[i] ? -EOWNERDEAD : 0);
+        CHECK_STATUS(task_lock_release(&some[i]), 0);
+        held[i] = false;
+    }
+    return 0;
+}
+
+/* It took minutes where each was searched for among those taken later. */
+static int
+a_million_are_released_in_the_order_in_which_they_were_taken(void *arg)
+{
+    size_t n = test_rounds(1000000);
+    struct task_lock *locks = calloc(n, sizeof *locks);
+
+    (void)arg;
+    CHECK(locks);
+    for (size_t i = 0; i < n; i++)
+        CHECK_STATUS(task_lock_acquire(&locks[i]), 0);
+    for (size_t i = 0; i < n; i++)
+        CHECK_STATUS(task_lock_release(&locks[i]), 0);
+    free(locks);
+    return 0;
+}
+
 static int keeps_two_in_debug_mode(void *arg)
 {
     (void)arg;
@@ -629,6 +682,8 @@ int main(void)
         in_main(one_cancelled_after_that_has_it),
         in_main(all_that_a_task_holds_when_it_ends_are_left),
         in_main(locks_are_released_in_any_order),
+        in_main_seeded(whatever_was_released_all_others_are_left),
+        in_main(a_million_are_released_in_the_order_in_which_they_were_taken),
         in_main(debug_mode_reports_a_task_that_ends_with_locks),
         in_main(one_that_is_owned_cannot_be_destroyed),
         behaviour(waiting_allocates_nothing),

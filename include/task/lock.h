@@ -23,7 +23,8 @@ struct task_lock {
     /* private */
     struct task *owner; /* NULL: free */
     struct task_list waiters;
-    struct task_lock *next; /* that the owner took before this one */
+    struct task_lock *next;  /* that the owner took before this one */
+    struct task_lock *later; /* likewise: after it; of all but the last */
     /* NULL: it goes to the first waiter; else (part of a task_rwlock or a
      * task_once) what lets the next ones in. */
     void (*admit)(struct task_lock *lock);

@@ -41,15 +41,6 @@ static struct signal_waiter *waiter_at(struct list_node *node)
     return container_of(node, struct signal_waiter, waiter.node);
 }
 
-static struct signal_waiter *find_waiter(struct signals *signals, int signo)
-{
-    struct list_node *node = signals->waiters.first;
-
-    while (node && sigismember(waiter_at(node)->set, signo) != 1)
-        node = node->next;
-    return node ? waiter_at(node) : NULL;
-}
-
 static void end_waits(struct signals *signals, const sigset_t *set)
 {
     for (int signo = 1; signo < NSIG; signo++)
@@ -63,12 +54,18 @@ static void wake(struct signal_waiter *waiter, int result)
     task__wake(&waiter->waiter, result);
 }
 
-/* All who wait know the same of it. */
+/* All who wait know the same of it. To wake one takes just that one off the
+ * list. */
 void task__signals_wake(struct signals *signals, const siginfo_t *info)
 {
-    struct signal_waiter *waiter;
+    struct list_node *node = signals->waiters.first;
 
-    while ((waiter = find_waiter(signals, info->si_signo))) {
+    while (node) {
+        struct signal_waiter *waiter = waiter_at(node);
+
+        node = node->next;
+        if (sigismember(waiter->set, info->si_signo) != 1)
+            continue;
         *waiter->info = *info;
         wake(waiter, info->si_signo);
     }

@@ -17,6 +17,18 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How often a set is looked at. */
+
+static unsigned n_looks;
+
+int __real_sigismember(const sigset_t *set, int signo);
+int __wrap_sigismember(const sigset_t *set, int signo);
+int __wrap_sigismember(const sigset_t *set, int signo)
+{
+    n_looks++;
+    return __real_sigismember(set, signo);
+}
+
 /* Dispositions. */
 
 static struct sigaction disposition(int signo)
@@ -618,6 +630,32 @@ static int all_who_wait_and_the_handler_are_told(void *arg)
     CHECK_STATUS(task_await(a), SIGUSR1);
     CHECK_STATUS(task_await(c), SIGUSR1);
     CHECK(is_default(SIGUSR1) && is_default(SIGUSR2));
+    return 0;
+}
+
+enum { CROWD = 200 };
+
+/* To find those who wait; besides, each wait ends with a look at its set. */
+static int each_of_a_crowd_is_looked_at_once(void *arg)
+{
+    sigset_t sets[2] = {set_of(SIGUSR2, 0), set_of(SIGUSR1, 0)};
+    struct task *crowd[2 * CROWD];
+    unsigned before;
+
+    (void)arg;
+    for (int i = 0; i < 2 * CROWD; i++)
+        crowd[i] = task_create(waits, &sets[i / CROWD]);
+    CHECK_STATUS(task_yield(), 0);
+    before = n_looks;
+    raise(SIGUSR1);
+    let_run();
+    CHECK(n_looks - before < (NSIG + 10) * CROWD);
+    for (int i = 0; i < CROWD; i++)
+        CHECK(!task_done(crowd[i]) && task_done(crowd[CROWD + i]));
+    for (int i = 2 * CROWD; i--;)
+        CHECK_STATUS(task_cancel_await(crowd[i]),
+                     i < CROWD ? -ECANCELED : SIGUSR1);
+    record_clear();
     return 0;
 }
 
@@ -1500,6 +1538,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(blocked_signals_that_queue_are_all_told),
     leakless_in_main(two_signals_at_once_are_two_waits),
     leakless_in_main(all_who_wait_and_the_handler_are_told),
+    leakless_in_main(each_of_a_crowd_is_looked_at_once),
     leakless_in_main(a_wait_has_a_deadline),
     leakless_in_main(a_request_and_a_signal_at_once),
     leakless_in_main(the_request_after_a_signal_comes_next),

@@ -125,8 +125,8 @@ static void destroy(struct loop *loop)
     struct allocator allocator = loop->allocator;
 
     task__overflow_destroy(loop);
-    task__free_all(loop);
     task__streams_abandon(loop); /* before a hook may do something to one */
+    task__free_all(loop);
     task__servers_destroy(loop);
     task__signals_destroy(loop);
     task__processes_destroy(loop);

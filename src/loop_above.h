@@ -48,7 +48,7 @@ void task__remotes_refuse(struct loop *loop);
 
 /* Its tasks are gone: what they have left. */
 
-/* stream_close.c: close it; and free it. */
+/* stream_close.c: they are forgotten; close what is left, and free it. */
 void task__streams_abandon(struct loop *loop);
 void task__streams_destroy(struct loop *loop);
 

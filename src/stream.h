@@ -73,6 +73,8 @@ struct task_stream {
 
     /* Writing. */
     struct list waiting; /* of struct stream_waiter */
+    struct list unsent;  /* of these, those with bytes of their own */
+    size_t n_low;        /* likewise, for the low mark; or woken by now */
     size_t high;
     size_t low;
     struct observer observer;
@@ -250,6 +252,7 @@ int task__stream_await_writers(struct task_stream *s, struct task *self);
  * nothing. */
 struct stream_waiter {
     struct waiter waiter;
+    struct list_node unsent; /* in that list, while n > 0 */
     struct task_stream *stream;
     const char *data; /* what it writes, and has not been sent or copied */
     size_t n;
@@ -276,6 +279,13 @@ extern const struct wait_kind task__stream_writing; /* for n > 0 */
 
 /* What any kind of such a wait may say of it. */
 void task__stream_describe(const struct waiter *waiter, struct text *text);
+
+/* What writers have is not sent any more. */
+static inline void stream_forget_unsent(struct task_stream *s)
+{
+    s->n_placed = 0;
+    s->unsent = (struct list){NULL, NULL};
+}
 
 /* Copy what all writers have. -ENOMEM: nothing was. */
 int task__stream_absorb(struct task_stream *s);

@@ -104,7 +104,7 @@ static int begin_to_close(struct task_stream *s)
 
     s->is_gone = true;
     if (error)
-        s->n_placed = 0;
+        stream_forget_unsent(s);
     if (s->broken)
         return error;
     s->broken = -EBADF;
@@ -207,8 +207,11 @@ static struct task_stream *stream_at(struct list_node *node)
 
 void task__streams_abandon(struct loop *loop)
 {
-    for (struct list_node *node = loop->streams.first; node; node = node->next)
+    for (struct list_node *node = loop->streams.first; node;
+         node = node->next) {
         stream_at(node)->reader = NULL;
+        stream_at(node)->unsent = (struct list){NULL, NULL};
+    }
 }
 
 /* No task is left, and no job; whoever was in one may have been dropped. The

@@ -17,28 +17,53 @@ static struct stream_waiter *waiter_at(struct list_node *node)
     return container_of(node, struct stream_waiter, waiter.node);
 }
 
-/* Copy what writers have, up to this one (NULL: all). -ENOMEM: nothing was. */
-static int absorb(struct task_stream *s, const struct stream_waiter *last)
+static struct stream_waiter *unsent_at(struct list_node *node)
 {
-    struct list_node *node = s->waiting.first;
+    return container_of(node, struct stream_waiter, unsent);
+}
+
+/* So many bytes of the first who has any are sent or copied. */
+static void take_from(struct task_stream *s, struct stream_waiter *first,
+                      size_t n)
+{
+    first->data += n;
+    first->n -= n;
+    s->n_placed -= n;
+    if (!first->n)
+        list_remove(&first->unsent);
+}
+
+/* What writers have, up to this one (NULL: all). */
+static size_t unsent_until(const struct task_stream *s,
+                           const struct stream_waiter *last)
+{
+    struct list_node *node = s->unsent.first;
     size_t n = 0;
 
     for (; node; node = node->next) {
-        n += waiter_at(node)->n;
-        if (waiter_at(node) == last)
+        n += unsent_at(node)->n;
+        if (unsent_at(node) == last)
             break;
     }
+    return n;
+}
+
+/* Copy that, so that the next one finds less. -ENOMEM: nothing was. */
+static int absorb(struct task_stream *s, const struct stream_waiter *last)
+{
+    size_t n = last && !last->n ? 0 : unsent_until(s, last);
+
     if (!n)
         return 0;
     if (task__stream_buffer_reserve(s->loop, &s->out, n))
         return -ENOMEM;
-    for (node = s->waiting.first; n; node = node->next) {
-        struct stream_waiter *waiter = waiter_at(node);
+    while (n) {
+        struct stream_waiter *first = unsent_at(s->unsent.first);
+        size_t part = first->n;
 
-        buffer_append(&s->out, waiter->data, waiter->n);
-        n -= waiter->n;
-        s->n_placed -= waiter->n;
-        waiter->n = 0;
+        buffer_append(&s->out, first->data, part);
+        take_from(s, first, part);
+        n -= part;
     }
     return 0;
 }
@@ -80,11 +105,17 @@ int task__stream_await(struct task_stream *s, struct task *self,
 {
     struct stream_waiter waiter = {
         .stream = s, .data = data, .n = n, .to_empty = to_empty};
+    int result;
 
     waiter_init(&waiter.waiter, self, kind);
     list_append(&s->waiting, &waiter.waiter.node);
+    if (n)
+        list_append(&s->unsent, &waiter.unsent);
     s->n_placed += n;
-    return task__park(&waiter.waiter);
+    s->n_low += !to_empty;
+    result = task__park(&waiter.waiter);
+    s->n_low -= !to_empty;
+    return result;
 }
 
 void task__stream_observe_no_more(struct task_stream *s)
@@ -96,7 +127,7 @@ void task__stream_observe_no_more(struct task_stream *s)
 
 void task__stream_drop(struct task_stream *s, int error)
 {
-    s->n_placed = 0;
+    stream_forget_unsent(s);
     if (s->out.data)
         task__stream_buffer_release(s->loop, &s->out);
     task__stream_observe_no_more(s);
@@ -117,9 +148,17 @@ static bool is_served(const struct task_stream *s,
     return !waiter->n && stream_pending(s) <= (waiter->to_empty ? 0 : s->low);
 }
 
+/* Whether anybody may have, which is not known of each. */
+static bool serves_any(const struct task_stream *s)
+{
+    size_t pending = stream_pending(s);
+
+    return !pending || (s->n_low && pending <= s->low);
+}
+
 static void wake_served(struct task_stream *s)
 {
-    struct list_node *node = s->waiting.first;
+    struct list_node *node = serves_any(s) ? s->waiting.first : NULL;
 
     while (node) {
         struct stream_waiter *waiter = waiter_at(node);
@@ -160,17 +199,15 @@ void task__stream_settle(struct task_stream *s)
 static size_t list_parts(const struct task_stream *s, struct iovec parts[],
                          int *n)
 {
-    struct list_node *node = s->waiting.first;
+    struct list_node *node = s->unsent.first;
     size_t size = buffer_size(&s->out);
 
     *n = 0;
     if (size)
         parts[(*n)++] = (struct iovec){buffer_begin(&s->out), size};
     for (; node && *n < PARTS && size < CALL_SIZE; node = node->next) {
-        const struct stream_waiter *waiter = waiter_at(node);
+        const struct stream_waiter *waiter = unsent_at(node);
 
-        if (!waiter->n)
-            continue;
         parts[(*n)++] =
             (struct iovec){(char *)(uintptr_t)waiter->data, waiter->n};
         size += waiter->n;
@@ -186,17 +223,14 @@ static size_t list_parts(const struct task_stream *s, struct iovec parts[],
 static void take_sent(struct task_stream *s, size_t n)
 {
     size_t copied = buffer_size(&s->out);
-    struct list_node *node = s->waiting.first;
 
     copied = n < copied ? n : copied;
     buffer_consume(s->loop, &s->out, copied);
-    for (n -= copied; n; node = node->next) {
-        struct stream_waiter *waiter = waiter_at(node);
-        size_t part = n < waiter->n ? n : waiter->n;
+    for (n -= copied; n;) {
+        struct stream_waiter *first = unsent_at(s->unsent.first);
+        size_t part = n < first->n ? n : first->n;
 
-        waiter->data += part;
-        waiter->n -= part;
-        s->n_placed -= part;
+        take_from(s, first, part);
         n -= part;
     }
 }

@@ -1244,6 +1244,43 @@ static void a_hook_may_abort_a_stream_whose_reader_was_dropped(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+/* Nor of what it was writing. */
+static int leaves_a_writer(void *arg)
+{
+    struct choked choked = choked_half();
+
+    left.s[0] = left.s[1] = choked.s;
+    *(int *)arg = choked.fd;
+    task_detach(start(writes_and_does_not_listen, choked.s));
+    return 0;
+}
+
+static void have_all_kept(const struct loop_error *error, void *arg)
+{
+    size_t before = buffer_size(&left.s[0]->out);
+
+    (void)error;
+    (void)arg;
+    left.n_told++;
+    task_stream_set_write_limits(left.s[0], SIZE_MAX, SIZE_MAX);
+    CHECK(before && before == buffer_size(&left.s[0]->out));
+}
+
+static void a_hook_finds_nothing_of_a_writer_that_was_dropped(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    int fd = -1;
+
+    (void)state;
+    left.n_told = 0;
+    options.debug = true;
+    options.shutdown_timeout = TASK_SECOND;
+    options.on_error = have_all_kept;
+    assert_int_equal(run_with(options, leaves_a_writer, &fd), 0);
+    assert_int_equal(left.n_told, 2);
+    assert_int_equal(close(fd), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1296,6 +1333,7 @@ int main(void)
         behaviour_of_streams(closing_may_be_cancelled_anywhere),
         behaviour(a_hook_may_abort_what_was_not_closed),
         behaviour(a_hook_may_abort_a_stream_whose_reader_was_dropped),
+        behaviour(a_hook_finds_nothing_of_a_writer_that_was_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -288,6 +289,52 @@ static int a_writer_in_the_midst_may_be_cancelled(void *arg)
     return 0;
 }
 
+/* In which they are cancelled. */
+static size_t in_order(size_t i, size_t n)
+{
+    (void)n;
+    return i;
+}
+
+static size_t backwards(size_t i, size_t n)
+{
+    return n - 1 - i;
+}
+
+static size_t from_the_middle(size_t i, size_t n)
+{
+    return i % 2 ? n / 2 - 1 - i / 2 : n / 2 + i / 2;
+}
+
+static int writers_may_be_cancelled_in_any_order(void *arg)
+{
+    enum { N = 60, SIZE = 700 };
+    static size_t (*const orders[])(size_t i, size_t n) = {in_order, backwards,
+                                                           from_the_middle};
+
+    (void)arg;
+    for (int order = 0; order < 3; order++) {
+        struct choked choked = choked_half();
+        struct writing writings[N];
+        struct task *tasks[N];
+
+        task_stream_set_write_limits(choked.s, 0, 0);
+        for (size_t i = 0; i < N; i++) {
+            writings[i] = (struct writing){choked.s, i * SIZE, SIZE};
+            tasks[i] = start(writes, &writings[i]);
+        }
+        for (size_t i = 0; i < N; i++) {
+            CHECK(!task_done(tasks[orders[order](i, N)]));
+            CHECK_STATUS(task_cancel_await(tasks[orders[order](i, N)]), 0);
+        }
+        CHECK_STATUS(stream_pending(choked.s), N * SIZE);
+        choked_read_all(&choked);
+        CHECK_STATUS(choked.got, N * SIZE);
+        close_choked(&choked);
+    }
+    return 0;
+}
+
 /* Without memory the writer stays until its bytes are sent. */
 static int writers_without_memory(void *arg)
 {
@@ -429,6 +476,80 @@ static int ten_that_drain_all_wake(void *arg)
     choked_read_all(&choked);
     CHECK_RECORD("a 0, b 0, c 0, d 0, e 0, f 0, g 0, h 0, i 0, j 0");
     for (int i = 0; i < 10; i++)
+        CHECK_STATUS(task_await(tasks[i]), 0);
+    close_choked(&choked);
+    return 0;
+}
+
+static int flushes_and_says(void *arg)
+{
+    int result = task_stream_flush(arg);
+
+    record("%s %d", task_name(task_current()), result);
+    return result;
+}
+
+static int writes_and_says(void *arg)
+{
+    int result = writes(arg);
+
+    record("%s %d", task_name(task_current()), result);
+    return result;
+}
+
+/* A flush, a write of so much, and a drain, named after that. */
+static void start_three(struct task *tasks[], struct writing *writing)
+{
+    char name[8];
+
+    snprintf(name, sizeof name, "f%zu", writing->n);
+    tasks[0] = test_start(flushes_and_says, writing->s, name);
+    snprintf(name, sizeof name, "w%zu", writing->n);
+    tasks[1] = test_start(writes_and_says, writing, name);
+    snprintf(name, sizeof name, "d%zu", writing->n);
+    tasks[2] = test_start(drains_and_says, writing->s, name);
+}
+
+static int of_all_that_wait_those_go_first_that_wait_for_the_low_mark(void *arg)
+{
+    struct choked choked = choked_half();
+    struct writing writings[] = {{choked.s, STREAM_HIGH, 10},
+                                 {choked.s, STREAM_HIGH + 10, 2000}};
+    struct task *tasks[6];
+
+    (void)arg;
+    CHECK_STATUS(write_row(choked.s, 0, STREAM_HIGH), 0);
+    start_three(tasks, &writings[0]);
+    start_three(tasks + 3, &writings[1]);
+    CHECK_RECORD("");
+    while (!task_done(tasks[5])) {
+        choked_read(&choked);
+        CHECK_STATUS(task_sleep(1), 0);
+    }
+    CHECK_RECORD("w10 0, d10 0, w2000 0, d2000 0");
+    choked_read_all(&choked);
+    CHECK_STATUS(choked.got, STREAM_HIGH + 2010);
+    CHECK_RECORD("f10 0, f2000 0");
+    for (int i = 0; i < 6; i++)
+        CHECK_STATUS(task_await(tasks[i]), 0);
+    close_choked(&choked);
+    return 0;
+}
+
+static int without_a_low_mark_all_that_wait_go_in_order(void *arg)
+{
+    struct choked choked = choked_half();
+    struct writing writing = {choked.s, 0, 3000};
+    struct task *tasks[3];
+
+    (void)arg;
+    task_stream_set_write_limits(choked.s, 0, 0);
+    CHECK_STATUS(task_cancel_await(start(writes, &writing)), 0);
+    start_three(tasks, &(struct writing){choked.s, 3000, 4000});
+    choked_read_all(&choked);
+    CHECK_STATUS(choked.got, 7000);
+    CHECK_RECORD("f4000 0, w4000 0, d4000 0");
+    for (int i = 0; i < 3; i++)
         CHECK_STATUS(task_await(tasks[i]), 0);
     close_choked(&choked);
     return 0;
@@ -1070,12 +1191,15 @@ int main(void)
         in_streams(a_cancelled_writer_leaves_a_copy),
         in_streams(the_request_of_a_writer_comes_next),
         in_streams(a_writer_in_the_midst_may_be_cancelled),
+        in_streams(writers_may_be_cancelled_in_any_order),
         behaviour_of_streams(without_memory_a_writer_waits),
         in_streams(drain_waits_for_the_low_mark),
         in_streams(a_low_mark_of_0_is_an_empty_buffer),
         in_streams(with_a_high_mark_of_0_every_write_waits),
         in_streams(flush_waits_until_all_is_sent),
         in_streams(ten_that_drain_all_wake),
+        in_streams(of_all_that_wait_those_go_first_that_wait_for_the_low_mark),
+        in_streams(without_a_low_mark_all_that_wait_go_in_order),
         in_streams(one_that_drains_may_be_cancelled),
         in_streams(a_granted_drain_is_delivered),
         in_streams(wrong_marks_are_refused),

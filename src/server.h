@@ -89,6 +89,11 @@ void task__server_stop_listening(struct task_server *server);
 int task__server_begin(struct task_server *server);
 void task__server_end_pause(struct task_server *server);
 
+/* Whether it serves a connection of this server's: by what it was created
+ * with. */
+bool task__server_is_handler(const struct task_server *server,
+                             const struct task *task);
+
 /* server.c: free it, if nobody needs it. */
 void task__server_release(struct task_server *server);
 

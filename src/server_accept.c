@@ -100,12 +100,13 @@ static void take_pause(const struct listener *listener, int error)
     server->is_short = true;
 }
 
-/* The connection ends with its handler. */
+/* The connection ends with its handler, whose task is none from now on. */
 static void end_connection(struct connection *connection)
 {
     struct task_server *server = connection->server;
     bool was_full = is_full(server);
 
+    connection->task->arg = NULL;
     if (connection->owner.stream)
         connection->owner.stream->owner = NULL;
     list_remove(&connection->node);
@@ -139,6 +140,14 @@ static int serve(void *arg)
         task_stream_close(left);
     end_connection(connection);
     return status;
+}
+
+bool task__server_is_handler(const struct task_server *server,
+                             const struct task *task)
+{
+    const struct connection *connection = task->arg;
+
+    return task->fn == serve && connection && connection->server == server;
 }
 
 static void name(const struct task_server *server, struct task *task)

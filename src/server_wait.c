@@ -32,23 +32,13 @@ static struct connection *connection_at(struct list_node *node)
     return container_of(node, struct connection, node);
 }
 
-static bool is_handler(const struct task_server *server,
-                       const struct task *task)
-{
-    struct list_node *node = server->connections.first;
-
-    while (node && connection_at(node)->task != task)
-        node = node->next;
-    return node;
-}
-
 /* The server stays until leave(), if it is one to wait for. */
 static ALWAYS_INLINE int hold(const char *call, struct task_server *server,
                               const struct task *self)
 {
     if (!server || server->loop != loop_of_task(self))
         return misuse(call, -EINVAL, "the server is NULL or another loop's");
-    if (is_handler(server, self))
+    if (task__server_is_handler(server, self))
         return misuse(call, -EDEADLK, "it was called in one of its handlers");
     server->n_calls++;
     return 0;

@@ -671,6 +671,40 @@ static int a_handler_does_not_wait_for_itself(void *arg)
     return 0;
 }
 
+/* Servers: the handler's own, and another one. */
+static int has_others_wait(struct task_stream *stream, void *arg)
+{
+    struct task_server **servers = arg;
+
+    (void)stream;
+    task_detach(task_create(waits_closed, servers[0]));
+    task_detach(task_create_with(waits_closed, servers[0],
+                                 &(struct task_options){.eager = true}));
+    CHECK_STATUS(task_server_wait_closed(servers[0]), -EDEADLK);
+    return waits_closed(servers[1]);
+}
+
+static int what_a_handler_creates_may_wait_and_it_for_other_servers(void *arg)
+{
+    struct task_server *servers[2];
+    int fd;
+
+    (void)arg;
+    servers[0] = start_with((struct task_server_options){
+        .handler = has_others_wait, .arg = servers});
+    servers[1] = start_echo();
+    fd = dial(port(servers[0]));
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_RECORD("");
+    finish(servers[1]);
+    expect_end(fd, 0);
+    CHECK_RECORD("closed 0");
+    finish(servers[0]);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_RECORD("closed 0, closed 0");
+    return 0;
+}
+
 static int closes_or_frees(struct task_stream *stream, void *arg)
 {
     struct task_server *server = *(struct task_server **)arg;
@@ -1592,6 +1626,7 @@ int main(void)
         in_main(what_waits_in_the_backlog_is_refused),
         in_main(no_end_is_missed),
         in_main(a_handler_does_not_wait_for_itself),
+        in_main(what_a_handler_creates_may_wait_and_it_for_other_servers),
         in_main(a_server_may_be_freed_in_a_handler),
         in_main(a_server_may_be_freed_at_once),
         in_main(serving_ends_by_a_cancel),

@@ -5,6 +5,12 @@
 
 #include <stdlib.h>
 
+bool task__is_live(const struct loop *loop, const struct task *task)
+{
+    return task__pool_has(&loop->task_pool, task) && !task->done &&
+           !task->future;
+}
+
 struct task *task__next_live(const struct loop *loop, const struct task *task)
 {
     struct task *next = task__pool_next(&loop->task_pool, task);

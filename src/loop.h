@@ -312,8 +312,11 @@ bool task__name_copy(struct task *task,
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
 
-/* inspect.c: the task not done (no future) after this one (NULL: the first), or
- * NULL. */
+/* inspect.c: whether this, which may point anywhere, is a task that is not done
+ * (no future). */
+bool task__is_live(const struct loop *loop, const struct task *task);
+
+/* The one after this one (NULL: the first), or NULL. */
 struct task *task__next_live(const struct loop *loop, const struct task *task);
 
 /* Fill `out` with the first n of them, in the order of creation, that a

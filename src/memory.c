@@ -214,6 +214,22 @@ void task__pool_sweep(struct pool *pool)
     sweep_later(pool, n_used);
 }
 
+/* Most that are not are known by their lowest bits. */
+bool task__pool_has(const struct pool *pool, const void *pointer)
+{
+    struct list_node *node =
+        (uintptr_t)pointer % pool->align ? NULL : pool->chunks.first;
+
+    for (; node; node = node->next) {
+        const struct chunk *chunk = container_of(node, struct chunk, node);
+        size_t place = (uintptr_t)pointer - (uintptr_t)chunk->first;
+
+        if (place < objects_of(pool, chunk) * pool->stride)
+            return place % pool->stride == 0 && in_use(pool, pointer);
+    }
+    return false;
+}
+
 void *task__pool_next(const struct pool *pool, const void *object)
 {
     struct list_node *node = pool->chunks.first;

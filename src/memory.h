@@ -123,6 +123,9 @@ static inline void pool_put(struct pool *pool, void *object)
         task__pool_sweep(pool);
 }
 
+/* Whether a pointer, of whatever kind, is to an object in use. */
+bool task__pool_has(const struct pool *pool, const void *pointer);
+
 /* The object in use after this one (NULL: the first); NULL after the last. */
 void *task__pool_next(const struct pool *pool, const void *object);
 

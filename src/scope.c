@@ -24,19 +24,22 @@ void task__scopes_abandon(struct task *task)
         scope_end(task->scope);
 }
 
-/* In whichever task of this loop. */
+/* The task of this loop in which it is open; NULL: none. What an open one says
+ * of that is so; any other memory may say anything. */
 static const struct task *owner_of(const struct task_scope *scope,
                                    const struct task *self)
 {
     const struct loop *loop = loop_current();
-    const struct task *task = self;
+    const struct task *task = scope->task;
 
-    if (task && task__scope_is_among(task, scope))
-        return task;
-    for (task = NULL; loop && (task = task__next_live(loop, task));)
-        if (task__scope_is_among(task, scope))
-            return task;
-    return NULL;
+    if (self && task__scope_is_among(self, scope))
+        return self;
+    if (on_memcheck())
+        (void)VALGRIND_MAKE_MEM_DEFINED(&task, sizeof task);
+    return loop && task__is_live(loop, task) &&
+                   task__scope_is_among(task, scope)
+               ? task
+               : NULL;
 }
 
 static void refuse_outside(struct task_scope *scope, struct call_site site)

@@ -309,6 +309,27 @@ static void to_go_through_a_pool_meets_what_is_in_use_once(void **state)
     }
 }
 
+static void a_pool_has_what_is_in_use_and_no_other_pointer(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct pool *pool = &fixture->pool;
+    void *objects[N_OBJECTS];
+
+    assert_false(task__pool_has(pool, NULL));
+    get_all(&fixture->pool, objects, N_OBJECTS);
+    for (size_t i = 0; i < N_OBJECTS; i++) {
+        uintptr_t place = (uintptr_t)objects[i];
+
+        assert_true(task__pool_has(pool, objects[i]));
+        for (size_t j = 1; j < pool->stride; j++)
+            assert_false(task__pool_has(pool, (void *)(place + j)));
+        assert_false(task__pool_has(pool, (void *)(place ^ UINT64_C(1) << 62)));
+    }
+    put_all(&fixture->pool, objects, N_OBJECTS);
+    for (size_t i = 0; i < N_OBJECTS; i++)
+        assert_false(task__pool_has(pool, objects[i]));
+}
+
 static void a_failing_allocator_makes_get_give_null(void **state)
 {
     struct fixture *fixture = *state;
@@ -488,6 +509,7 @@ int main(void)
         TEST(what_is_got_after_a_burst_is_whole),
         TEST(in_an_unused_pool_there_is_nothing_to_go_through),
         TEST(to_go_through_a_pool_meets_what_is_in_use_once),
+        TEST(a_pool_has_what_is_in_use_and_no_other_pointer),
         TEST(a_failing_allocator_makes_get_give_null),
         TEST(a_failure_at_any_point_is_got_over),
         TEST(destroy_gives_back_what_is_in_use),

@@ -2,6 +2,7 @@
 #include "bodies.h"
 #include "child.h"
 #include "record.h"
+#include "scope.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -1187,6 +1188,45 @@ static int a_scope_begun_while_it_is_anothers_is_left_alone(void *arg)
     return 0;
 }
 
+static int a_copy_of_an_open_scope_is_not_open(void *arg)
+{
+    struct task_timeout timeout;
+    struct task_timeout copies[2];
+
+    (void)arg;
+    task_timeout_begin(&timeout, TASK_MINUTE);
+    copies[0] = copies[1] = timeout;
+    CHECK_STATUS(task_await(task_create(begins_and_ends, &copies[0])), 7);
+    CHECK_STATUS(begins_and_ends(&copies[1]), 7);
+    CHECK_STATUS(task_timeout_end(&timeout, 5), 5);
+    check_no_trace();
+    return 0;
+}
+
+static int does_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* It took minutes where each was searched for in all tasks. */
+static int what_seems_open_is_not_searched_for_in_all_tasks(void *arg)
+{
+    unsigned n = test_rounds(20000);
+    struct task_timeout timeout;
+
+    (void)arg;
+    for (unsigned i = 0; i < n; i++)
+        task_detach(task_create(does_nothing, NULL));
+    for (unsigned i = 0; i < 50 * n; i++) {
+        memset(&timeout, SCOPE_OPEN, sizeof timeout);
+        task_timeout_begin(&timeout, TASK_FOREVER);
+        CHECK_STATUS(task_timeout_end(&timeout, 7), 7);
+    }
+    check_no_trace();
+    return 0;
+}
+
 static int a_scope_begun_again_while_it_is_open_says_so(void *arg)
 {
     struct task_timeout timeout;
@@ -1489,6 +1529,8 @@ int main(void)
         behaviour(a_scope_begun_outside_a_loop_says_so_at_its_end),
         in_main(a_scope_begun_in_a_callback_says_so_at_its_end),
         in_main(a_scope_begun_while_it_is_anothers_is_left_alone),
+        in_main(a_copy_of_an_open_scope_is_not_open),
+        in_main(what_seems_open_is_not_searched_for_in_all_tasks),
         in_main(a_scope_begun_again_while_it_is_open_says_so),
         behaviour(what_cannot_go_on_aborts_and_says_why),
         behaviour(a_task_that_is_dropped_takes_its_scopes_along),

@@ -12,18 +12,19 @@ static bool fits(const struct stacks *stacks, size_t size)
     return size <= stacks->size && stacks->size - size < stacks->page;
 }
 
-/* The stacks of that size; NULL: it cannot be, or there is no memory. */
-static struct stacks *stacks_of_size(struct loop *loop, size_t size)
+/* There are eight sizes from a power of two to the next, so few in all however
+ * many are asked for. One beyond all reason gives 0, which is none. */
+static size_t round_up(size_t size)
 {
-    struct stack_size *other = loop->other_stacks;
+    size_t step = (size_t)1 << (60 - __builtin_clzll(size));
 
-    if (!size || fits(&loop->stacks, size))
-        return &loop->stacks;
-    while (other && !fits(&other->stacks, size))
-        other = other->next;
-    if (other)
-        return &other->stacks;
-    other = memory_get(&loop->allocator, sizeof *other);
+    return (size + step - 1) & ~(step - 1);
+}
+
+static struct stack_size *add_size(struct loop *loop, size_t size)
+{
+    struct stack_size *other = memory_get(&loop->allocator, sizeof *other);
+
     if (!other)
         return NULL;
     if (task__stacks_init(&other->stacks, &loop->allocator, size,
@@ -33,7 +34,22 @@ static struct stacks *stacks_of_size(struct loop *loop, size_t size)
     }
     other->next = loop->other_stacks;
     loop->other_stacks = other;
-    return &other->stacks;
+    return other;
+}
+
+/* The stacks of that size; NULL: it cannot be, or there is no memory. */
+static struct stacks *stacks_of_size(struct loop *loop, size_t size)
+{
+    struct stack_size *other = loop->other_stacks;
+
+    if (!size || fits(&loop->stacks, size))
+        return &loop->stacks;
+    size = round_up(size);
+    while (other && !fits(&other->stacks, size))
+        other = other->next;
+    if (!other)
+        other = add_size(loop, size);
+    return other ? &other->stacks : NULL;
 }
 
 /* A task that nobody has heard of, new; or NULL. */

@@ -4,6 +4,7 @@
  */
 #include "base.h"
 #include "child.h"
+#include "loop.h"
 #include "record.h"
 #include "stack.h"
 
@@ -2391,6 +2392,35 @@ static void figures_count_stacks_of_every_size(void **state)
     assert_int_equal(run_virtual(count_special_stacks, NULL), 0);
 }
 
+/* All sizes from 100 pages on, up to eight times as much. */
+static int stacks_of_many_sizes(void *arg)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const struct loop *loop = loop_current();
+    size_t n = 0;
+
+    (void)arg;
+    for (size_t size = 100 * page; size <= 800 * page; size += page) {
+        struct task_options options = {.stack_size = size - page / 2};
+        struct task *task = task_create_with(tell_stack_size, NULL, &options);
+        size_t rounded = task_stack_size(task);
+
+        CHECK(rounded >= size && rounded <= size + size / 8);
+        CHECK_STATUS(task_await(task), (int)rounded);
+    }
+    for (const struct stack_size *other = loop->other_stacks; other;
+         other = other->next)
+        n++;
+    CHECK(n <= 3 * 8 + 1);
+    return 0;
+}
+
+static void stacks_of_many_sizes_are_of_a_few(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(stacks_of_many_sizes, NULL), 0);
+}
+
 static int spend_time(void *arg)
 {
     struct loop_stats before = figures();
@@ -2817,6 +2847,7 @@ int main(void)
         behaviour(figures_count_tasks_timers_and_stacks),
         behaviour(figures_count_callbacks_that_are_ready),
         behaviour(figures_count_stacks_of_every_size),
+        behaviour(stacks_of_many_sizes_are_of_a_few),
         behaviour(the_stacks_of_a_crowd_go_when_it_is_long_gone),
         behaviour(figures_tell_idle_time_from_busy_time),
         behaviour(turns_without_a_wait_are_busy_time),

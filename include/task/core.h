@@ -46,7 +46,9 @@ struct task_options {
     const char *name;
 
     /**
-     * Usable bytes of stack, rounded up to pages; 0: as the loop's option
+     * Usable bytes of stack, rounded up to pages, and to one of eight sizes
+     * from a power of two to the next: tasks of about one size share stacks,
+     * and what is not used of one takes no memory. 0: as the loop's option
      * says. Less than TASK_STACK_MIN is an error.
      */
     size_t stack_size;

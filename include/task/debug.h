@@ -325,8 +325,8 @@ int task_dump_on_signal(int signo);
 /**
  * Tell the size of a task's stack.
  *
- * @return usable bytes: what was asked for, rounded up to pages. 0 for a
- *         future, a task that is done (its stack was given back), or NULL.
+ * @return usable bytes: what was asked for, rounded up. 0 for a future, a
+ *         task that is done (its stack was given back), or NULL.
  */
 size_t task_stack_size(const struct task *task);
 

@@ -46,10 +46,14 @@ void task__workers_finish(struct loop *loop);
 /* remote_run.c: those that wait for a task of a loop that is no more. */
 void task__remotes_refuse(struct loop *loop);
 
-/* Its tasks are gone: what they have left. */
+/* Its tasks will not run again. */
 
-/* stream_close.c: they are forgotten; close what is left, and free it. */
+/* stream_close.c: what they were at in streams is over. */
 void task__streams_abandon(struct loop *loop);
+
+/* They are gone: close and free what they have left. */
+
+/* stream_close.c */
 void task__streams_destroy(struct loop *loop);
 
 /* server.c, signals.c, process.c */

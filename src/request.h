@@ -62,7 +62,7 @@ static inline void waiter_hears(struct waiter *waiter)
 static inline void waiter_refuse(struct waiter *waiter)
 {
     waiter_hears(waiter);
-    waiter->task->deliveries++;
+    task_count_delivery(waiter->task);
     task__wake(waiter, -ECANCELED);
 }
 

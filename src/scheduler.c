@@ -6,6 +6,7 @@
 #include "switch.h"
 
 #include <string.h>
+#include <task/scope.h>
 
 THREAD_LOCAL struct scheduler *task__scheduler_current;
 THREAD_LOCAL uintptr_t task__scheduler_thread;
@@ -42,6 +43,18 @@ NEVER_INLINE struct scheduler *task__scheduler_current_anew(void)
 {
     __asm__ volatile("");
     return scheduler_current();
+}
+
+void task__forget_deliveries(struct task *task)
+{
+    enum { HALF = 1 << (DELIVERIES_BITS - 1) };
+    struct task_scope *scope = task->scope;
+
+    task->deliveries = HALF;
+    for (; scope; scope = scope->outer) {
+        scope->deliveries -= HALF;
+        scope->before -= HALF;
+    }
 }
 
 void task__step_aside(struct task *self)

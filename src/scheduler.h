@@ -173,7 +173,7 @@ static ALWAYS_INLINE void ready_push(struct scheduler *scheduler,
 static inline void task_take_requests(struct task *task)
 {
     task->undelivered = 0;
-    task->deliveries++;
+    task_count_delivery(task);
 }
 
 /*

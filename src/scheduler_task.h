@@ -29,7 +29,7 @@ struct ready {
     void (*run)(struct ready *ready); /* NULL: a task */
 };
 
-/* How many deliveries are counted before the count begins anew. */
+/* How many deliveries are counted before half of them are forgotten. */
 enum { DELIVERIES_BITS = 21 };
 
 /*
@@ -103,7 +103,24 @@ struct task {
 /* How many deliveries there were before the last one. */
 static inline uint32_t task_deliveries_before(const struct task *task)
 {
-    return (task->deliveries - 1) & ((1 << DELIVERIES_BITS) - 1);
+    return (uint32_t)task->deliveries - 1;
+}
+
+/*
+ * The count has run over: forget half of it, here and in the task's scopes.
+ * These have room for more, so what was noted long ago is not met again; and
+ * the last delivery may still be undone.
+ */
+void task__forget_deliveries(struct task *task);
+
+/* They are the highest bits of the flags, as debugger.h has it: the carry tells
+ * that they have run over. */
+static inline void task_count_delivery(struct task *task)
+{
+    const uint32_t one = UINT32_C(1) << (32 - DELIVERIES_BITS);
+
+    if (unlikely(__builtin_add_overflow(task->flags, one, &task->flags)))
+        task__forget_deliveries(task);
 }
 
 static inline bool task_has_handle(const struct task *task)

@@ -111,16 +111,15 @@ void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
 {
     struct task *task = scope->task;
     unsigned undelivered = task->undelivered;
-    uint32_t deliveries = task->deliveries;
 
     if (scope->asks)
         return;
     scope->asks = true;
     scope->asked = ++task->scheduler->scope_asks;
+    scope->before = task->deliveries;
     task__chain_request(requests, task);
     task__chain_run(requests);
-    scope->before = deliveries;
-    if (task->undelivered == undelivered && task->deliveries == deliveries)
+    if (task->undelivered == undelivered && task->deliveries == scope->before)
         scope->before = task_deliveries_before(task);
 }
 

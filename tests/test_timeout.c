@@ -886,6 +886,57 @@ static int an_outer_deadline_that_was_heard_is_not_told_again(void *arg)
     return 0;
 }
 
+/* The scope's own request was delivered long ago, however often it was so to
+ * others since: what it takes back is not one of these. The last of them comes
+ * when the count of deliveries is what it was, in any number of bits. */
+static int a_request_is_not_lost_after_millions_of_deliveries(void *arg)
+{
+    struct task *self = task_current();
+    struct task_timeout timeout;
+
+    (void)arg;
+    task_timeout_begin(&timeout, 0);
+    CHECK_STATUS(task_sleep(TASK_SECOND), -ECANCELED);
+    for (unsigned n = test_rounds(1U << 21); --n;) {
+        task_cancel(self);
+        (void)task_yield();
+        task_uncancel(self);
+    }
+    task_cancel(self);
+    CHECK_STATUS(task_timeout_end(&timeout, 0), 0);
+    CHECK_STATUS(task_cancelling(self), 1);
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    return 0;
+}
+
+/* Half of the count is forgotten in the midst of what is told by it. */
+static int the_count_of_deliveries_may_run_over_at_any_time(void *arg)
+{
+    enum { LAST = (1 << DELIVERIES_BITS) - 1 };
+    struct task *self = task_current();
+
+    (void)arg;
+    for (unsigned n = 0; n < 4; n++) {
+        struct task_timeout outer, inner;
+
+        self->deliveries = (LAST - n) & LAST;
+        task_timeout_begin(&outer, 0);
+        task_timeout_begin(&inner, TASK_SECOND);
+        CHECK_STATUS(task_sleep(TASK_SECOND), -ECANCELED);
+        for (unsigned i = 0; i < 3; i++) {
+            task_cancel(self);
+            CHECK_STATUS(task_yield(), -ECANCELED);
+            task_uncancel(self);
+        }
+        task_cancel(self);
+        CHECK_STATUS(task_timeout_end(&inner, 0), 0);
+        CHECK_STATUS(task_timeout_end(&outer, -ECANCELED), -ECANCELED);
+        CHECK_STATUS(task_uncancel(self), 0);
+        CHECK_STATUS(task_yield(), 0);
+    }
+    return 0;
+}
+
 static int every_nested_scope_restores_the_count_it_found(void *arg)
 {
     struct task_timeout timeouts[DEPTH];
@@ -1516,6 +1567,8 @@ int main(void)
         in_main(a_scope_in_the_clean_up_of_an_expired_one_has_its_own_end),
         in_main(an_outer_deadline_after_an_inner_one_is_not_missed),
         in_main(an_outer_deadline_that_was_heard_is_not_told_again),
+        in_main(a_request_is_not_lost_after_millions_of_deliveries),
+        in_main(the_count_of_deliveries_may_run_over_at_any_time),
         in_main(every_nested_scope_restores_the_count_it_found),
         in_main(thousands_of_nested_scopes_expire_at_once),
         in_main(a_deadline_may_be_put_off_and_taken_away),

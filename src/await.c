@@ -2,6 +2,7 @@
  * Waiting for one task: await, await_for, shield, cancel_await.
  */
 #include "loop.h"
+#include "needs.h"
 #include "switch.h"
 
 #include <errno.h>
@@ -30,17 +31,23 @@ static void name_target(const struct waiter *waiter, visit_fn *visit, void *arg)
     visit(awaiting_of(waiter)->target, arg);
 }
 
+static size_t one(const struct waiter *waiter)
+{
+    (void)waiter;
+    return 1;
+}
+
 static const struct wait_kind AWAITING = {
     .verb = "awaiting",
     .cancel = pass_on,
     .each_awaited = name_target,
-    .needs_all = true,
+    .n_needed = one,
 };
 
 static const struct wait_kind SHIELDING = {
     .verb = "awaiting (shielded)",
     .each_awaited = name_target,
-    .needs_all = true,
+    .n_needed = one,
 };
 
 static void wake_awaiter(struct watcher *watcher, struct task *task)
@@ -53,6 +60,11 @@ static void wake_awaiter(struct watcher *watcher, struct task *task)
     if (unlikely(task->status == -ECANCELED) && awaiting->is_asked)
         waiter_hears(&awaiting->waiter);
     waiter_wake(&awaiting->waiter, task->status);
+}
+
+static const struct waiter *waiter_of_awaiter(const struct watcher *watcher)
+{
+    return &container_of(watcher, struct awaiting, watcher)->waiter;
 }
 
 /* Why the caller cannot wait for the task; 0 and the caller: it can. */
@@ -81,6 +93,7 @@ static ALWAYS_INLINE void begin(struct awaiting *awaiting, struct task *self,
 {
     waiter_init(&awaiting->waiter, self, kind);
     awaiting->watcher.ended = wake_awaiter;
+    awaiting->watcher.waiter = waiter_of_awaiter;
     awaiting->target = target;
     awaiting->is_asked = false;
     awaiting->is_late = false;

@@ -72,7 +72,7 @@ static const struct wait_kind GATHERING = {
     .verb = "gathering",
     .cancel = pass_on_to_all,
     .each_awaited = task__several_each,
-    .needs_all = true,
+    .n_needed = task__several_n,
 };
 
 int task_gather(struct task *const tasks[], size_t n, int statuses[])
@@ -145,7 +145,7 @@ static const struct wait_kind RACING = {
     .verb = "racing",
     .cancel = pass_on_to_racers,
     .each_awaited = task__several_each,
-    .needs_all = true,
+    .n_needed = task__several_n,
 };
 
 /* Until there is a winner, and then the others have ended. */

@@ -106,6 +106,11 @@ static void child_ended(struct watcher *watcher, struct task *task)
         wake_owner(group);
 }
 
+static const struct waiter *waiter_of_owner(const struct watcher *watcher)
+{
+    return container_of(watcher, struct child, watcher)->group->waiter;
+}
+
 /*
  * How many groups were cancelled before they began, and have not begun: in all
  * threads, as a loop may go on in another one. Only then is a new one looked
@@ -183,6 +188,7 @@ static ALWAYS_INLINE struct task *create(struct task_group *group, task_fn *fn,
         return NULL;
     }
     child->watcher.ended = child_ended;
+    child->watcher.waiter = waiter_of_owner;
     child->group = group;
     list_append(&child->task->watchers, &child->watcher.node);
     list_append(list_of(&group->children), &child->node);
@@ -263,11 +269,16 @@ static void name_children(const struct waiter *waiter, visit_fn *visit,
         visit(child_of(node)->task, arg);
 }
 
+static size_t count_children(const struct waiter *waiter)
+{
+    return group_of(waiter)->n_children;
+}
+
 static const struct wait_kind ENDING = {
     .verb = "ending a group with",
     .cancel = pass_on,
     .each_awaited = name_children,
-    .needs_all = true,
+    .n_needed = count_children,
 };
 
 static void wait_for_children(struct task_group *group)

@@ -80,6 +80,7 @@ static void receive_run(struct post *post)
         return;
     }
     run->end.ended = end_run;
+    run->end.waiter = NULL;
     run->timer.fire = ask_to_end;
     list_append(&run->task->watchers, &run->end.node);
     list_append(&loop->remote_runs, &run->node);

@@ -1,5 +1,5 @@
 /*
- * Requests to end, by chains of tasks; and who waits for whom, by one, too.
+ * Requests to end, by chains of tasks.
  */
 #include "request.h"
 
@@ -52,27 +52,4 @@ bool task__request(struct task *task)
     task__chain_request(&requests, task);
     task__chain_run(&requests);
     return true;
-}
-
-static void look_at(struct task *task, void *chain)
-{
-    task_chain_append(chain, task);
-}
-
-/* Each that is needed is looked at once. */
-bool task__needs_parked(struct task *task, const struct task *self)
-{
-    struct task_chain needed = {NULL, NULL};
-    bool found = false;
-
-    task_chain_append(&needed, task);
-    for (struct task *at = task; at && !found; at = at->next) {
-        const struct waiter *waiter = at->waiter;
-
-        found = at == self;
-        if (waiter && waiter->kind->needs_all)
-            waiter->kind->each_awaited(waiter, look_at, &needed);
-    }
-    task_chain_clear(&needed);
-    return found;
 }

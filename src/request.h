@@ -109,19 +109,4 @@ static inline void waiter_defer(struct waiter *waiter,
     task_keep_request(waiter->task);
 }
 
-bool task__needs_parked(struct task *task, const struct task *self);
-
-/*
- * Whether the task cannot go on before `self` has ended, at some remove. If it
- * is not parked it can; and if nobody watches `self`, nobody needs it: so a row
- * of tasks is not walked again by each that is put before it.
- */
-static ALWAYS_INLINE bool task_needs(struct task *task, const struct task *self)
-{
-    if (unlikely(task == self))
-        return true;
-    return task->waiter && !list_empty(&self->watchers) &&
-           task__needs_parked(task, self);
-}
-
 #endif

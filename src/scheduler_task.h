@@ -30,7 +30,7 @@ struct ready {
 };
 
 /* How many deliveries are counted before half of them are forgotten. */
-enum { DELIVERIES_BITS = 21 };
+enum { DELIVERIES_BITS = 20 };
 
 /*
  * A task, or a future, which nobody runs and which is completed from outside.
@@ -55,6 +55,7 @@ struct task {
             bool daemon : 1;
             bool ending : 1;     /* asked to end since its loop does */
             bool chained : 1;    /* in a chain of tasks */
+            bool is_above : 1;   /* in one of needs.c: the upper one */
             bool owns : 1;       /* it has had a scope or a local */
             bool is_awaited : 1; /* of tree.c: somebody waits for it ... */
             bool is_shared : 1;  /* ... and somebody else */
@@ -166,7 +167,10 @@ struct wait_kind {
     /* Visit every task whose end, or doing, it waits for; NULL: none. */
     void (*each_awaited)(const struct waiter *waiter, visit_fn *visit,
                          void *arg);
-    bool needs_all; /* it goes on only when all of these have ended */
+
+    /* It goes on only when all of these have ended: how many there are. NULL:
+     * it may go on before. */
+    size_t (*n_needed)(const struct waiter *waiter);
 
     /* The task has several waiters, of which this is chosen, or the one that it
      * is parked with (also when the task is dropped): take all off their lists,
@@ -214,6 +218,10 @@ static inline struct waiter *waiter_of(struct timer *timer)
 struct watcher {
     struct list_node node;
     void (*ended)(struct watcher *watcher, struct task *task);
+
+    /* The waiter of whoever waits by it, parked or not. NULL, or returning
+     * that: nobody does. */
+    const struct waiter *(*waiter)(const struct watcher *watcher);
 };
 
 #endif

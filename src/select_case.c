@@ -132,6 +132,7 @@ static int enter_task(struct choice *choice, struct task *self,
 {
     (void)self;
     choice->watcher.ended = task_ended;
+    choice->watcher.waiter = NULL;
     choice->watcher.node.list = NULL;
     one->task->references += TASK_PIN;
     list_append(&one->task->watchers, &choice->watcher.node);

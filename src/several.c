@@ -4,6 +4,7 @@
 #include "several.h"
 
 #include "loop.h"
+#include "needs.h"
 
 #include <errno.h>
 
@@ -18,21 +19,32 @@ static void watch_ended(struct watcher *watcher, struct task *task)
     several->ended(several, watch);
 }
 
+static const struct waiter *waiter_of_watch(const struct watcher *watcher)
+{
+    return &container_of(watcher, struct watch, watcher)->several->waiter;
+}
+
+/* Of another loop's task nothing is looked at, nor of those behind it. */
 static int check(struct task *self, struct task *const tasks[], size_t n,
                  bool needs_all)
 {
-    for (size_t i = 0; i < n; i++) {
+    bool is_one_parked = false;
+    size_t i = 0;
+
+    for (; i < n; i++) {
         struct task *task = tasks[i];
 
         if (!task)
             continue;
         if (task->scheduler != self->scheduler)
-            return -EINVAL;
-        if (task == self ||
-            (needs_all && !task->done && task_needs(task, self)))
+            break;
+        if (task == self)
             return -EDEADLK;
+        is_one_parked |= task->waiter != NULL;
     }
-    return 0;
+    if (needs_all && is_one_parked && task__any_needs(tasks, i, self))
+        return -EDEADLK;
+    return i < n ? -EINVAL : 0;
 }
 
 static bool make_room(struct several *several, size_t n)
@@ -52,6 +64,7 @@ static void watch(struct several *several, struct watch *watch,
         return;
     watch->several = several;
     watch->watcher.ended = watch_ended;
+    watch->watcher.waiter = waiter_of_watch;
     watch->watcher.node.list = NULL;
     task->references += TASK_PIN;
     if (task->done)
@@ -117,6 +130,11 @@ void task__several_each(const struct waiter *waiter, visit_fn *visit, void *arg)
         if (task && !task->done)
             visit(task, arg);
     }
+}
+
+size_t task__several_n(const struct waiter *waiter)
+{
+    return several_of(waiter)->n;
 }
 
 static void chain_one(struct task *task, void *requests)

@@ -49,6 +49,7 @@ void task__several_take_handles(struct several *several);
 void task__several_pass_on(struct waiter *waiter, struct task_chain *requests);
 void task__several_each(const struct waiter *waiter, visit_fn *visit,
                         void *arg);
+size_t task__several_n(const struct waiter *waiter);
 
 /* Ask all that are not done to end. */
 void task__several_request(struct several *several);

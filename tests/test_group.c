@@ -457,6 +457,22 @@ static int a_request_delivered_long_ago_is_not_delivered_for_a_scope(void *arg)
     return 0;
 }
 
+static int one_taken_back_undelivered_does_not_come_after_the_group(void *arg)
+{
+    struct task_group group;
+
+    (void)arg;
+    task_group_begin(&group);
+    task_group_cancel(&group);
+    CHECK_STATUS(task_yield(), -ECANCELED);
+    CHECK(task_cancel(task_current()));
+    CHECK(task_uncancel(task_current()) == 1);
+    CHECK_STATUS(task_group_end(&group, 0), 0);
+    CHECK_STATUS(task_yield(), 0);
+    check_no_trace();
+    return 0;
+}
+
 /* What was swallowed before a scope is taken back in it: that is no other one. */
 static int a_request_that_comes_after_one_was_taken_back_is_delivered(void *arg)
 {
@@ -1932,6 +1948,7 @@ int main(void)
         in_main(a_failure_is_noticed_while_the_end_waits),
         in_main(a_child_that_the_body_waits_for_is_asked_once),
         in_main(a_request_delivered_long_ago_is_not_delivered_for_a_scope),
+        in_main(one_taken_back_undelivered_does_not_come_after_the_group),
         in_main(a_request_that_comes_after_one_was_taken_back_is_delivered),
         in_main(the_body_may_go_on_after_a_failure),
         in_main(a_body_that_has_not_heard_of_a_failure_is_not_told_later),

@@ -612,6 +612,23 @@ static int a_request_taken_back_in_the_scope_is_not(void *arg)
     return 0;
 }
 
+/* After the scope's own was delivered: which of the two it was is known when
+ * the scope takes back the other. */
+static int one_taken_back_undelivered_does_not_come_after_the_scope(void *arg)
+{
+    struct task_timeout timeout;
+
+    (void)arg;
+    task_timeout_begin(&timeout, TASK_SECOND);
+    CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+    CHECK(task_cancel(task_current()));
+    CHECK(task_uncancel(task_current()) == 1);
+    CHECK_STATUS(task_timeout_end(&timeout, 0), 0);
+    CHECK_STATUS(task_yield(), 0);
+    check_no_trace();
+    return 0;
+}
+
 static int a_request_that_waits_on_entry_is_delivered_in_the_scope(void *arg)
 {
     struct task_timeout timeout;
@@ -1555,6 +1572,7 @@ int main(void)
         in_main(a_request_swallowed_before_is_not_the_scopes_business),
         in_main(a_request_swallowed_in_the_scope_is),
         in_main(a_request_taken_back_in_the_scope_is_not),
+        in_main(one_taken_back_undelivered_does_not_come_after_the_scope),
         in_main(a_request_that_waits_on_entry_is_delivered_in_the_scope),
         in_main(a_request_that_waits_on_entry_outlives_the_scope),
         in_main(a_request_passed_on_from_entry_is_not_the_deadline),

@@ -131,9 +131,8 @@ void task__scope_take_back(struct task_scope *scope)
         task->cancelling--;
     if (task->undelivered && scope->before == task->deliveries)
         task->undelivered--;
-    if (task->undelivered > task->cancelling)
-        task->undelivered =
-            task->cancelling; /* others were taken back before */
+    if (task->undelivered > task->cancelling) /* more were taken back before */
+        task->undelivered = task->cancelling;
 }
 
 /* Whether the request of an outer scope was delivered in this one: it came in

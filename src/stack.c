@@ -201,7 +201,9 @@ bool task__stacks_are_too_many(struct stacks *stacks, task_time now)
 
 task_time task__stacks_next_look(struct stacks *stacks, task_time now)
 {
-    if (stacks->n_warm <= STACKS_WARM)
+    size_t n_taken = stacks->n_all - stacks->n_free;
+
+    if (stacks->n_warm <= STACKS_WARM || stacks->n_warm <= n_taken + 1)
         return TASK_FOREVER;
     return task__stacks_are_too_many(stacks, now)
                ? now

@@ -255,7 +255,7 @@ static ALWAYS_INLINE bool stacks_are_too_many(struct stacks *stacks,
 }
 
 /* When they may be, though none is given back: now, at the end of a period, or
- * never. */
+ * never, as they are no more than those that are taken. */
 task_time task__stacks_next_look(struct stacks *stacks, task_time now);
 
 /* Cool one or more, never the one given last; `end` is called for each

@@ -879,6 +879,34 @@ static void an_idle_loop_gives_a_crowds_stacks_back(void **state)
     assert_int_equal(run_with(real_options(), idles_after_a_crowd, NULL), 0);
 }
 
+/* As many are taken, so time alone gives none back. */
+static int idles_beside_a_crowd(void *arg)
+{
+    enum { MANY = STACKS_WARM + 100 };
+    struct task **tasks = malloc(2 * MANY * sizeof(struct task *));
+    struct loop_stats before;
+
+    CHECK(tasks != NULL);
+    for (int i = 0; i < 2 * MANY; i++)
+        tasks[i] = task_create(i < MANY ? yields : sleep_for_ever, arg);
+    CHECK_STATUS(task_gather(tasks, MANY, NULL), 0);
+    before = stats();
+    CHECK(before.stacks_cached > STACKS_WARM);
+    CHECK_STATUS(task_sleep(4 * STACKS_PERIOD), 0);
+    CHECK(stats().polls - before.polls <= 3);
+    for (int i = MANY; i < 2 * MANY; i++)
+        CHECK(task_cancel(tasks[i]));
+    CHECK_STATUS(task_gather(tasks + MANY, MANY, NULL), -ECANCELED);
+    free(tasks);
+    return 0;
+}
+
+static void stacks_that_a_crowd_may_need_wake_nobody(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_options(), idles_beside_a_crowd, NULL), 0);
+}
+
 static int cancel_the_earliest(void *arg)
 {
     int64_t ids[50];
@@ -996,6 +1024,7 @@ int main(int argc, char **argv)
         behaviour(a_sleep_after_a_block_begins_now),
         behaviour(an_idle_loop_looks_once),
         behaviour(an_idle_loop_gives_a_crowds_stacks_back),
+        behaviour(stacks_that_a_crowd_may_need_wake_nobody),
         behaviour(a_cancelled_timer_wakes_nobody),
         behaviour(an_idle_loop_makes_one_system_call_a_wait),
     };

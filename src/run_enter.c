@@ -15,6 +15,8 @@ static int may_enter(struct loop *loop, struct call_site site)
         return misuse_at(site, -EINVAL, "the loop is NULL");
     if (scheduler_current() && !loop_is_inherited(loop))
         return misuse_at(site, -EBUSY, "a loop runs in this thread");
+    if (loop->in_report && !loop_is_inherited(loop))
+        return misuse_at(site, -EBUSY, "the loop's error hook is at work");
     return task__loop_refusal(loop, site, -EBUSY);
 }
 

@@ -944,6 +944,27 @@ static void the_order_is_the_same(void **state)
 
 /* Between runs. */
 
+static void free_it(const struct loop_error *error, void *arg)
+{
+    record("%s", error->message[0] == 'l' ? "told" : error->message);
+    CHECK_STATUS(loop_free(error->loop), -EBUSY);
+    CHECK_STATUS(loop_run_turn(error->loop, 0), -EBUSY);
+    (void)arg;
+}
+
+static void a_hook_between_runs_does_not_free_its_loop(void **state)
+{
+    struct loop_options options = debug_options();
+    struct loop *loop;
+
+    (void)state;
+    options.on_error = free_it;
+    loop = loop_new(&options);
+    assert_int_equal(loop_run_main(loop, NULL, NULL), -EINVAL);
+    assert_record("told");
+    assert_int_equal(loop_free(loop), 0);
+}
+
 #define HERE "; called in between_runs_the_loop_that_it_is_about_is_told+0x"
 
 static void between_runs_the_loop_that_it_is_about_is_told(void **state)
@@ -1008,6 +1029,7 @@ int main(void)
         behaviour(a_tasks_figure_is_its_own),
         behaviour(without_a_hook_each_is_a_line_on_stderr),
         behaviour(between_runs_the_loop_that_it_is_about_is_told),
+        behaviour(a_hook_between_runs_does_not_free_its_loop),
         behaviour(without_memory_it_goes_on),
         behaviour(the_order_is_the_same),
     };

@@ -629,6 +629,34 @@ static int one_taken_back_undelivered_does_not_come_after_the_scope(void *arg)
     return 0;
 }
 
+static void cancel_by_call(void *task)
+{
+    CHECK(task_cancel(task));
+}
+
+/* One that was heard before the scope is taken back in it: then the next one is
+ * no old one. */
+static int a_request_after_an_old_one_was_taken_back_is_from_outside(void *arg)
+{
+    for (int n_sleeps = 1; n_sleeps <= 2; n_sleeps++) {
+        struct task_timeout timeout;
+
+        CHECK(task_cancel(task_current()));
+        CHECK_STATUS(task_yield(), -ECANCELED);
+        task_timeout_begin(&timeout, 2 * TASK_SECOND);
+        CHECK(task_uncancel(task_current()) == 0);
+        CHECK(loop_call_later(TASK_SECOND, cancel_by_call, task_current()) > 0);
+        for (int i = 0; i < n_sleeps; i++)
+            CHECK_STATUS(task_sleep(TASK_HOUR), -ECANCELED);
+        CHECK_STATUS(task_timeout_end(&timeout, -ECANCELED), -ECANCELED);
+        CHECK(requests() == 1);
+        CHECK(task_uncancel(task_current()) == 0);
+        check_no_trace();
+    }
+    (void)arg;
+    return 0;
+}
+
 static int a_request_that_waits_on_entry_is_delivered_in_the_scope(void *arg)
 {
     struct task_timeout timeout;
@@ -1573,6 +1601,7 @@ int main(void)
         in_main(a_request_swallowed_in_the_scope_is),
         in_main(a_request_taken_back_in_the_scope_is_not),
         in_main(one_taken_back_undelivered_does_not_come_after_the_scope),
+        in_main(a_request_after_an_old_one_was_taken_back_is_from_outside),
         in_main(a_request_that_waits_on_entry_is_delivered_in_the_scope),
         in_main(a_request_that_waits_on_entry_outlives_the_scope),
         in_main(a_request_passed_on_from_entry_is_not_the_deadline),

@@ -14,8 +14,9 @@
  *
  * One task may read while others write. A second one that reads meanwhile gets
  * -EBUSY. Writes of several tasks are sent in the order of the calls, each in
- * one piece. All calls are for tasks of the loop in which the stream was
- * opened.
+ * one piece; but a call of a task that has not waited for long lets the others
+ * run before it begins. All calls are for tasks of the loop in which the stream
+ * was opened.
  *
  * The end is final: once a read has met it, all later ones tell it. So are
  * errors of the descriptor: what came before is read first, and then each call

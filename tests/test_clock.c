@@ -676,9 +676,13 @@ static void wait_and_note(struct poller *poller, task_time now, task_time until)
     asked.backend->wait(poller, now, until);
 }
 
-/* How much later than they end the loop waits for sleeps of 100 us, at the most: of
- * forty that did not end before it could wait. */
-static task_time longest_overrun(void)
+/*
+ * How much later than they end the loop waits for sleeps of 100 us, at the most:
+ * of forty that did not end before it could wait. Where a crowd is about, of as
+ * many more as it takes until one is late: the crowd may be due at another time
+ * than these for long, if the machine is busy.
+ */
+static task_time longest_overrun(bool has_crowd)
 {
     struct poller *poller = loop_current()->poller;
     struct poller_backend backend = *poller->backend;
@@ -688,7 +692,7 @@ static task_time longest_overrun(void)
     asked.backend = poller->backend;
     backend.wait = wait_and_note;
     poller->backend = &backend;
-    while (n < 40) {
+    while (n < 40 || (has_crowd && longest <= 0 && n < 4000)) {
         task_time until = monotonic() + 100 * TASK_MICROSECOND;
 
         asked.now = TASK_FOREVER;
@@ -718,12 +722,12 @@ static int sleep_alone_and_in_a_crowd(void *arg)
     task_time longest;
 
     (void)arg;
-    CHECK_STATUS(longest_overrun(), 0);
+    CHECK_STATUS(longest_overrun(false), 0);
     CHECK_STATUS(call_in_an_hour(&due), 0);
-    CHECK_STATUS(longest_overrun(), 0);
+    CHECK_STATUS(longest_overrun(false), 0);
     for (int i = 0; i < OTHERS; i++)
         others[i] = task_create(sleep_again_and_again, NULL);
-    longest = longest_overrun();
+    longest = longest_overrun(true);
     CHECK(longest > 0 && longest < 1100 * TASK_MICROSECOND);
     for (int i = 0; i < OTHERS; i++)
         CHECK_STATUS(task_cancel_await(others[i]), -ECANCELED);

@@ -11,15 +11,16 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* How often a set is looked at. */
+/* How often a set is looked at, in all threads. */
 
-static unsigned n_looks;
+static atomic_uint n_looks;
 
 int __real_sigismember(const sigset_t *set, int signo);
 int __wrap_sigismember(const sigset_t *set, int signo);

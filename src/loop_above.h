@@ -7,10 +7,13 @@
 
 #include "loop.h"
 
-/* A task ends. */
+/* A task ends, or goes on after all. */
 
 /* lock.c: it leaves its locks to the next. */
 void task__locks_abandon(struct task *task);
+
+/* scope.c: a request to it was taken back. */
+void task__scopes_forget(const struct task *task);
 
 /* scope.c: it is dropped in the midst of its scopes. */
 void task__scopes_abandon(struct task *task);

@@ -11,13 +11,16 @@
 /* Why a loop cannot be run; 0: it can. */
 static int may_enter(struct loop *loop, struct call_site site)
 {
+    int error;
+
     if (!loop)
         return misuse_at(site, -EINVAL, "the loop is NULL");
     if (scheduler_current() && !loop_is_inherited(loop))
         return misuse_at(site, -EBUSY, "a loop runs in this thread");
-    if (loop->in_report && !loop_is_inherited(loop))
-        return misuse_at(site, -EBUSY, "the loop's error hook is at work");
-    return task__loop_refusal(loop, site, -EBUSY);
+    error = task__loop_refusal(loop, site, -EBUSY);
+    if (!error && loop->in_report) /* between runs */
+        error = misuse_at(site, -EBUSY, "the loop's error hook is at work");
+    return error;
 }
 
 /* This thread runs the loop from now on, which another one ran before. */

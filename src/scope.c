@@ -123,6 +123,22 @@ void task__scope_ask(struct task_scope *scope, struct task_chain *requests)
         scope->before = task_deliveries_before(task);
 }
 
+/* What scopes found when they began is no more than is left, beside their own:
+ * else what comes later would pass for what was taken back. */
+void task__scopes_forget(const struct task *task)
+{
+    unsigned left = task->cancelling;
+
+    for (struct task_scope *scope = task->scope; scope; scope = scope->outer) {
+        if (scope->asks && left)
+            left--;
+        if (scope->cancelling > left)
+            scope->cancelling = left;
+        if (scope->heard > left)
+            scope->heard = left;
+    }
+}
+
 void task__scope_take_back(struct task_scope *scope)
 {
     struct task *task = scope->task;

@@ -2,6 +2,7 @@
  * What a handle tells of its task, and does to it.
  */
 #include "loop.h"
+#include "loop_above.h"
 
 #include <stdio.h>
 
@@ -36,22 +37,6 @@ unsigned task_cancelling(const struct task *task)
     return task ? task->cancelling : 0;
 }
 
-/* What scopes found when they began is no more than is left, beside their own:
- * else what comes later would pass for what was taken back. */
-static void tell_scopes(const struct task *task)
-{
-    unsigned left = task->cancelling;
-
-    for (struct task_scope *scope = task->scope; scope; scope = scope->outer) {
-        if (scope->asks && left)
-            left--;
-        if (scope->cancelling > left)
-            scope->cancelling = left;
-        if (scope->heard > left)
-            scope->heard = left;
-    }
-}
-
 unsigned task_uncancel(struct task *task)
 {
     if (!task || !task->cancelling || LOOP_REFUSES(loop_of_task(task)))
@@ -59,7 +44,8 @@ unsigned task_uncancel(struct task *task)
     task->cancelling--;
     if (!task->done && task->undelivered > task->cancelling)
         task->undelivered = task->cancelling;
-    tell_scopes(task);
+    if (task->scope)
+        task__scopes_forget(task);
     return task->cancelling;
 }
 

@@ -5,7 +5,9 @@
 #include "launch.h"
 #include "own_fd.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -137,8 +139,50 @@ int task__launch_by_clone(const struct launch *launch, struct launch_room *room,
                                : task__launch_by_fork(launch, room, launched);
 }
 
+/* As it stands in /proc; not one: ".", "..". */
+static int descriptor_of(const char *name)
+{
+    int fd = 0;
+
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9')
+            return -1;
+        fd = 10 * fd + (*name - '0');
+    }
+    return fd;
+}
+
+static void seal_listed(const char entries[], size_t size)
+{
+    const struct dirent64 *entry;
+    int fd;
+
+    for (size_t at = 0; at < size; at += entry->d_reclen) {
+        entry = (const void *)(entries + at);
+        fd = descriptor_of(entry->d_name);
+        if (fd >= 3)
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+}
+
+/* Those that there are, whose number may be up to a million. By hand, as
+ * readdir() allocates. */
+static bool seal_open(void)
+{
+    _Alignas(struct dirent64) char entries[1024];
+    int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long n;
+
+    if (list < 0)
+        return false;
+    while ((n = syscall(SYS_getdents64, list, entries, sizeof entries)) > 0)
+        seal_listed(entries, (size_t)n);
+    close(list);
+    return n == 0;
+}
+
 void task__launch_seal_all(void)
 {
-    if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC))
+    if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) && !seal_open())
         task__launch_seal_each();
 }

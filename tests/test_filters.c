@@ -4,10 +4,12 @@
  */
 #include "leaks.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -20,10 +22,15 @@
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 /* What is refused, and by what; 0: nothing. */
 static int pidfds;
 static int pidfd_signals;
+static int closing_ranges;
+static int listing;     /* what is in a folder */
 static int giving_back; /* memory */
 static int not_waiting; /* to read and write so */
 
@@ -56,9 +63,23 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e,
                     long f);
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    return number == SYS_pidfd_send_signal && is_refused(pidfd_signals)
-               ? -1
-               : __real_syscall(number, a, b, c, d, e, f);
+    int refusal = number == SYS_pidfd_send_signal ? pidfd_signals
+                  : number == SYS_close_range     ? closing_ranges
+                  : number == SYS_getdents64      ? listing
+                                                  : 0;
+
+    return is_refused(refusal) ? -1 : __real_syscall(number, a, b, c, d, e, f);
+}
+
+/* Those of a child that shares our memory, too. */
+static int n_fcntl;
+
+int __real_fcntl(int fd, int command, int value);
+int __wrap_fcntl(int fd, int command, int value);
+int __wrap_fcntl(int fd, int command, int value)
+{
+    n_fcntl++;
+    return __real_fcntl(fd, command, value);
 }
 
 int __real_madvise(void *address, size_t size, int advice);
@@ -152,6 +173,50 @@ static void children_are_signalled_where_pidfds_cannot_be(void **state)
         run_virtual(kills_a_sleeper, NULL);
     }
     pidfd_signals = 0;
+}
+
+/* 1000 is open here, too. */
+static int only_what_is_passed_is_open(void *arg)
+{
+    static const char *const argv[] = {
+        "sh", "-c", "test -e /proc/$$/fd/1001 -a ! -e /proc/$$/fd/1000", NULL};
+    static const int passed[] = {1001};
+    struct task_process_options options = {.pass_fds = passed, .n_pass_fds = 1};
+    struct task_process *process = NULL;
+
+    (void)arg;
+    CHECK_STATUS(task_process_exec(&process, argv, &options), 0);
+    CHECK_STATUS(task_process_wait(process), 0);
+    task_process_free(process);
+    return 0;
+}
+
+static void pass_one_of_two(void)
+{
+    n_refused = n_fcntl = 0;
+    assert_int_equal(dup2(1, 1000), 1000);
+    assert_int_equal(dup2(1, 1001), 1001);
+    run_virtual(only_what_is_passed_is_open, NULL);
+    close(1000);
+    close(1001);
+}
+
+static void descriptors_are_kept_from_children_without_ranges(void **state)
+{
+    struct rlimit few;
+    struct rlimit many;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &few), 0);
+    many = (struct rlimit){few.rlim_max, few.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+    closing_ranges = ENOSYS;
+    pass_one_of_two();
+    assert_in_range(n_fcntl, 0, 100); /* not one for each that there may be */
+    listing = EPERM;
+    pass_one_of_two();
+    closing_ranges = listing = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 }
 
 /* Stacks. */
@@ -248,6 +313,7 @@ static void a_pipes_wrong_end_is_told_where_it_is_asked_first(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        leakless(descriptors_are_kept_from_children_without_ranges),
         leakless(children_are_signalled_where_pidfds_cannot_be),
         leakless(programs_run_where_clone_gives_no_pidfd),
         leakless(a_pipes_wrong_end_is_told_where_it_is_asked_first),

@@ -303,12 +303,16 @@ void task__loop_shut_down(struct loop *loop);
 /* stats.c */
 void task__stats_publish(struct loop *loop);
 
-/* task.c */
+/* task_create.c */
 struct task *task__make_future(struct loop *loop, const char *file, int line);
 struct task *task__create(struct loop *loop, task_fn *fn, void *arg);
+
+/* task_handle.c; false: no memory */
+bool task__name_copy(struct task *task, const char *name);
+
+/* task.c; discard: one that has never run, and will not. */
+void task__discard(struct task *task);
 void task__end(struct task *task, int status);
-bool task__name_copy(struct task *task,
-                     const char *name); /* false: no memory */
 void task__unpin(struct task *task);
 void task__free_all(struct loop *loop);
 

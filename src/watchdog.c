@@ -5,11 +5,10 @@
  */
 #include "watchdog.h"
 
-#include "holder.h"
 #include "loop.h"
 #include "own_thread.h"
-#include "report.h"
 #include "symbols.h"
+#include "watchdog_catch.h"
 #include "watchdog_signal.h"
 
 #include <errno.h>
@@ -24,17 +23,6 @@ struct sight {
     uint64_t turns;
     uint64_t switches;
     const void *batch;
-};
-
-/* A step that was caught; its task may be gone when that is reported. */
-struct catch
-{
-    const struct task *task; /* NULL: a callback */
-    uint64_t id;
-    char name[NAME_SHOWN + 1];
-    const char *file;
-    int line;
-    task_time held; /* until it was caught */
 };
 
 struct watchdog {
@@ -59,7 +47,7 @@ struct watchdog {
     bool asks;
 
     /* Set by the handler; read by the loop, in the same thread. */
-    struct catch caught;
+    struct caught_step caught;
     bool has_caught;
 };
 
@@ -79,45 +67,8 @@ static bool same(const struct sight *a, const struct sight *b)
            a->batch == b->batch;
 }
 
-/* In the signal handler. */
-
-static void note_task(struct catch *caught, const struct task *task)
-{
-    struct sentence name;
-
-    sentence_clear(&name);
-    task__say_name(&name, task);
-    caught->id = task->id;
-    memcpy(caught->name, name.chars, name.length + 1);
-    caught->file = task->file;
-    caught->line = (int)task->line;
-}
-
-static void catch_step(struct watchdog *watchdog, const void *context)
-{
-    const struct loop *loop = watchdog->loop;
-    const struct task *task =
-        loop->scheduler.current ? loop->scheduler.current : loop->beneath;
-    struct sentence sentence;
-
-    sentence_clear(&sentence);
-    task__say(&sentence, "libtask: ");
-    if (task)
-        task__say_task(&sentence, task);
-    else
-        task__say(&sentence, "a callback");
-    task__say(&sentence, " has held the loop for ");
-    task__say_number(&sentence, (uint64_t)(watchdog->held / TASK_MILLISECOND));
-    task__say(&sentence, " ms:\n");
-    task__say_out(&sentence);
-    task__holder_tell_frames(&sentence, context);
-    watchdog->caught = (struct catch){.task = task, .held = watchdog->held};
-    if (task)
-        note_task(&watchdog->caught, task);
-    __atomic_store_n(&watchdog->has_caught, true, __ATOMIC_RELAXED);
-}
-
-/* The loop may have got on meanwhile, or its thread run another one. */
+/* In the signal handler: the loop may have got on meanwhile, or its thread run
+ * another one. */
 void task__watchdog_hear(int number, siginfo_t *info, void *context)
 {
     struct scheduler *scheduler = scheduler_current();
@@ -129,8 +80,11 @@ void task__watchdog_hear(int number, siginfo_t *info, void *context)
     (void)info;
     if (watchdog && __atomic_load_n(&watchdog->asks, __ATOMIC_ACQUIRE)) {
         sight = look(watchdog->loop);
-        if (same(&sight, &watchdog->suspect))
-            catch_step(watchdog, context);
+        if (same(&sight, &watchdog->suspect)) {
+            task__watchdog_catch(watchdog->loop, watchdog->held, context,
+                                 &watchdog->caught);
+            __atomic_store_n(&watchdog->has_caught, true, __ATOMIC_RELAXED);
+        }
         __atomic_store_n(&watchdog->asks, false, __ATOMIC_RELEASE);
     }
     errno = saved_errno;
@@ -288,54 +242,20 @@ bool task__watchdog_has_news(const struct watchdog *watchdog)
            __atomic_load_n(&watchdog->asks, __ATOMIC_RELAXED);
 }
 
-/* The task, if it has not been freed meanwhile. */
-static struct task *find_task(const struct loop *loop,
-                              const struct catch *caught)
-{
-    struct task *task = NULL;
-
-    if (caught->task)
-        while ((task = task__pool_next(&loop->task_pool, task)))
-            if (task == caught->task && task->id == caught->id)
-                return task;
-    return NULL;
-}
-
+/* Copied, as the hook may hold the loop, too. */
 static void tell(struct watchdog *watchdog)
 {
-    struct catch caught = watchdog->caught;
-    struct sentence sentence;
-    struct loop_error error = {.kind = LOOP_ERROR_STALL,
-                               .message = sentence.chars,
-                               .task = find_task(watchdog->loop, &caught),
-                               .task_id = caught.id,
-                               .task_name = caught.id ? caught.name : NULL,
-                               .file = caught.file,
-                               .line = caught.line};
+    struct caught_step caught = watchdog->caught;
 
-    __atomic_store_n(&watchdog->has_caught, false, __ATOMIC_RELAXED);
-    sentence_clear(&sentence);
-    if (caught.id) {
-        task__say(&sentence, "task ");
-        task__say_number(&sentence, caught.id);
-        task__say(&sentence, " \"");
-        task__say(&sentence, caught.name);
-        task__say(&sentence, "\"");
-        task__say_place(&sentence, caught.file, caught.line);
-    } else {
-        task__say(&sentence, "a callback");
-    }
-    task__say(&sentence, " held the loop for more than ");
-    task__say_number(&sentence, (uint64_t)(caught.held / TASK_MILLISECOND));
-    task__say(&sentence, " ms");
-    task__report(watchdog->loop, &error);
+    if (!__atomic_exchange_n(&watchdog->has_caught, false, __ATOMIC_RELAXED))
+        return;
+    task__watchdog_report(watchdog->loop, &caught);
 }
 
 void task__watchdog_tell(struct watchdog *watchdog)
 {
     withdraw(watchdog);
-    if (__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
-        tell(watchdog);
+    tell(watchdog);
 }
 
 void task__watchdog_leave(struct watchdog *watchdog)
@@ -346,8 +266,7 @@ void task__watchdog_leave(struct watchdog *watchdog)
     withdraw(watchdog);
     if (watchdog->was_blocked)
         task__watchdog_signal_mask(SIG_BLOCK);
-    if (__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
-        tell(watchdog);
+    tell(watchdog);
 }
 
 void task__watchdog_stop(struct loop *loop)

@@ -3,7 +3,6 @@
  */
 #include "fd.h"
 
-#include "endpoint.h"
 #include "switch.h"
 
 #include <errno.h>
@@ -14,61 +13,6 @@ COLD int task__fd_error(void)
 {
     return -errno;
 }
-
-/* What was moved is told first: the request is kept, and the wait is over. */
-static void keep_request(struct waiter *waiter, struct task_chain *requests)
-{
-    (void)requests;
-    task_keep_request(waiter->task);
-    task__wake(waiter, -ECANCELED);
-}
-
-static void describe(const struct waiter *waiter, struct text *text,
-                     const char *arrow)
-{
-    const struct descriptor *descriptor =
-        container_of(waiter->node.list, const struct descriptor, waiters);
-
-    task__endpoint_add(text, descriptor->fd, arrow);
-}
-
-void task__fd_describe_in(const struct waiter *waiter, struct text *text)
-{
-    describe(waiter, text, "<-");
-}
-
-void task__fd_describe_out(const struct waiter *waiter, struct text *text)
-{
-    describe(waiter, text, "->");
-}
-
-static void describe_any(const struct waiter *waiter, struct text *text)
-{
-    describe(waiter, text, "<->");
-}
-
-const struct wait_kind task__reading = {
-    .verb = "reading",
-    .describe = task__fd_describe_in,
-};
-const struct wait_kind task__writing = {
-    .verb = "writing",
-    .describe = task__fd_describe_out,
-};
-const struct wait_kind task__reading_more = {
-    .verb = "reading",
-    .describe = task__fd_describe_in,
-    .cancel = keep_request,
-};
-const struct wait_kind task__writing_more = {
-    .verb = "writing",
-    .describe = task__fd_describe_out,
-    .cancel = keep_request,
-};
-static const struct wait_kind POLLING = {
-    .verb = "waiting for",
-    .describe = describe_any,
-};
 
 /* A request that came after the task was woken, which turned out to be in
  * vain. */
@@ -321,64 +265,4 @@ void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
         poller->backend->unwatch(poller, descriptor);
     else
         poller->backend->watch(poller, descriptor);
-}
-
-NEVER_INLINE int task__fd_poll(int fd, short events)
-{
-    struct pollfd now = {.fd = fd, .events = events};
-    int n;
-
-    do {
-        n = poll(&now, 1, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return -errno;
-    return now.revents & POLLNVAL ? -EBADF : now.revents;
-}
-
-int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
-                         short events, const struct wait_kind *kind)
-{
-    uint32_t uses = descriptor->uses;
-
-    for (;;) {
-        int result =
-            task__fd_check_free(loop_of_task(self), descriptor, events);
-
-        if (!result)
-            result = task__fd_poll(descriptor->fd, events);
-        if (result)
-            return result;
-        descriptor->streak = 0;
-        result = task__fd_wait(self, descriptor, events, kind);
-        if (result == -EPERM)
-            return -EOPNOTSUPP;
-        if (result < 0)
-            return result;
-        if (descriptor->uses != uses)
-            return -EBADF;
-        descriptor->is_doubtful = true;
-    }
-}
-
-int task_wait_fd(int fd, short events)
-{
-    struct task *self;
-    struct descriptor *descriptor;
-    int result = task_enter(&self);
-    int saved_errno;
-
-    if (result)
-        return result;
-    if (events & ~FD_EVENTS_ASKED)
-        return MISUSE(-EINVAL, "there are no such events");
-    saved_errno = fd_errno(self);
-    result = fd_get(loop_of_task(self), fd, &descriptor);
-    if (!result)
-        result = fd_take_turns(self, descriptor, 1, &POLLING);
-    if (!result)
-        result = task__fd_wait_surely(self, descriptor, events & FD_EVENTS,
-                                      &POLLING);
-    fd_restore_errno(self, saved_errno);
-    return (int)fd_result(fd, result, __func__);
 }

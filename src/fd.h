@@ -251,12 +251,15 @@ int task__fd_observe(struct loop *loop, struct descriptor *descriptor,
 void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
                               enum direction direction);
 
-/* How tasks that read and write wait. The other kinds are for those that have
- * moved some bytes: a request ends the wait, and comes next. */
+/* How tasks that read and write wait. Those that want more have moved some bytes:
+ * a request ends the wait, and comes next. */
 extern const struct wait_kind task__reading;
 extern const struct wait_kind task__writing;
 extern const struct wait_kind task__reading_more;
 extern const struct wait_kind task__writing_more;
+
+/* And those that wait for any events. */
+extern const struct wait_kind task__polling;
 
 /* What any kind of wait for one may say of it. */
 void task__fd_describe_in(const struct waiter *waiter, struct text *text);

@@ -1,6 +1,7 @@
 /*
- * Waiting by epoll: for descriptors. How a wait ends in time is
- * poller_timer.h's, and what is not believed for ever poller_doubts.h's.
+ * Waiting by epoll: for descriptors. Whose instance it is, is
+ * poller_instance.h's; how a wait ends in time, poller_timer.h's; and what is
+ * not believed for ever, poller_doubts.h's.
  *
  * A descriptor is registered once, when it is first waited for, for both
  * directions and edge-triggered; close takes it out. Those with callbacks are
@@ -11,14 +12,12 @@
  * events are known by their generation. When there have been many of them, what
  * is needed is registered with a new epoll instance, and the old one closed.
  */
-#include "own_fd.h"
 #include "poller.h"
 #include "poller_doubts.h"
-#include "poller_timer.h"
+#include "poller_instance.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 /* Events of what nobody knows, before a new instance is worth its while: so
  * many, and one for so many descriptors. */
@@ -34,15 +33,9 @@ enum { AHEAD = 4 };
 
 #define EDGES ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
 
-/* What an event of the poller's own descriptors carries, and none of others. */
-#define OWN UINT64_MAX
-
 struct epoll_poller {
     struct poller poller;
-    int epoll; /* -1: not open; so are then the others */
-    struct poller_timer timer;
-    int outer; /* has `epoll` in it, which may be replaced; -1: nobody needs it */
-    int waker;    /* another's; -1: none */
+    struct epoll_instance instance;
     bool listens; /* there was ever anything to hear of, but time */
 
     struct doubts doubts;
@@ -59,77 +52,16 @@ static void init(struct poller *poller)
 {
     struct epoll_poller *self = self_of(poller);
 
-    self->epoll = -1;
-    task__poller_timer_init(&self->timer);
-    self->outer = -1;
-    self->waker = -1;
+    task__poller_instance_init(&self->instance);
     doubts_init(&self->doubts);
     /* On a virtual clock there is no tick in time: each wait asks the
      * kernel. */
     poller->trusted = poller->is_virtual ? POLLER_TRUSTS_NOTHING : EDGES;
 }
 
-static void close_one(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static void close_all(struct epoll_poller *self)
-{
-    close_one(&self->outer);
-    close_one(&self->timer.fd);
-    close_one(&self->epoll);
-}
-
 static void destroy(struct poller *poller)
 {
-    close_all(self_of(poller));
-}
-
-static int add_own(int epoll, int fd, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.u64 = OWN};
-
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
-/* A new instance, with what is the poller's own; or a negative errno. */
-static int open_epoll(const struct epoll_poller *self)
-{
-    int epoll = own_fd(epoll_create1(EPOLL_CLOEXEC));
-    int error = epoll < 0 ? -errno : 0;
-
-    if (!error)
-        error = add_own(epoll, self->timer.fd, EPOLLIN | EPOLLET);
-    if (!error && self->waker >= 0)
-        error = add_own(epoll, self->waker, EPOLLIN | EPOLLET);
-    if (!error && self->outer >= 0)
-        error = add_own(self->outer, epoll, EPOLLIN);
-    if (!error)
-        return epoll;
-    close_one(&epoll);
-    return error;
-}
-
-static COLD int open_first(struct epoll_poller *self)
-{
-    int error = task__poller_timer_open(&self->timer);
-
-    if (!error)
-        self->epoll = open_epoll(self);
-    if (!error && self->epoll < 0)
-        error = self->epoll;
-    if (error)
-        close_all(self);
-    return error;
-}
-
-/* Open what is not open; 0, or a negative errno and nothing is open. */
-static ALWAYS_INLINE int open_all(struct epoll_poller *self)
-{
-    return likely(self->epoll >= 0) ? 0 : open_first(self);
+    task__poller_instance_close(&self_of(poller)->instance);
 }
 
 /* Do that to its registration; 0, or a negative errno. */
@@ -142,7 +74,7 @@ static int control(struct epoll_poller *self, int operation,
             (uint64_t)descriptor->generation << 32 | (uint32_t)descriptor->fd,
     };
 
-    if (epoll_ctl(self->epoll, operation, descriptor->fd, &event))
+    if (epoll_ctl(self->instance.epoll, operation, descriptor->fd, &event))
         return -errno;
     descriptor->registered = registered;
     return 0;
@@ -192,7 +124,7 @@ static int settle(struct epoll_poller *self, struct descriptor *descriptor)
 static int watch(struct poller *poller, struct descriptor *descriptor)
 {
     struct epoll_poller *self = self_of(poller);
-    int error = open_all(self);
+    int error = instance_open(&self->instance);
 
     if (error)
         return error;
@@ -257,7 +189,7 @@ static void hear(struct epoll_poller *self, const struct epoll_event *event)
 {
     struct descriptor *descriptor = descriptor_of(self, event);
 
-    if (unlikely(event->data.u64 == OWN))
+    if (unlikely(event->data.u64 == INSTANCE_OWN))
         return;
     if (likely(descriptor && descriptor->registered &&
                descriptor->generation == event->data.u64 >> 32))
@@ -297,13 +229,9 @@ static void register_anew(struct descriptor *descriptor, void *poller)
 /* Get rid of what is registered and known to nobody. */
 static COLD void replace_epoll(struct epoll_poller *self)
 {
-    int epoll = open_epoll(self);
-
     self->n_strays = 0;
-    if (epoll < 0)
+    if (task__poller_instance_replace(&self->instance))
         return;
-    close(self->epoll);
-    self->epoll = epoll;
     task__descriptors_each(&self->poller.descriptors, register_anew, self);
 }
 
@@ -322,9 +250,9 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
     int n;
 
     if (!self->listens && until > now && until != TASK_FOREVER &&
-        task__poller_timer_sleep(&self->timer, now, until))
+        task__poller_timer_sleep(&self->instance.timer, now, until))
         return;
-    if (unlikely(open_all(self))) {
+    if (unlikely(instance_open(&self->instance))) {
         task__poller_timer_pause(now, until);
         return;
     }
@@ -340,8 +268,8 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
                     now);
     if (until > doubts->tick_at)
         until = doubts->tick_at;
-    n = poller_timer_wait(&self->timer, self->epoll, events, now, until,
-                          until == doubts->tick_at);
+    n = poller_timer_wait(&self->instance.timer, self->instance.epoll, events,
+                          now, until, until == doubts->tick_at);
     hear_all(self, events, n);
     if (unlikely(has_too_many_strays(self)))
         replace_epoll(self);
@@ -350,48 +278,26 @@ static void wait_until(struct poller *poller, task_time now, task_time until)
 static int wake_by(struct poller *poller, int fd)
 {
     struct epoll_poller *self = self_of(poller);
-    int error = open_all(self);
+    int error = instance_open(&self->instance);
 
     if (!error)
-        error = add_own(self->epoll, fd, EPOLLIN | EPOLLET);
-    if (error)
-        return error;
-    self->waker = fd;
-    self->listens = true;
-    return 0;
-}
-
-/* One that lasts, while the inner one is replaced. */
-static int open_outer(struct epoll_poller *self)
-{
-    int error;
-
-    self->outer = own_fd(epoll_create1(EPOLL_CLOEXEC));
-    if (self->outer < 0)
-        return -errno;
-    error = add_own(self->outer, self->epoll, EPOLLIN);
-    if (error)
-        close_one(&self->outer);
+        error = task__poller_instance_wake_by(&self->instance, fd);
+    self->listens |= !error;
     return error;
 }
 
 static int fd(struct poller *poller)
 {
-    struct epoll_poller *self = self_of(poller);
-    int error = open_all(self);
-
-    if (!error && self->outer < 0)
-        error = open_outer(self);
-    return error ? error : self->outer;
+    return task__poller_instance_outer(&self_of(poller)->instance);
 }
 
 static void alarm_at(struct poller *poller, task_time until)
 {
     struct epoll_poller *self = self_of(poller);
 
-    task__poller_timer_set(&self->timer, until < self->doubts.tick_at
-                                             ? until
-                                             : self->doubts.tick_at);
+    task__poller_timer_set(&self->instance.timer, until < self->doubts.tick_at
+                                                      ? until
+                                                      : self->doubts.tick_at);
 }
 
 const struct poller_backend task__poller_epoll = {

@@ -1,54 +1,15 @@
 /*
- * Misuse: where a wrong call was made, and whether that was told of before.
+ * Misuse: where a wrong call was made.
  */
 #include "misuse.h"
 
 #include "loop.h"
+#include "misuse_known.h"
 #include "report.h"
 #include "symbols.h"
 
 #include <errno.h>
 #include <pthread.h>
-
-/* What was told of; when there is too much of it the earliest is forgotten. */
-enum { MISUSES = 64 };
-
-struct misuses {
-    unsigned n;
-    struct misuse {
-        const char *why;
-        uintptr_t key; /* of the place */
-    } known[MISUSES];
-};
-
-/* Other threads leave the loop's allocator alone. */
-static const struct allocator for_others = {.alloc = task__memory_libc};
-
-static const struct allocator *allocator_of(struct loop *loop,
-                                            struct misuses **misuses)
-{
-    return misuses == &loop->foreign ? &for_others : &loop->allocator;
-}
-
-/* Whether it is the first time; without memory it always is. */
-static bool note_misuse(struct loop *loop, struct misuses **misuses,
-                        const struct misuse *new)
-{
-    if (!*misuses) {
-        *misuses = memory_get(allocator_of(loop, misuses), sizeof **misuses);
-        if (!*misuses)
-            return true;
-        (*misuses)->n = 0;
-    }
-    for (unsigned i = 0; i < (*misuses)->n && i < MISUSES; i++) {
-        const struct misuse *known = &(*misuses)->known[i];
-
-        if (known->why == new->why && known->key == new->key)
-            return false;
-    }
-    (*misuses)->known[(*misuses)->n++ % MISUSES] = *new;
-    return true;
-}
 
 /* Of who called for a wake, so many functions further out: some of them are the
  * library's own. */
@@ -69,11 +30,11 @@ struct wrong_call {
 static bool is_news(struct loop *loop, struct misuses **misuses,
                     const struct wrong_call *wrong)
 {
-    struct misuse misuse = {wrong->why, wrong->site.from};
+    struct known_misuse misuse = {wrong->why, wrong->site.from};
 
     for (unsigned i = 0; i < OUTER && wrong->outer[i]; i++)
         misuse.key = 31 * misuse.key + wrong->outer[i];
-    return note_misuse(loop, misuses, &misuse);
+    return task__misuse_note(loop, misuses, &misuse);
 }
 
 static const char *name_of_misuse(int status)
@@ -98,14 +59,6 @@ static const char *name_of_misuse(int status)
     }
 }
 
-static void say_opened(struct sentence *sentence, const char *file, int line)
-{
-    task__say(sentence, "it was opened at ");
-    task__say_part(sentence, file, 500);
-    task__say(sentence, ":");
-    task__say_number(sentence, (unsigned)line);
-}
-
 /* task_lock_release: the caller does not own the lock (-EPERM); called by task
  * 2 "worker" in work+0x2c */
 static void say_misuse(struct sentence *sentence,
@@ -126,7 +79,7 @@ static void say_misuse(struct sentence *sentence,
         task__say(sentence, "; ");
     }
     if (wrong->file) {
-        say_opened(sentence, wrong->file, wrong->line);
+        task__say_opened(sentence, wrong->file, wrong->line);
         task__say(sentence, "; ");
     }
     task__say(sentence, self ? "called by " : "called in ");
@@ -178,9 +131,6 @@ static void tell(const struct wrong_call *wrong, struct loop *about)
     task__report_fd(loop, &error, wrong->fd);
 }
 
-/* Of a descriptor; of a task, the loop, or a stream what follows. */
-static const char LOST[] = " was closed, and not by task_close(), while ";
-
 int task__misuse(struct call_site site, int status, const char *why)
 {
     tell(&(struct wrong_call){site, status, why, .fd = -1}, NULL);
@@ -205,60 +155,6 @@ int task__misuse_of(struct loop *loop, struct call_site site, int status,
                               .line = line},
          loop);
     return status;
-}
-
-/* A number that somebody waits for was closed: `key` is who, to be told
- * once. */
-static void tell_lost(struct loop *loop, struct loop_error *error, int fd,
-                      uintptr_t key)
-{
-    const struct misuse lost = {LOST, key};
-
-    error->kind = LOOP_ERROR_MISUSE;
-    error->status = -EBADF;
-    if (loop->debug && note_misuse(loop, &loop->misuses, &lost))
-        task__report_later(loop, error, fd);
-}
-
-static void say_lost(struct sentence *sentence, int fd)
-{
-    sentence_clear(sentence);
-    task__say(sentence, "fd ");
-    task__say_number(sentence, (unsigned)fd);
-    task__say(sentence, LOST);
-}
-
-void task__report_lost(int fd, const struct task *task)
-{
-    struct loop *loop = loop_current();
-    struct sentence sentence;
-    struct loop_error error = {.message = sentence.chars, .task = task};
-
-    if (!loop)
-        return;
-    say_lost(&sentence, fd);
-    if (task)
-        task__say_task(&sentence, task);
-    else
-        task__say(&sentence, "the loop");
-    task__say(&sentence, " waited for it (-EBADF)");
-    tell_lost(loop, &error, fd, task ? (uintptr_t)task->fn : (uintptr_t)fd);
-}
-
-void task__report_lost_stream(struct loop *loop, int fd, const char *file,
-                              int line)
-{
-    struct sentence sentence;
-    struct loop_error error = {
-        .message = sentence.chars, .file = file, .line = line};
-
-    say_lost(&sentence, fd);
-    task__say(&sentence, "a stream had it (-EBADF)");
-    if (file) {
-        task__say(&sentence, "; ");
-        say_opened(&sentence, file, line);
-    }
-    tell_lost(loop, &error, fd, (uintptr_t)file + (uintptr_t)line);
 }
 
 /* The hook is called in this thread for a loop that runs in another. */
@@ -364,10 +260,4 @@ void task__misplaced(struct loop *loop, struct call_site site)
     } else {
         tell(&wrong, loop);
     }
-}
-
-void task__misuses_destroy(struct loop *loop)
-{
-    memory_free(&loop->allocator, loop->misuses);
-    memory_free(&for_others, loop->foreign);
 }

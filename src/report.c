@@ -63,6 +63,14 @@ void task__say_place(struct sentence *sentence, const char *file, int line)
     task__say(sentence, ",");
 }
 
+void task__say_opened(struct sentence *sentence, const char *file, int line)
+{
+    task__say(sentence, "it was opened at ");
+    task__say_part(sentence, file, 500);
+    task__say(sentence, ":");
+    task__say_number(sentence, (unsigned)line);
+}
+
 void task__say_name(struct sentence *sentence, const struct task *task)
 {
     char name[NAME_SHOWN + 1];

@@ -44,6 +44,9 @@ void task__say_place(struct sentence *sentence, const char *file, int line);
 void task__say_name(struct sentence *sentence, const struct task *task);
 void task__say_task(struct sentence *sentence, const struct task *task);
 
+/* it was opened at file.c:12 */
+void task__say_opened(struct sentence *sentence, const char *file, int line);
+
 bool task__debug_is_asked_for(void); /* in the environment */
 
 /* debug.c: what only debug mode reports. What was not closed is told of by
@@ -57,7 +60,7 @@ void task__report_leak(struct loop *loop, const char *what, const char *file,
 /* misuse.c: the same; another thread has woken a task. */
 void task__report_foreign_wake(struct loop *loop);
 
-/* misuse.c: the same; a number that a task (NULL: the loop), or a stream, was
+/* misuse_lost.c: the same; a number that a task (NULL: the loop), or a stream, was
  * in the midst of using was closed by somebody else. */
 void task__report_lost(int fd, const struct task *task);
 void task__report_lost_stream(struct loop *loop, int fd, const char *file,

@@ -24,7 +24,7 @@ inbox
 catch
 loop.h
 debugger tree trace.h loop_above.h aside
-report dump ask.c holder debug misuse.c step hooks trace marks overflow watchdog stats look run embed shutdown lost loop.c callback repeat task inspect local future sleep version
+report dump ask.c holder debug misuse step hooks trace marks overflow watchdog stats look run embed shutdown lost loop.c callback repeat task inspect local future sleep version
 scope await several queue lock event semaphore barrier worker
 remote thread
 timeout group wait gather as condition rwlock once

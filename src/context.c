@@ -4,6 +4,7 @@
  */
 #include "context.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -21,10 +22,7 @@ static THREAD_LOCAL struct beginning {
     struct context *context;
     void (*entry)(void *arg);
     void *arg;
-    ucontext_t *made;    /* by makecontext: where to enter */
-    ucontext_t *here;    /* what swapcontext leaves */
     struct context back; /* where the coroutine was begun */
-    bool entered;
 } beginning;
 
 #if HAVE_ASAN
@@ -145,37 +143,59 @@ static void enter(void)
     __builtin_trap();
 }
 
-/*
- * Enter a coroutine that was made by makecontext, until it comes back from
- * there for the first time.
- *
- * swapcontext saves a place that only swapcontext can go back to. So this
- * first switches to itself, which marks the place that `enter` comes back to:
- * the code below runs twice, and keeps nothing in its frame meanwhile.
- */
-static NEVER_INLINE void enter_once(void)
+/* Have it begin on that stack in `enter`. */
+static void make(ucontext_t *made, char *low, size_t size)
 {
-    beginning.entered = false;
-#if defined(CONTEXT_IS_UCONTEXT)
-    beginning.back.sp = beginning.here;
-#else
-    context_jump(&beginning.back, &beginning.back);
-#endif
-    if (!beginning.entered) {
-        beginning.entered = true;
-        task__context_leave(&beginning.back, beginning.context);
-        swapcontext(beginning.here, beginning.made);
-        __asm__ volatile(""); /* a call, not a jump that gives the frame up */
-    }
-    task__context_arrive(&beginning.back);
+    made->uc_stack.ss_sp = low;
+    made->uc_stack.ss_size = size;
+    made->uc_link = NULL;
+    makecontext(made, enter, 0);
 }
 
-unsigned task__context_begin(struct context *context, char *low, size_t size,
-                             void (*entry)(void *arg), void *arg)
+/* Enter it, until it comes back for the first time. */
+#if defined(CONTEXT_IS_UCONTEXT)
+
+static void begin(struct context *context, char *low, size_t size)
 {
     ucontext_t made;
     ucontext_t here;
 
+    getcontext(&made);
+    make(&made, low, size);
+    beginning.back.sp = &here;
+    task__context_leave(&beginning.back, context);
+    swapcontext(&here, &made);
+    task__context_arrive(&beginning.back);
+}
+
+#else
+
+/* What makecontext asks for, and puts nothing of into the frame: had once, as it
+ * takes a system call. (So would swapcontext.) */
+static ucontext_t blank;
+static pthread_once_t blank_once = PTHREAD_ONCE_INIT;
+
+static void get_blank(void)
+{
+    getcontext(&blank);
+}
+
+static void begin(struct context *context, char *low, size_t size)
+{
+    ucontext_t made;
+
+    pthread_once(&blank_once, get_blank);
+    made = blank;
+    make(&made, low, size);
+    context_take(context, &made);
+    context_switch(&beginning.back, context);
+}
+
+#endif
+
+unsigned task__context_begin(struct context *context, char *low, size_t size,
+                             void (*entry)(void *arg), void *arg)
+{
     memset(context, 0, sizeof *context);
     ASAN_UNPOISON(low, size);
 #if HAVE_ASAN
@@ -187,20 +207,10 @@ unsigned task__context_begin(struct context *context, char *low, size_t size,
 #endif
     unsigned stack_id = VALGRIND_STACK_REGISTER(low, low + size);
 
-    getcontext(&made);
-    made.uc_stack.ss_sp = low;
-    made.uc_stack.ss_size = size;
-    made.uc_link = NULL;
-    makecontext(&made, enter, 0);
-
     beginning.context = context;
     beginning.entry = entry;
     beginning.arg = arg;
-    beginning.made = &made;
-    beginning.here = &here;
-    enter_once();
-    beginning.made = NULL;
-    beginning.here = NULL;
+    begin(context, low, size);
     return stack_id;
 }
 

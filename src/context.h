@@ -1,7 +1,7 @@
 /*
- * A coroutine's context: begun by makecontext, entered once by swapcontext,
- * and from then on switched to by a few instructions, or by swapcontext where
- * there are none for the processor (and with -DTASK_CONTEXT=ucontext).
+ * A coroutine's context: begun by makecontext, and switched to by a few
+ * instructions, or by swapcontext where there are none for the processor (and
+ * with -DTASK_CONTEXT=ucontext).
  *
  * A switch keeps what a call keeps: the callee-saved registers, the stack, and
  * the floating-point control words. The signal mask is the thread's, not the

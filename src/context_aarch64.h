@@ -4,6 +4,8 @@
 #ifndef TASK_SRC_CONTEXT_AARCH64_H
 #define TASK_SRC_CONTEXT_AARCH64_H
 
+#include <ucontext.h>
+
 /* What a context that waits needs of its stack at the most, in bytes. */
 enum { CONTEXT_ROOM = 1024 };
 
@@ -54,6 +56,15 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                        "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",
                        "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
                        "v30", "v31", "memory", "cc");
+}
+
+/* What makecontext has made: as one that waits at its beginning. */
+static inline void context_take(struct context *context, const ucontext_t *made)
+{
+    context->sp = (void *)made->uc_mcontext.sp;
+    context->fp = NULL;
+    context->resume = (void *)made->uc_mcontext.pc;
+    context->fpcr = 0;
 }
 
 /* Give this thread of control the control word that `model` was left with. */

@@ -12,6 +12,8 @@
 #ifndef TASK_SRC_CONTEXT_X86_64_H
 #define TASK_SRC_CONTEXT_X86_64_H
 
+#include <ucontext.h>
+
 /* What a context that waits needs of its stack at the most, in bytes. */
 enum { CONTEXT_ROOM = 1024 };
 
@@ -64,6 +66,15 @@ static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
                        "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
                        "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)",
                        "st(6)", "st(7)", "memory", "cc");
+}
+
+/* What makecontext has made: as one that waits at its beginning. */
+static inline void context_take(struct context *context, const ucontext_t *made)
+{
+    context->sp = (void *)made->uc_mcontext.gregs[REG_RSP];
+    context->fp = NULL;
+    context->resume = (void *)made->uc_mcontext.gregs[REG_RIP];
+    context->x87 = X87_PLAIN;
 }
 
 /* Give this thread of control the modes that `model` was left with. It runs in

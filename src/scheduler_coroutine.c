@@ -22,6 +22,7 @@ static COLD void begin_coroutine(struct stack *stack)
     char *low = task__stack_low(stack);
     size_t size = (size_t)(stack->top - low) - ABOVE_FRAMES;
 
+    ASAN_UNPOISON(stack_id_of(stack), ABOVE_FRAMES);
     *stack_id_of(stack) =
         task__context_begin(&stack->context, low, size, run_tasks, NULL);
 }

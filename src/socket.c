@@ -58,6 +58,8 @@ static const struct wait_kind CONNECTING = {
     .describe = task__fd_describe_out,
 };
 
+/* That it was read empty tells of bytes only: what does not listen is to say so
+ * at once. */
 static ssize_t accept_one(struct task *self, int fd,
                           struct accepting *accepting)
 {
@@ -66,9 +68,11 @@ static ssize_t accept_one(struct task *self, int fd,
 
     if (!result)
         result = task__descriptor_classify(descriptor);
-    if (!result)
-        result = task__fd_perform(self, descriptor, INCOMING, attempt_accept,
-                                  accepting, &ACCEPTING, false);
+    if (result)
+        return result;
+    descriptor->drained[INCOMING] = false;
+    result = task__fd_perform(self, descriptor, INCOMING, attempt_accept,
+                              accepting, &ACCEPTING, false);
     if (result >= 0)
         task__fd_opened(loop_of_task(self), (int)result, descriptor->kind);
     return result;

@@ -114,6 +114,8 @@ static ssize_t exchange_now(struct task *self, struct descriptor *descriptor,
         return error;
     if (!may_suspend(direction, message->flags))
         return attempt_once(descriptor, attempt, message);
+    if (unlikely(!kind_is_socket(descriptor->kind))) /* to be told so at once */
+        descriptor->drained[direction] = false;
     return fd_perform(self, descriptor, direction, attempt, message,
                       direction == INCOMING ? &task__reading : &task__writing);
 }

@@ -656,6 +656,35 @@ static int a_cancelled_accept_leaves_the_connection(void *arg)
     return 0;
 }
 
+/* Nothing will come by which to hear of it. */
+static int what_was_read_empty_is_refused_at_once(void *arg)
+{
+    int pipe[2];
+    int pair[2];
+    struct receiving receiving = {.n = 1};
+    struct accepted accepted = {.len = 0};
+
+    (void)arg;
+    make_pipe(pipe);
+    make_local(pair);
+    CHECK_STATUS(task_cancel_await(start(reads, &pipe[0])), -ECANCELED);
+    receiving.fd = accepted.fd = pipe[0];
+    CHECK_STATUS(task_await_for(start(receives, &receiving), TASK_SECOND),
+                 -ENOTSOCK);
+    CHECK_STATUS(task_await_for(start(accepts, &accepted), TASK_SECOND),
+                 -ENOTSOCK);
+    put(pair[1], "ab");
+    CHECK_STATUS(reads(&pair[0]), 2);
+    accepted.fd = pair[0];
+    CHECK_STATUS(task_await_for(start(accepts, &accepted), TASK_SECOND),
+                 -EINVAL);
+    CHECK_RECORD("read -125 , got -88 , accepted Socket operation on "
+                 "non-socket, read 2 ab, accepted Invalid argument");
+    close_both(pipe);
+    close_both(pair);
+    return 0;
+}
+
 static int accepts_and_yields(void *arg)
 {
     int fd = accepts(arg);
@@ -957,6 +986,7 @@ int main(void)
         everywhere(connections_are_accepted),
         everywhere(a_second_accept_is_refused),
         everywhere(a_cancelled_accept_leaves_the_connection),
+        everywhere(what_was_read_empty_is_refused_at_once),
         everywhere(a_connection_that_came_first_is_delivered),
         everywhere(several_connections_are_accepted_at_one_event),
         everywhere(nobody_listens),

@@ -11,6 +11,7 @@
 #include "step.h"
 #include "symbols.h"
 #include "trace.h"
+#include "unblock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -33,6 +34,8 @@ static void watch_forks(void)
     task__debugger_watch_forks();
     pthread_atfork(task__watchdog_lock, task__watchdog_unlock, NULL);
     pthread_atfork(task__misuse_lock, task__misuse_unlock, task__misuse_unlock);
+    pthread_atfork(task__unblock_lock, task__unblock_unlock,
+                   task__unblock_unlock);
     pthread_atfork(task__overflow_lock, task__overflow_unlock, note_fork);
 }
 

@@ -3,29 +3,10 @@
  */
 #include "socket.h"
 
+#include "unblock.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
-
-/* Make an open file non-blocking for a call that knows no flag for that; what
- * its flags were, or a negative errno. Others that share it may see that for
- * the time of a call. */
-static int unblock(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0)
-        return -errno;
-    if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    return flags;
-}
-
-static void block_again(int fd, int flags)
-{
-    if (!(flags & O_NONBLOCK))
-        fcntl(fd, F_SETFL, flags);
-}
 
 struct accepting {
     struct sockaddr *addr;
@@ -35,7 +16,7 @@ struct accepting {
 static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
 {
     const struct accepting *accepting = operation;
-    int flags = unblock(descriptor->fd);
+    int flags = task__unblock(descriptor->fd);
     int fd;
 
     if (flags < 0)
@@ -45,7 +26,7 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
     if (fd < 0)
         fd = socket_error_is_of_connection(-errno) ? -EINTR
                                                    : -errno; /* the next */
-    block_again(descriptor->fd, flags);
+    task__block_again(descriptor->fd, flags);
     return fd;
 }
 
@@ -96,13 +77,13 @@ int task_accept(int fd, struct sockaddr *addr, socklen_t *len)
 static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
                                     socklen_t len)
 {
-    int flags = unblock(fd);
+    int flags = task__unblock(fd);
     int result;
 
     if (flags < 0)
         return flags;
     result = connect(fd, addr, len) ? -errno : 0;
-    block_again(fd, flags);
+    task__block_again(fd, flags);
     return result;
 }
 

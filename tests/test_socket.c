@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static void let_run(void)
@@ -685,6 +688,111 @@ static int what_was_read_empty_is_refused_at_once(void *arg)
     return 0;
 }
 
+/* Two loops, of two threads, take connections from one blocking socket. While
+ * the first has it non-blocking, the second has a moment to look at its flags;
+ * if it does, it goes on when that is over. */
+
+static struct {
+    int fd; /* -1: they have met */
+    sem_t is_changed;
+    sem_t is_seen;
+    sem_t is_back;
+} meeting = {.fd = -1};
+
+static _Thread_local bool is_second;
+
+static void wait_a_moment(sem_t *semaphore)
+{
+    struct timespec limit;
+
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_nsec += 50 * TASK_MILLISECOND;
+    limit.tv_sec += limit.tv_nsec / TASK_SECOND;
+    limit.tv_nsec %= TASK_SECOND;
+    sem_timedwait(semaphore, &limit);
+}
+
+int __real_fcntl(int fd, int command, int value);
+int __wrap_fcntl(int fd, int command, int value);
+int __wrap_fcntl(int fd, int command, int value)
+{
+    bool is_one = fd == __atomic_load_n(&meeting.fd, __ATOMIC_ACQUIRE);
+    bool sees = is_one && is_second && command == F_GETFL;
+    bool changes = is_one && !is_second && command == F_SETFL;
+    bool ends = changes && !(value & O_NONBLOCK);
+    int result;
+
+    if (ends)
+        wait_a_moment(&meeting.is_seen);
+    result = __real_fcntl(fd, command, value);
+    if (changes && !ends)
+        sem_post(&meeting.is_changed);
+    if (ends) {
+        __atomic_store_n(&meeting.fd, -1, __ATOMIC_RELEASE);
+        sem_post(&meeting.is_back);
+    }
+    if (sees) {
+        sem_post(&meeting.is_seen);
+        sem_wait(&meeting.is_back);
+    }
+    return result;
+}
+
+static int takes_one(void *arg)
+{
+    return task_accept(*(int *)arg, NULL, NULL);
+}
+
+static int waits_for_one(void *arg)
+{
+    struct task *task = task_create(takes_one, arg);
+
+    return task_await_for(task, 10 * TASK_MILLISECOND) == -ETIMEDOUT ? 0 : -1;
+}
+
+static void *accept_first(void *arg)
+{
+    return loop_run(waits_for_one, arg) ? arg : NULL;
+}
+
+static void *accept_second(void *arg)
+{
+    is_second = true;
+    sem_wait(&meeting.is_changed);
+    return accept_first(arg);
+}
+
+static void loops_of_two_threads_may_accept_from_one(void **state)
+{
+    struct sockaddr_in addr;
+    struct timespec limit;
+    pthread_t threads[2];
+    void *failed[2];
+    int error;
+    int fd = open_listener(&addr, 0);
+
+    (void)state;
+    sem_init(&meeting.is_changed, 0, 0);
+    sem_init(&meeting.is_seen, 0, 0);
+    sem_init(&meeting.is_back, 0, 0);
+    meeting.fd = fd;
+    pthread_create(&threads[0], NULL, accept_first, &fd);
+    pthread_create(&threads[1], NULL, accept_second, &fd);
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 5;
+    error = pthread_timedjoin_np(threads[1], &failed[1], &limit);
+    if (error) { /* let it go */
+        close(connect_now(&addr));
+        pthread_join(threads[1], &failed[1]);
+    }
+    pthread_join(threads[0], &failed[0]);
+    assert_int_equal(error, 0);
+    assert_null(failed[0]);
+    assert_null(failed[1]);
+    assert_false(__real_fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
+    close(fd);
+}
+
 static int accepts_and_yields(void *arg)
 {
     int fd = accepts(arg);
@@ -987,6 +1095,7 @@ int main(void)
         everywhere(a_second_accept_is_refused),
         everywhere(a_cancelled_accept_leaves_the_connection),
         everywhere(what_was_read_empty_is_refused_at_once),
+        behaviour(loops_of_two_threads_may_accept_from_one),
         everywhere(a_connection_that_came_first_is_delivered),
         everywhere(several_connections_are_accepted_at_one_event),
         everywhere(nobody_listens),

@@ -292,6 +292,11 @@ TASK_SUSPENDS ssize_t task_sendmsg(int fd, const struct msghdr *message,
  *
  * Connections that are gone before they were taken are skipped.
  *
+ * A blocking socket is non-blocking for the time of the call, which other
+ * processes that share it may see. One from which several processes take
+ * connections should be non-blocking: else one of them may be left waiting in
+ * the system, with its whole loop, until there is another connection.
+ *
  * @param addr  room for the peer's address, or NULL
  * @param len   in: its size; out: that of the address
  *

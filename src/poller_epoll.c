@@ -146,8 +146,9 @@ static void unwatch(struct poller *poller, struct descriptor *descriptor)
     descriptor->registered = 0;
 }
 
-/* Find out whether it is registered still. Whoever waits for one that cannot be
- * has to find out why; who cannot is looked after again. */
+/* Find out whether it is registered still. Whoever waits for one that cannot
+ * be, whatever for (they all do for errors), has to find out why; who cannot is
+ * looked after again. */
 static void verify(struct descriptor *descriptor, void *poller)
 {
     int error = settle(poller, descriptor);
@@ -159,7 +160,7 @@ static void verify(struct descriptor *descriptor, void *poller)
         return;
     }
     descriptor->kind = DESCRIPTOR_UNKNOWN;
-    task__descriptor_ready(descriptor, POLLIN | POLLOUT);
+    task__descriptor_ready(descriptor, POLLIN | POLLOUT | POLLERR);
 }
 
 /* Tell those who wait for it. */

@@ -358,6 +358,40 @@ static int a_file_or_counter_may_follow_each(void *arg)
     return 0;
 }
 
+static int waits_for_urgent(void *arg)
+{
+    return task_wait_fd(*(int *)arg, POLLPRI);
+}
+
+static int waits_for_hang_up(void *arg)
+{
+    return task_wait_fd(*(int *)arg, 0);
+}
+
+static int a_file_that_follows_is_not_waited_for(void *arg)
+{
+    task_fn *const waits[] = {waits_for_urgent, waits_for_hang_up};
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        int file[2] = {make_file("ab"), -1};
+        struct task *waiter;
+
+        make_pipe(pair);
+        waiter = task_create(waits[i], &pair[0]);
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+        CHECK_STATUS(task_cancel_await(waiter), -ECANCELED);
+        move_to(pair[0], file);
+        waiter = task_create(waits[i], &pair[0]);
+        CHECK_STATUS(task_sleep(200 * TASK_MILLISECOND), 0);
+        CHECK_STATUS(task_cancel_await(waiter), -EOPNOTSUPP);
+        CHECK_STATUS(task_close(pair[0]), 0);
+        CHECK_STATUS(task_close(pair[1]), 0);
+    }
+    return 0;
+}
+
 /* A number that was a file's, and could not be waited for; and then another's. */
 struct succession {
     int number;
@@ -969,6 +1003,7 @@ int main(void)
         behaviour(events_tell_what_is_drained),
         everywhere(each_kind_may_follow_each),
         everywhere(a_file_or_counter_may_follow_each),
+        everywhere(a_file_that_follows_is_not_waited_for),
         everywhere(nothing_that_follows_a_file_is_missed),
         everywhere(datagrams_may_follow_a_stream),
         everywhere(a_duplicate_wakes_nobody_twice),

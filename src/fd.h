@@ -51,7 +51,7 @@ TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
 /* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be
  * asked for, as in poll(). */
 enum {
-    FD_EVENTS = POLLIN | POLLOUT | POLLPRI,
+    FD_EVENTS = POLLIN | POLLOUT | POLLPRI | POLLRDHUP,
     FD_EVENTS_ASKED = FD_EVENTS | POLLERR | POLLHUP
 };
 

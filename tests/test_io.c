@@ -1452,6 +1452,40 @@ static int whoever_need_not_wait_lets_others_run(void *arg)
     return 0;
 }
 
+/* Also while there is something to be read, and by TCP, where it is no
+ * hang-up. */
+static int a_peer_that_is_gone_is_told_of(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        int gone[2] = {0, POLLRDHUP};
+        int told = i ? POLLRDHUP : POLLRDHUP | POLLHUP;
+        struct task *waiter;
+        struct task *reader;
+
+        (i ? make_tcp : make_local)(pair);
+        gone[0] = pair[0];
+        waiter = start(waits_for, gone);
+        reader = start(reads, &pair[0]);
+        let_run();
+        put(pair[1], "ab");
+        CHECK_STATUS(task_await(reader), 2);
+        put(pair[1], "cd");
+        let_run();
+        CHECK(!task_done(waiter));
+        CHECK_STATUS(task_close(pair[1]), 0);
+        let_run();
+        CHECK_STATUS(task_cancel_await(waiter), told);
+        CHECK_STATUS(task_wait_fd(pair[0], POLLRDHUP), told);
+        CHECK_STATUS(reads(&pair[0]), 2);
+        CHECK_STATUS(reads(&pair[0]), 0);
+        CHECK_RECORD("read 2 ab, read 2 cd, read 0 ");
+        CHECK_STATUS(task_close(pair[0]), 0);
+    }
+    return 0;
+}
+
 static int hanging_up_wakes_a_writer(void *arg)
 {
     int pair[2];
@@ -1832,6 +1866,7 @@ int main(void)
         everywhere(a_stopped_terminal_blocks_nobody),
         everywhere(readiness_is_waited_for),
         everywhere(whoever_need_not_wait_lets_others_run),
+        everywhere(a_peer_that_is_gone_is_told_of),
         everywhere(hanging_up_wakes_a_writer),
         everywhere(urgent_data_is_told_apart),
         everywhere(a_shared_descriptor_keeps_its_flags),

@@ -56,8 +56,11 @@ TASK_BEGIN_DECLS
  *
  * @param fd      any open descriptor; one that is always ready, such as a
  *                regular file, is so at once
- * @param events  POLLIN, POLLOUT, POLLPRI or several; POLLERR and POLLHUP are
- *                told of anyway, and may be asked for alone, or by 0
+ * @param events  POLLIN, POLLOUT, POLLPRI or several, and POLLRDHUP where the
+ *                system has it: the peer of a stream socket has ended its
+ *                writing, or is gone, whatever is left to be read. POLLERR and
+ *                POLLHUP are told of anyway, and may be asked for alone, or by
+ *                0
  *
  * Suspends until one of these has come. A cancel ends it.
  *

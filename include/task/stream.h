@@ -391,8 +391,10 @@ void task_stream_abort(struct task_stream *s);
 /**
  * Give the descriptor, for options and the like; it stays the stream's.
  *
- * To learn that the other end of a pipe or connection is closed while nothing
- * is read or written, task_wait_fd() with no events may wait for it.
+ * To learn that the other end is closed while nothing is read or written,
+ * task_wait_fd() may wait for it: with no events for that of a pipe, with
+ * POLLRDHUP for that of a connection, which by TCP may as well have ended its
+ * writing only.
  *
  * @return it, or
  *         -EBADF   it is closed,

@@ -100,6 +100,18 @@ void task__fd_leave(struct loop *loop, struct descriptor *descriptor);
 /* What a descriptor is ready for, of these; 0: for none; a negative errno. */
 int task__fd_poll(int fd, short events);
 
+/*
+ * Whether a socket that there is nothing to be taken from was shut down for
+ * reading; an event has told of it before. Calls that do not wait answer
+ * -EAGAIN for ever then, where it is no stream, or listens locally; those that
+ * wait end.
+ */
+bool task__fd_is_shut(int fd);
+static ALWAYS_INLINE bool fd_is_shut(const struct descriptor *descriptor)
+{
+    return unlikely(descriptor->hung) && task__fd_is_shut(descriptor->fd);
+}
+
 /* Whether nobody waits for any of these: 0; -EBUSY; -EBADF. Whoever waits for a
  * file that was closed, while the number is another one now, has to go. */
 int task__fd_check_free(struct loop *loop, struct descriptor *descriptor,

@@ -18,6 +18,13 @@ NEVER_INLINE int task__fd_poll(int fd, short events)
     return now.revents & POLLNVAL ? -EBADF : now.revents;
 }
 
+COLD bool task__fd_is_shut(int fd)
+{
+    int events = task__fd_poll(fd, POLLRDHUP);
+
+    return events > 0 && (events & (POLLRDHUP | POLLHUP));
+}
+
 int task__fd_wait_surely(struct task *self, struct descriptor *descriptor,
                          short events, const struct wait_kind *kind)
 {

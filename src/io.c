@@ -39,6 +39,9 @@ static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
 
     if (kind_is_stream(descriptor->kind) && !(message.msg_flags & MSG_CTRUNC))
         io_note_drained(descriptor, result, size_of(transfer));
+    if (result == -EAGAIN && descriptor->kind == DESCRIPTOR_SOCKET &&
+        fd_is_shut(descriptor))
+        return 0;
     return result;
 }
 

@@ -149,7 +149,8 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
         else if (leave_out(descriptor))
             self->n_left_out++;
         else
-            ask_for(&polled[n++], descriptor->fd, wanted);
+            ask_for(&polled[n++], descriptor->fd,
+                    (short)(wanted | (wanted & POLLIN ? POLLRDHUP : 0)));
     }
     self->n_watched = n + self->n_left_out;
     ask_for(&polled[n], self->waker, POLLIN);

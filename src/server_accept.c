@@ -231,7 +231,9 @@ static int take_next(struct listener *listener)
     if (fd >= 0)
         return lower(fd);
     fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        fd = -errno;
+    return fd == -EAGAIN && fd_is_shut(listener->descriptor) ? -EINVAL : fd;
 }
 
 /* Accept one; 0, or a negative errno. Where there is no memory for it, it is

@@ -27,6 +27,8 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
         fd = socket_error_is_of_connection(-errno) ? -EINTR
                                                    : -errno; /* the next */
     task__block_again(descriptor->fd, flags);
+    if (fd == -EAGAIN && fd_is_shut(descriptor))
+        fd = -EINVAL;
     return fd;
 }
 

@@ -36,6 +36,21 @@ static bool drains(const struct descriptor *descriptor,
            result > 0 && (size_t)result < room_of(header);
 }
 
+/* The flags of receiving that leave it waiting for data. With MSG_OOB and
+ * others the system calls do not wait either. */
+enum {
+    WAITING =
+        MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL
+};
+
+/* The end of what is no stream, and was shut down. */
+static bool is_at_end(const struct descriptor *descriptor,
+                      const struct message *message, ssize_t result)
+{
+    return result == -EAGAIN && descriptor->kind == DESCRIPTOR_SOCKET &&
+           !(message->flags & ~WAITING) && fd_is_shut(descriptor);
+}
+
 static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
 {
     struct message *message = operation;
@@ -43,7 +58,13 @@ static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
         recvmsg(descriptor->fd, message->header, message->flags | MSG_DONTWAIT);
 
     if (result < 0)
-        return task__fd_error();
+        result = task__fd_error();
+    if (is_at_end(descriptor, message, result)) {
+        message->header->msg_namelen = 0;
+        message->header->msg_controllen = 0;
+        message->header->msg_flags = 0;
+        return 0;
+    }
     if (drains(descriptor, message, result))
         descriptor->drained[INCOMING] = !descriptor->hung;
     return result;
@@ -79,13 +100,6 @@ static ssize_t attempt_once(struct descriptor *descriptor, attempt_fn *attempt,
     } while (result == -EINTR);
     return result;
 }
-
-/* The flags of receiving that leave it waiting for data. With MSG_OOB and
- * others the system calls do not wait either. */
-enum {
-    WAITING =
-        MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL
-};
 
 static bool may_suspend(enum direction direction, int flags)
 {

@@ -417,6 +417,41 @@ static int a_connected_sender_of_datagrams_waits(void *arg)
     return 0;
 }
 
+/* Whoever does not wait is answered -EAGAIN for ever, while it is ready to be
+ * read from. */
+static int datagrams_end_with_a_shutdown(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        int pair[2];
+        struct receiving receiving = {.n = 8};
+        struct task *task;
+
+        if (i)
+            make_udp(pair);
+        else
+            CHECK_STATUS(
+                socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+        receiving.fd = pair[0];
+        task = start(receives, &receiving);
+        let_run();
+        put(pair[1], "ab");
+        CHECK_STATUS(shutdown(pair[0], SHUT_RD), 0);
+        CHECK_STATUS(task_await(task), 2);
+        task = start(receives, &receiving);
+        let_run();
+        CHECK(task_done(task));
+        CHECK_STATUS(task_cancel_await(task), 0);
+        task = start(reads, &pair[0]);
+        let_run();
+        CHECK_STATUS(task_cancel_await(task), 0);
+        CHECK_STATUS(task_recv(pair[0], &(char){0}, 1, MSG_ERRQUEUE), -EAGAIN);
+        CHECK_RECORD("got 2 ab, got 0 , read 0 ");
+        close_both(pair);
+    }
+    return 0;
+}
+
 /* Messages. */
 
 static union control {
@@ -611,6 +646,26 @@ static int connections_are_accepted(void *arg)
         close_both(ends);
         CHECK_STATUS(task_close(accepted.fd), 0);
     }
+    return 0;
+}
+
+static int accepting_ends_with_a_shutdown(void *arg)
+{
+    struct sockaddr_un addr;
+    struct accepted accepted = {.fd = open_local(SOCK_STREAM, "shut", &addr)};
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(listen(accepted.fd, 1), 0);
+    task = start(accepts, &accepted);
+    let_run();
+    CHECK(!task_done(task));
+    CHECK_STATUS(shutdown(accepted.fd, SHUT_RD), 0);
+    let_run();
+    CHECK_STATUS(task_cancel_await(task), -EINVAL);
+    CHECK_RECORD("accepted Invalid argument");
+    CHECK_STATUS(task_close(accepted.fd), 0);
+    CHECK_STATUS(unlink(addr.sun_path), 0);
     return 0;
 }
 
@@ -1088,10 +1143,12 @@ int main(void)
         everywhere(an_error_of_a_datagram_is_told_once),
         everywhere(a_full_receiver_of_datagrams_is_waited_for),
         everywhere(a_connected_sender_of_datagrams_waits),
+        everywhere(datagrams_end_with_a_shutdown),
         everywhere(descriptors_come_with_messages),
         everywhere(descriptors_that_come_are_new),
         everywhere(what_is_no_socket_is_refused),
         everywhere(connections_are_accepted),
+        everywhere(accepting_ends_with_a_shutdown),
         everywhere(a_second_accept_is_refused),
         everywhere(a_cancelled_accept_leaves_the_connection),
         everywhere(what_was_read_empty_is_refused_at_once),

@@ -459,6 +459,26 @@ static int calls_that_fail_leave_no_path(void *arg)
     return 0;
 }
 
+static int waits_closed(void *arg)
+{
+    return task_server_wait_closed(arg);
+}
+
+static int a_server_whose_socket_is_shut_down_ends(void *arg)
+{
+    struct task_server *server = start_at_path();
+    struct task *waiter = task_create(waits_closed, server);
+
+    (void)arg;
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK_STATUS(shutdown(task_server_fd(server, 0), SHUT_RD), 0);
+    CHECK_STATUS(task_sleep(10 * TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_cancel_await(waiter), -EINVAL);
+    CHECK(!exists(path));
+    task_server_free(server);
+    return 0;
+}
+
 static int a_handlers_name_has_the_path(void *arg)
 {
     struct task_server *server;
@@ -504,6 +524,7 @@ int main(void)
         behaviour(the_end_of_the_loop_removes_the_path),
         in_main(a_descriptor_may_be_a_unix_socket),
         in_main(calls_that_fail_leave_no_path),
+        in_main(a_server_whose_socket_is_shut_down_ends),
         in_main(a_handlers_name_has_the_path),
     };
 

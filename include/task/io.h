@@ -234,7 +234,8 @@ TASK_SUSPENDS ssize_t task_sendfile(int out, int in, off_t *offset, size_t n);
  *
  * Suspends until something can be received. A cancel ends it.
  *
- * @return how many bytes, 0 at the end of a stream; or see above.
+ * @return how many bytes, 0 at the end of a stream, and of anything that was
+ *         shut down for reading; or see above.
  *
  * Source: recv(2)
  */
@@ -306,7 +307,8 @@ TASK_SUSPENDS ssize_t task_sendmsg(int fd, const struct msghdr *message,
  * Suspends until there is one. A cancel ends it, and then none was taken.
  *
  * @return a descriptor, the caller's, non-blocking and closed on exec; or see
- *         above.
+ *         above, and
+ *         -EINVAL  it does not listen, or was shut down.
  *
  * Source: accept(2)
  */

@@ -25,9 +25,9 @@
  * When there are no descriptors or memory left for another connection, the
  * server reports that (LOOP_ERROR_ACCEPT), leaves the connections in the
  * backlog, but for one that it may keep, and tries again every 100 ms. An error
- * that will not pass, such as a listening socket that somebody else has closed,
- * closes the server: task_server_wait_closed() tells it. Connections that end
- * before they were accepted are ignored.
+ * that will not pass, such as a listening socket that somebody else has closed
+ * or shut down, closes the server: task_server_wait_closed() tells it.
+ * Connections that end before they were accepted are ignored.
  *
  * All of it is for the thread of the server's loop. The end of the loop closes
  * and frees its servers.

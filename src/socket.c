@@ -89,12 +89,22 @@ static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
     return result;
 }
 
-static NEVER_INLINE int error_of(int fd)
+/* What has come of it. After a failure TCP is as if it were connecting until the
+ * next connect(), which tells of it (with -ECONNABORTED, as the error was taken)
+ * instead of beginning anew: so that is called now. */
+static NEVER_INLINE int conclude(struct descriptor *descriptor,
+                                 const struct sockaddr *addr, socklen_t len)
 {
+    int fd = descriptor->fd;
     int error = 0;
     socklen_t n = sizeof error;
 
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) ? -errno : -error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n))
+        return -errno;
+    if (error && !task__descriptor_classify(descriptor) &&
+        descriptor->kind == DESCRIPTOR_TCP)
+        (void)connect_now(fd, addr, len);
+    return -error;
 }
 
 /* A local socket whose peer's backlog is full gives no event when it is not. */
@@ -131,7 +141,7 @@ static int connect_one(struct task *self, int fd, const struct sockaddr *addr,
     if (result != -EINPROGRESS && result != -EALREADY && result != -EINTR)
         return result;
     result = task__fd_wait_surely(self, descriptor, POLLOUT, &CONNECTING);
-    return result < 0 ? result : error_of(fd);
+    return result < 0 ? result : conclude(descriptor, addr, len);
 }
 
 int task_connect(int fd, const struct sockaddr *addr, socklen_t len)

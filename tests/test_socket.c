@@ -962,6 +962,35 @@ static int connects_one(void *arg)
                         sizeof connecting->addr);
 }
 
+static int who_was_refused_may_try_again(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in addr;
+        int listener = open_listener(&addr, 0);
+        int fd = socket(
+            AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (i ? SOCK_NONBLOCK : 0), 0);
+        int one = 1;
+
+        CHECK_STATUS(close(listener), 0);
+        for (int j = 0; j < 3; j++)
+            CHECK_STATUS(
+                task_connect(fd, (struct sockaddr *)&addr, sizeof addr),
+                -ECONNREFUSED);
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK_STATUS(
+            setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one),
+            0);
+        CHECK_STATUS(bind(listener, (struct sockaddr *)&addr, sizeof addr), 0);
+        CHECK_STATUS(listen(listener, 1), 0);
+        CHECK_STATUS(task_connect(fd, (struct sockaddr *)&addr, sizeof addr),
+                     0);
+        CHECK_STATUS(task_close(fd), 0);
+        CHECK_STATUS(task_close(listener), 0);
+    }
+    return 0;
+}
+
 static int a_cancelled_connect_can_be_gone_on_with(void *arg)
 {
     struct crowd crowd;
@@ -1156,6 +1185,7 @@ int main(void)
         everywhere(a_connection_that_came_first_is_delivered),
         everywhere(several_connections_are_accepted_at_one_event),
         everywhere(nobody_listens),
+        everywhere(who_was_refused_may_try_again),
         everywhere(a_cancelled_connect_can_be_gone_on_with),
         everywhere(closing_ends_a_connect),
         everywhere(a_full_local_listener_is_waited_for),

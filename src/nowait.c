@@ -15,10 +15,11 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* What a terminal takes without waiting when it says that it takes
- * something. */
+ * something, if it takes it as it is. */
 enum { TERMINAL_ROOM = 256 };
 
 /* Whether it was opened for that. */
@@ -54,6 +55,40 @@ ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n)
     return result < 0 ? -errno : result;
 }
 
+/* A terminal that writes some characters as others, such as a newline as CR
+ * LF. */
+static bool is_cooked(int fd)
+{
+    struct termios modes;
+
+    return !tcgetattr(fd, &modes) && (modes.c_oflag & OPOST);
+}
+
+/* A control character, or all before the first. */
+static size_t row_of(const char *chars, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && (unsigned char)chars[i] >= ' ' && chars[i] != '\177')
+        i++;
+    return i ? i : 1;
+}
+
+/* For each row such a terminal looks for room anew, and would wait for it. */
+static ssize_t write_rows(int fd, const char *chars, size_t n)
+{
+    size_t written = 0;
+    ssize_t result;
+
+    do {
+        result =
+            write(fd, chars + written, row_of(chars + written, n - written));
+        if (result > 0)
+            written += (size_t)result;
+    } while (result > 0 && written < n && !ask(fd, POLLOUT));
+    return result < 0 && !written ? -errno : (ssize_t)written;
+}
+
 /* How much may be written at once where POLLOUT was told; 0: any amount. */
 static size_t room_of(int fd)
 {
@@ -75,9 +110,12 @@ static ssize_t write_parts(int fd, const struct iovec parts[], int n)
         parts++;
         n--;
     }
+    if (n && parts->iov_len < room)
+        room = parts->iov_len;
+    if (room && n && is_cooked(fd))
+        return write_rows(fd, parts->iov_base, room);
     if (room && n)
-        result = write(fd, parts->iov_base,
-                       parts->iov_len < room ? parts->iov_len : room);
+        result = write(fd, parts->iov_base, room);
     else
         result = writev(fd, parts, n);
     return result < 0 ? -errno : result;

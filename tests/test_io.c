@@ -1366,6 +1366,42 @@ static int a_stopped_terminal_blocks_nobody(void *arg)
     return 0;
 }
 
+/* It writes a newline as two characters, for which it may have no room where it
+ * has some for others. */
+static int a_terminal_that_changes_newlines_blocks_nobody(void *arg)
+{
+    static char block[1 << 16];
+    int pair[2];
+    struct bulk bulk = {.bytes = block, .n = sizeof block};
+    struct termios modes;
+    struct task *writer;
+    size_t n = 0;
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = i % 2 ? '\n' : 'x';
+    make_terminal(pair);
+    CHECK_STATUS(tcgetattr(pair[0], &modes), 0);
+    modes.c_oflag |= OPOST | ONLCR;
+    CHECK_STATUS(tcsetattr(pair[0], TCSANOW, &modes), 0);
+    CHECK_STATUS(task_write(pair[0], "a\tb\n", 4), 4);
+    CHECK_STATUS(reads(&pair[1]), 5);
+    CHECK_RECORD("read 5 a\tb\r\n");
+    bulk.fd = pair[0];
+    writer = start(writes_bulk, &bulk);
+    while (n < sizeof block / 2 * 3) {
+        char buf[1 << 12];
+        ssize_t some = task_read(pair[1], buf, sizeof buf);
+
+        CHECK(some > 0);
+        n += some > 0 ? (size_t)some : sizeof block;
+    }
+    CHECK_STATUS(n, sizeof block / 2 * 3);
+    CHECK_STATUS(task_await(writer), sizeof block);
+    close_both(pair);
+    return 0;
+}
+
 /* Waiting. */
 
 static int wait_for_what_is_there(int pair[2])
@@ -1864,6 +1900,7 @@ int main(void)
         everywhere(notices_are_read),
         everywhere(terminals_are_read_and_written),
         everywhere(a_stopped_terminal_blocks_nobody),
+        everywhere(a_terminal_that_changes_newlines_blocks_nobody),
         everywhere(readiness_is_waited_for),
         everywhere(whoever_need_not_wait_lets_others_run),
         everywhere(a_peer_that_is_gone_is_told_of),

@@ -31,14 +31,24 @@ static bool is_opened_for(int fd, short events)
     return flags < 0 || (flags & O_ACCMODE) != other;
 }
 
-/* 0: something would come at once; -EAGAIN; -EBADF: nothing ever comes, as may
- * be where a pipe is asked at its wrong end. */
+/* A terminal whose other side is closed takes what it has room for, and then
+ * waits for a reader, though it tells of the end. */
+static bool is_full_for_good(int fd, short events, short told)
+{
+    return events == POLLOUT && told == POLLHUP && isatty(fd);
+}
+
+/* 0: something would come at once; -EAGAIN; -EIO: nobody takes it any more;
+ * -EBADF: nothing ever comes, as may be where a pipe is asked at its wrong
+ * end. */
 static int ask(int fd, short events)
 {
     struct pollfd now = {.fd = fd, .events = events};
 
     if (poll(&now, 1, 0) < 0)
         return -errno;
+    if (is_full_for_good(fd, events, now.revents))
+        return -EIO;
     if (now.revents)
         return 0;
     return is_opened_for(fd, events) ? -EAGAIN : -EBADF;

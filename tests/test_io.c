@@ -1402,6 +1402,28 @@ static int a_terminal_that_changes_newlines_blocks_nobody(void *arg)
     return 0;
 }
 
+/* There is some room in it, and then none for ever. */
+static int a_terminal_that_nobody_reads_any_more_fails(void *arg)
+{
+    static char block[1 << 12];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        ssize_t n = 1;
+        int pair[2];
+
+        make_terminal(pair);
+        if (i)
+            unblock(pair[1]);
+        CHECK_STATUS(task_close(pair[0]), 0);
+        for (int k = 0; k < 1000 && n > 0; k++)
+            n = task_write(pair[1], block, sizeof block);
+        CHECK_STATUS(n, -EIO);
+        CHECK_STATUS(task_close(pair[1]), 0);
+    }
+    return 0;
+}
+
 /* Waiting. */
 
 static int wait_for_what_is_there(int pair[2])
@@ -1901,6 +1923,7 @@ int main(void)
         everywhere(terminals_are_read_and_written),
         everywhere(a_stopped_terminal_blocks_nobody),
         everywhere(a_terminal_that_changes_newlines_blocks_nobody),
+        everywhere(a_terminal_that_nobody_reads_any_more_fails),
         everywhere(readiness_is_waited_for),
         everywhere(whoever_need_not_wait_lets_others_run),
         everywhere(a_peer_that_is_gone_is_told_of),

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -54,15 +55,39 @@ static int ask(int fd, short events)
     return is_opened_for(fd, events) ? -EAGAIN : -EBADF;
 }
 
+/* A terminal may be set to wait for more after the first byte: unless no more
+ * is asked for than is there. How much that is; 0: it does not wait. */
+static size_t ready_at(int fd)
+{
+    struct termios terminal;
+    int ready;
+
+    if (tcgetattr(fd, &terminal) || (terminal.c_lflag & ICANON) ||
+        terminal.c_cc[VMIN] < 2 || !terminal.c_cc[VTIME])
+        return 0;
+    return ioctl(fd, FIONREAD, &ready) || ready < 1 ? 0 : (size_t)ready;
+}
+
+static ssize_t read_parts(int fd, const struct iovec parts[], int n)
+{
+    size_t ready = ready_at(fd);
+    ssize_t result;
+
+    for (; n > 1 && !parts->iov_len; n--)
+        parts++;
+    if (ready)
+        result = read(fd, parts->iov_base,
+                      parts->iov_len < ready ? parts->iov_len : ready);
+    else
+        result = readv(fd, parts, n);
+    return result < 0 ? -errno : result;
+}
+
 ssize_t task__nowait_ask_readv(int fd, const struct iovec parts[], int n)
 {
     int error = ask(fd, POLLIN);
-    ssize_t result;
 
-    if (error)
-        return error;
-    result = readv(fd, parts, n);
-    return result < 0 ? -errno : result;
+    return error ? error : read_parts(fd, parts, n);
 }
 
 /* A terminal that writes some characters as others, such as a newline as CR

@@ -1341,6 +1341,33 @@ static int terminals_are_read_and_written(void *arg)
     return 0;
 }
 
+/* It would wait for ten bytes, 2 s after each. */
+static int a_terminal_that_waits_for_more_blocks_nobody(void *arg)
+{
+    int pair[2];
+    struct termios patient;
+    struct task *reader;
+    struct timespec begin;
+    struct timespec end;
+
+    (void)arg;
+    make_terminal(pair);
+    CHECK_STATUS(tcgetattr(pair[0], &patient), 0);
+    patient.c_cc[VMIN] = 10;
+    patient.c_cc[VTIME] = 20;
+    CHECK_STATUS(tcsetattr(pair[0], TCSANOW, &patient), 0);
+    reader = start(reads, &pair[0]);
+    let_run();
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    put(pair[1], "abc");
+    CHECK_STATUS(task_await(reader), 3);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    CHECK(end.tv_sec - begin.tv_sec < 2);
+    CHECK_RECORD("read 3 abc");
+    close_both(pair);
+    return 0;
+}
+
 /* A terminal that is stopped takes some bytes, and then no more. */
 static int a_stopped_terminal_blocks_nobody(void *arg)
 {
@@ -1921,6 +1948,7 @@ int main(void)
         everywhere(timers_are_read),
         everywhere(notices_are_read),
         everywhere(terminals_are_read_and_written),
+        everywhere(a_terminal_that_waits_for_more_blocks_nobody),
         everywhere(a_stopped_terminal_blocks_nobody),
         everywhere(a_terminal_that_changes_newlines_blocks_nobody),
         everywhere(a_terminal_that_nobody_reads_any_more_fails),

@@ -117,14 +117,17 @@ static struct race *race_of(struct several *several)
     return container_of(several, struct race, several);
 }
 
+/* The caller does not run in between: so it is found to wait for the others
+ * whenever one of them would wait for it. */
 static void one_of_a_race_ended(struct several *several, struct watch *watch)
 {
     struct race *race = race_of(several);
-    bool wins = race->winner == several->n && !race->is_asked;
 
-    if (wins)
+    if (race->winner == several->n && !race->is_asked) {
         race->winner = (size_t)(watch - several->watches);
-    if (wins || !several->n_left)
+        task__several_request(several);
+    }
+    if (!several->n_left)
         wake(several, race->is_asked);
 }
 
@@ -148,14 +151,12 @@ static const struct wait_kind RACING = {
     .n_needed = task__several_n,
 };
 
-/* Until there is a winner, and then the others have ended. */
+/* Until all have ended: whoever wins, now or later, has the others asked to. */
 static void run_race(struct race *race, struct task *self)
 {
     struct several *several = &race->several;
 
-    if (race->winner == several->n && several->n_left)
-        park(several, self, &RACING);
-    if (!race->is_asked)
+    if (race->winner < several->n)
         task__several_request(several);
     if (several->n_left)
         park(several, self, &RACING);

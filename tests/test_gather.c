@@ -839,6 +839,26 @@ static int a_task_that_is_gathered_cannot_await_the_gatherer(void *arg)
     return 0;
 }
 
+static int ends_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Also between the end of the winner and the next step of the one who races:
+ * that waits for the others then. */
+static int a_loser_cannot_await_the_one_who_races(void *arg)
+{
+    struct task *tasks[] = {
+        task_create(ends_at_once, NULL),
+        task_create(awaits_the_gatherer, task_retain(task_current()))};
+
+    (void)arg;
+    CHECK_STATUS(task_race(tasks, 2, NULL), 0);
+    CHECK_RECORD("task-3 -35");
+    return 0;
+}
+
 /* Memory. */
 
 static struct memory_count memory;
@@ -941,6 +961,7 @@ int main(void)
         in_main(waiting_for_oneself_is_refused),
         in_main(cycles_through_any_ways_of_waiting_are_refused),
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
+        in_main(a_loser_cannot_await_the_one_who_races),
         behaviour(only_more_than_eight_need_memory),
         in_main(many_are_gathered_and_raced),
         in_main(a_request_comes_once_to_whoever_awaits_another_of_them),

@@ -69,13 +69,28 @@ static struct job *next_job(struct lane_threads *lane)
     return container_of(list_pop(&lane->jobs), struct job, node);
 }
 
+/*
+ * Only in a job may the thread be cancelled: a wait for the next one would end
+ * with the mutex locked, and that one is another's. Who was cancelled too late
+ * for the job ends after it.
+ */
+static void call(struct job *job)
+{
+    job->status = -EOWNERDEAD;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    job->status = job->fn(job->arg);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    pthread_testcancel();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+}
+
 /* Without the mutex. The thread is idle before anybody hears of that: whoever
  * has the next job need not start another. */
-static void give_back(struct job *job, int status)
+static void give_back(struct job *job)
 {
     struct inbox *inbox = job->inbox;
 
-    job->status = status;
     pool_lock();
     task__pool_leave_share(job);
     lane_of(job)->n_idle++;
@@ -88,16 +103,15 @@ static void give_back(struct job *job, int status)
 static bool do_job(struct job *job)
 {
     unsigned forks = task__loop_forks;
-    int status;
 
     task__pool_current = job;
     task__locals_lend(job->waiter.task);
-    status = job->fn(job->arg);
+    call(job);
     task__locals_lend(NULL);
     task__pool_current = NULL;
     if (forks != task__loop_forks)
         return false;
-    give_back(job, status);
+    give_back(job);
     return true;
 }
 
@@ -129,7 +143,7 @@ static void end_thread(void)
     lane = lane_of(job);
     task__pool_current = NULL;
     task__locals_lend(NULL);
-    give_back(job, -EOWNERDEAD);
+    give_back(job);
     pool_lock();
     leave_pool(lane);
     pool_lock();
@@ -142,6 +156,7 @@ static void *work(void *arg)
     struct lane_threads *lane = arg;
     struct job *job;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     task__ending_set(ENDING_WORKER, end_thread);
     pool_lock();
     while ((job = next_job(lane))) {

@@ -430,6 +430,66 @@ static int who_waits_for_such_a_thread_is_not_left(void *arg)
     return 0;
 }
 
+/* Jobs whose threads are cancelled. */
+
+static int cancels_its_thread(void *arg)
+{
+    pthread_cancel(pthread_self());
+    if (arg)
+        pthread_testcancel();
+    return 7;
+}
+
+static int cancels_its_thread_and_will_not_hear(void *arg)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return cancels_its_thread(arg);
+}
+
+/* In a job: as pthread_exit(). After it: it is the thread's end, but neither
+ * the job's nor the next one's. */
+static int a_job_s_thread_may_be_cancelled(void *arg)
+{
+    int here = 0;
+
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(task__worker_run(LANE_USERS, cancels_its_thread, &here),
+                     -EOWNERDEAD);
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+        CHECK_STATUS(task__worker_run(LANE_USERS, cancels_its_thread, NULL), 7);
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+        CHECK_STATUS(task__worker_run(LANE_USERS,
+                                      cancels_its_thread_and_will_not_hear,
+                                      NULL),
+                     7);
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    }
+    CHECK(stats().jobs == 0);
+    return 0;
+}
+
+static int sets_how_it_is_cancelled(void *arg)
+{
+    int state;
+    int type;
+
+    (void)arg;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    return state == PTHREAD_CANCEL_ENABLE && type == PTHREAD_CANCEL_DEFERRED;
+}
+
+static int how_a_thread_is_cancelled_is_no_later_job_s(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        CHECK_STATUS(
+            task__worker_run(LANE_USERS, sets_how_it_is_cancelled, NULL), 1);
+    CHECK(threads.n_created == 1);
+    return 0;
+}
+
 /* The end of threads. */
 
 static int idle_threads_end(void *arg)
@@ -877,6 +937,8 @@ int main(void)
         threaded(jobs_that_nobody_is_left_for_fail),
         with_threads(threads_are_made_up_for),
         with_threads(a_job_may_end_its_thread),
+        with_threads(a_job_s_thread_may_be_cancelled),
+        with_threads(how_a_thread_is_cancelled_is_no_later_job_s),
         with_threads(who_waits_for_such_a_thread_is_not_left),
         threaded(threads_end_when_there_is_no_work),
         threaded(a_job_comes_when_its_thread_is_about_to_end),

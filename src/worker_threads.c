@@ -115,7 +115,8 @@ static bool do_job(struct job *job)
     return true;
 }
 
-/* A thread leaves the pool, and the mutex; it joins the one before. */
+/* A thread leaves the pool, and the mutex; it joins the one before. What it has
+ * made way for is another's, who may be idle, and need not wait for that. */
 static void leave_pool(struct lane_threads *lane)
 {
     bool has_before = task__pool.has_ended;
@@ -126,8 +127,10 @@ static void leave_pool(struct lane_threads *lane)
     lane->n_idle--;
     lane->n_threads--;
     task__pool.n_threads--;
+    task__pool_leave_to_others(lane);
     pthread_cond_broadcast(&task__pool.ended);
     pool_unlock();
+    pthread_cond_signal(&lane->work);
     if (has_before)
         pthread_join(before, NULL);
 }
@@ -146,9 +149,6 @@ static void end_thread(void)
     give_back(job);
     pool_lock();
     leave_pool(lane);
-    pool_lock();
-    task__pool_leave_to_others(lane);
-    pool_unlock();
 }
 
 static void *work(void *arg)

@@ -430,6 +430,53 @@ static int who_waits_for_such_a_thread_is_not_left(void *arg)
     return 0;
 }
 
+/* Until it waits for the next job. */
+static int works_with_a_thread_more(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    return task_sleep(50 * TASK_MILLISECOND);
+}
+
+static int leaves_an_idle_thread_and_ends_its_own(void *arg)
+{
+    gate_pass(arg);
+    CHECK_STATUS(loop_run(works_with_a_thread_more, NULL), 0);
+    pthread_exit(arg);
+    return 0;
+}
+
+/* The next one of the loop's is taken by the thread that is idle, at once. */
+static int leave_the_next_to_an_idle_thread(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct work works[] = {
+        {LANE_USERS, leaves_an_idle_thread_and_ends_its_own, &gate},
+        {LANE_USERS, nothing, NULL}};
+    struct task *first = start_work(&works[0]);
+    struct task *second = start_work(&works[1]);
+    task_time begun = task__clock_monotonic();
+
+    (void)arg;
+    gate_await(&gate, 1);
+    gate_open(&gate);
+    CHECK_STATUS(task_await(first), -EOWNERDEAD);
+    CHECK_STATUS(task_await(second), 0);
+    CHECK(threads.n_created == 2);
+    CHECK(task__clock_monotonic() - begun < task__worker_idle_time / 2);
+    return 0;
+}
+
+static void an_idle_thread_takes_what_another_makes_way_for(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.worker_threads = 1;
+    assert_int_equal(run_with(options, leave_the_next_to_an_idle_thread, NULL),
+                     0);
+}
+
 /* Jobs whose threads are cancelled. */
 
 static int cancels_its_thread(void *arg)
@@ -935,6 +982,7 @@ int main(void)
         with_threads(without_another_thread_a_job_waits_its_turn),
         with_threads(a_loop_in_a_worker_does_not_wait_for_its_own_thread),
         threaded(jobs_that_nobody_is_left_for_fail),
+        threaded(an_idle_thread_takes_what_another_makes_way_for),
         with_threads(threads_are_made_up_for),
         with_threads(a_job_may_end_its_thread),
         with_threads(a_job_s_thread_may_be_cancelled),

@@ -13,8 +13,9 @@
 
 #include <stdbool.h>
 
-/* Whose it is: done in this order. */
-enum ending { ENDING_WORKER, ENDING_LOOP, ENDING_SLOTS, N_ENDINGS };
+/* Whose it is: done in this order. A loop that is lost in a job is told of while
+ * whoever waits for the job still does. */
+enum ending { ENDING_LOOP, ENDING_WORKER, ENDING_SLOTS, N_ENDINGS };
 
 /* Whether there is a key; it is made by the first call. */
 bool task__endings_open(void);

@@ -405,6 +405,46 @@ static int a_job_may_end_its_thread(void *arg)
     return 0;
 }
 
+static void takes_its_time_to_tell(const struct loop_error *error, void *arg)
+{
+    const struct timespec moment = {.tv_nsec = 50000000};
+
+    nanosleep(&moment, NULL);
+    __atomic_store_n((bool *)arg, error->kind == LOOP_ERROR_LOST,
+                     __ATOMIC_RELAXED);
+}
+
+static void ends_the_thread(void *arg)
+{
+    pthread_exit(arg);
+}
+
+static int calls_what_ends_the_thread(void *arg)
+{
+    CHECK(loop_call_soon(ends_the_thread, arg) > 0);
+    return task_sleep(TASK_FOREVER);
+}
+
+static int loses_a_loop(void *arg)
+{
+    struct loop_options options = {.on_error = takes_its_time_to_tell,
+                                   .on_error_arg = arg};
+
+    return loop_run_main(loop_new(&options), calls_what_ends_the_thread, NULL);
+}
+
+/* Its hook may use what is on the stack of the task that waits. */
+static int a_loop_that_a_job_loses_is_told_of_first(void *arg)
+{
+    bool is_told = false;
+
+    (void)arg;
+    CHECK_STATUS(task__worker_run(LANE_USERS, loses_a_loop, &is_told),
+                 -EOWNERDEAD);
+    CHECK(__atomic_load_n(&is_told, __ATOMIC_RELAXED));
+    return 0;
+}
+
 /* One waits since there was no thread for it: it gets one, or fails. */
 static int who_waits_for_such_a_thread_is_not_left(void *arg)
 {
@@ -987,6 +1027,7 @@ int main(void)
         with_threads(a_job_may_end_its_thread),
         with_threads(a_job_s_thread_may_be_cancelled),
         with_threads(how_a_thread_is_cancelled_is_no_later_job_s),
+        with_threads(a_loop_that_a_job_loses_is_told_of_first),
         with_threads(who_waits_for_such_a_thread_is_not_left),
         threaded(threads_end_when_there_is_no_work),
         threaded(a_job_comes_when_its_thread_is_about_to_end),

@@ -20,13 +20,15 @@
 
 unsigned task__loop_forks;
 
+/* A signal that asks for a dump may come at any time: whose loop is current has
+ * a target. */
 static void note_fork(void)
 {
+    task__scheduler_current = NULL;
     task__overflow_unlock();
     task__watchdog_note_fork();
     task__ask_note_fork();
     task__loop_forks++;
-    task__scheduler_current = NULL;
 }
 
 static void watch_forks(void)

@@ -345,6 +345,7 @@ int task_dump_on_signal(int signo)
     int status;
 
     task__symbols_prepare();
+    task__loop_watch_forks();
     pthread_mutex_lock(&mutex);
     status = set(signo);
     pthread_mutex_unlock(&mutex);

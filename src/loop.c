@@ -41,6 +41,13 @@ static void watch_forks(void)
     pthread_atfork(task__overflow_lock, task__overflow_unlock, note_fork);
 }
 
+void task__loop_watch_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, watch_forks);
+}
+
 /* NULL: there is none. */
 static const struct poller_backend *backend_of(enum loop_backend backend)
 {
@@ -166,7 +173,6 @@ static void destroy(struct loop *loop)
 struct loop *loop_new(const struct loop_options *options)
 {
     static const struct loop_options defaults = {0};
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct allocator allocator = {.alloc = task__memory_libc};
     struct loop *loop;
 
@@ -174,7 +180,7 @@ struct loop *loop_new(const struct loop_options *options)
         options = &defaults;
     if (has_bad_options(options))
         return NULL;
-    pthread_once(&once, watch_forks);
+    task__loop_watch_forks();
     if (options->alloc)
         allocator = (struct allocator){options->alloc, options->alloc_arg};
     loop = memory_get(&allocator, sizeof *loop);

@@ -209,6 +209,9 @@ static inline struct loop *loop_of_task(const struct task *task)
  * a loop that was made before the last time is the parent's. */
 extern unsigned task__loop_forks;
 
+/* loop.c: learn of forks from now on; once is enough. */
+void task__loop_watch_forks(void);
+
 /* misuse.c: for a loop that is not this thread's current one. */
 COLD bool task__loop_refuses(struct loop *loop, struct call_site site);
 

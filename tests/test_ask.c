@@ -689,6 +689,28 @@ static void a_loop_that_is_held_in_a_forked_child_is_told_of(void **state)
     check_held(said_by(hold_a_loop_in_a_fork));
 }
 
+static void hold_a_loop_in_a_first_fork(void)
+{
+    int status;
+    pid_t pid;
+
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    pid = fork();
+    if (!pid) {
+        hold_a_loop();
+        _exit(0);
+    }
+    REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid && !status);
+}
+
+static void a_process_may_fork_before_there_is_a_loop(void **state)
+{
+    (void)state;
+    if (HAVE_TSAN)
+        skip();
+    check_held(said_by(hold_a_loop_in_a_first_fork));
+}
+
 /* At any instant. */
 
 static bool is_ended;
@@ -783,6 +805,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_set_is_refused),
         cmocka_unit_test(a_forked_child_dumps_loops_of_its_own),
         cmocka_unit_test(a_loop_that_is_held_in_a_forked_child_is_told_of),
+        cmocka_unit_test(a_process_may_fork_before_there_is_a_loop),
         cmocka_unit_test(it_may_be_asked_at_any_instant),
     };
 

@@ -193,15 +193,24 @@ static bool is_behind(const struct ask_target *target)
            ask_is_pending(target);
 }
 
+static bool any_is_behind(void)
+{
+    const struct ask_target *target = first_target();
+
+    while (target && !is_behind(target))
+        target = target->next;
+    return target;
+}
+
+/* What is asked for just now may have set the timer before it is stopped. */
 void task__ask_seen(struct ask_target *target)
 {
-    const struct ask_target *other = first_target();
-
     note(target);
-    while (other && !is_behind(other))
-        other = other->next;
-    if (!other)
-        set_timer(0);
+    if (any_is_behind())
+        return;
+    set_timer(0);
+    if (any_is_behind())
+        set_timer(PATIENCE_MILLISECONDS);
 }
 
 /* Interrupt all other loops; is_again: only those that have not reacted. */

@@ -438,6 +438,72 @@ static void a_callback_that_holds_its_loop_is_told_of(void **state)
     assert_non_null(strstr(said, "    at spin_in_callback"));
 }
 
+/* A signal comes while a loop does what the one before has asked for: in both
+ * of a look's dumps. */
+
+static int n_asks;
+
+int __real_timer_settime(timer_t timer, int flags,
+                         const struct itimerspec *value,
+                         struct itimerspec *former);
+int __wrap_timer_settime(timer_t timer, int flags,
+                         const struct itimerspec *value,
+                         struct itimerspec *former);
+int __wrap_timer_settime(timer_t timer, int flags,
+                         const struct itimerspec *value,
+                         struct itimerspec *former)
+{
+    if (n_asks && !value->it_value.tv_nsec) {
+        n_asks--;
+        REQUIRE(!raise(SIGUSR1));
+    }
+    return __real_timer_settime(timer, flags, value, former);
+}
+
+static int asks_and_spins(void *arg)
+{
+    n_asks = 2;
+    REQUIRE(!raise(SIGUSR1));
+    REQUIRE(!task_yield());
+    REQUIRE(n_asks == 0);
+    return spins(arg);
+}
+
+static void *let_go_after_a_while(void *arg)
+{
+    sigset_t set;
+
+    (void)arg;
+    sigfillset(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    wait_for_ready(1);
+    sleep_milliseconds(300);
+    let_go();
+    return NULL;
+}
+
+static void hold_a_loop_that_is_asked_again(void)
+{
+    pthread_t thread;
+
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!pthread_create(&thread, NULL, let_go_after_a_while, NULL));
+    run_with_backend(asks_and_spins);
+    REQUIRE(!pthread_join(thread, NULL));
+}
+
+static void a_loop_that_is_asked_while_it_dumps_is_told_of(void **state)
+{
+    const char *said;
+
+    (void)state;
+    if (HAVE_TSAN)
+        skip();
+    said = said_by(hold_a_loop_that_is_asked_again);
+    assert_int_equal(count(said, "libtask: loop 0x is held by task 1"), 1);
+    assert_int_equal(count(said, "loop 0x: 1 task"), 3);
+}
+
 /* The handler. */
 
 static volatile sig_atomic_t n_former;
@@ -797,6 +863,7 @@ int main(void)
             a_task_that_holds_its_loop_is_named_with_its_functions),
         cmocka_unit_test(a_loop_that_is_held_in_another_thread_is_told_of),
         cmocka_unit_test(a_callback_that_holds_its_loop_is_told_of),
+        cmocka_unit_test(a_loop_that_is_asked_while_it_dumps_is_told_of),
         cmocka_unit_test(a_former_handler_is_called_and_errno_is_kept),
         cmocka_unit_test(a_former_handler_is_called_when_loops_have_none),
         cmocka_unit_test(loops_that_handle_the_signal_dump_too),

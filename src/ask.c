@@ -134,16 +134,22 @@ void task__ask_enter(struct ask_target *target)
     if (unlikely(__atomic_load_n(&timer_signo, __ATOMIC_RELAXED) &&
                  !__atomic_load_n(&has_timer, __ATOMIC_RELAXED)))
         make_timer_again();
+    if (!is_own(target)) /* what is on its way to another thread stays there */
+        __atomic_store_n(&target->is_nudged, false, __ATOMIC_RELAXED);
     last = target;
     __atomic_store(&target->thread, &self, __ATOMIC_RELAXED);
     ask_set_waiting(target, false);
     __atomic_store_n(&target->is_running, true, __ATOMIC_SEQ_CST);
 }
 
+/* What was sent comes before the last of these calls returns: another loop that
+ * this thread runs next knows nothing of it. */
 void task__ask_leave(struct ask_target *target)
 {
     __atomic_store_n(&target->is_running, false, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&target->users, __ATOMIC_SEQ_CST))
+        sched_yield();
+    if (unlikely(__atomic_load_n(&target->is_nudged, __ATOMIC_RELAXED)))
         sched_yield();
 }
 
@@ -154,6 +160,7 @@ void task__ask_note_fork(void)
     for (; target; target = target->next) {
         target->users = 0;
         target->is_running = false;
+        target->is_nudged = false;
         target->is_used = false;
     }
     last = NULL;
@@ -172,15 +179,17 @@ static void set_timer(long milliseconds)
         timer_settime(timer, 0, &when, NULL);
 }
 
-/* Interrupt the wait of a loop in another thread. */
+/* Interrupt the wait of a loop in another thread. One signal at a time is on
+ * its way there: of two, the second would be taken for somebody else's, if both
+ * were sent before the first is known for what it is. */
 static void nudge(struct ask_target *target, int signo, bool is_late)
 {
     __atomic_add_fetch(&target->users, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&target->is_running, __ATOMIC_SEQ_CST)) {
         if (is_late)
             __atomic_store_n(&target->is_late, true, __ATOMIC_RELAXED);
-        __atomic_store_n(&target->is_nudged, true, __ATOMIC_RELEASE);
-        if (pthread_kill(target->thread, signo)) /* no room for one more */
+        if (!__atomic_exchange_n(&target->is_nudged, true, __ATOMIC_ACQ_REL) &&
+            pthread_kill(target->thread, signo)) /* no room for one more */
             __atomic_store_n(&target->is_nudged, false, __ATOMIC_RELAXED);
     }
     __atomic_sub_fetch(&target->users, 1, __ATOMIC_SEQ_CST);

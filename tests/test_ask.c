@@ -124,6 +124,13 @@ static void wait_for_ready(int n)
     sleep_milliseconds(20);
 }
 
+static bool is_ended;
+
+static bool is_over(void)
+{
+    return __atomic_load_n(&is_ended, __ATOMIC_RELAXED);
+}
+
 /* Ask so many tasks for a dump, and end when so many bytes have come. */
 static void ask_and_end(int n, off_t bytes)
 {
@@ -545,6 +552,67 @@ static void a_former_handler_is_called_and_errno_is_kept(void **state)
     assert_int_equal(count(said_by(ask_over_others), "loop 0x"), 1);
 }
 
+static int sleeps_till_the_end(void *arg)
+{
+    (void)arg;
+    be_ready();
+    while (!is_over())
+        REQUIRE(!task_sleep(TASK_MILLISECOND));
+    return 0;
+}
+
+static void *sleep_in_thread(void *arg)
+{
+    (void)arg;
+    run_with_backend(sleeps_till_the_end);
+    return NULL;
+}
+
+static unsigned n_passed_on;
+
+static void note_from_threads(int signo)
+{
+    (void)signo;
+    __atomic_add_fetch(&n_passed_on, 1, __ATOMIC_RELAXED);
+}
+
+static void *asks_itself_often(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < test_rounds(5000); i++)
+        REQUIRE(!raise(SIGUSR1));
+    return NULL;
+}
+
+static void ask_twice_at_once(void)
+{
+    pthread_t loops[4];
+    pthread_t threads[2];
+
+    REQUIRE(freopen("/dev/null", "w", stderr));
+    REQUIRE(signal(SIGUSR1, note_from_threads) != SIG_ERR);
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    for (int i = 0; i < 4; i++)
+        REQUIRE(!pthread_create(&loops[i], NULL, sleep_in_thread, NULL));
+    wait_for_ready(4);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(!pthread_create(&threads[i], NULL, asks_itself_often, NULL));
+    for (int i = 0; i < 2; i++)
+        REQUIRE(!pthread_join(threads[i], NULL));
+    __atomic_store_n(&is_ended, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < 4; i++)
+        REQUIRE(!pthread_join(loops[i], NULL));
+    REQUIRE(n_passed_on == 2 * test_rounds(5000));
+}
+
+static void a_former_handler_is_called_for_no_nudge(void **state)
+{
+    (void)state;
+    if (HAVE_TSAN)
+        skip();
+    (void)said_by(ask_twice_at_once);
+}
+
 /* Loops that handle the signal too. */
 
 static void count_call(void *arg)
@@ -779,13 +847,6 @@ static void a_process_may_fork_before_there_is_a_loop(void **state)
 
 /* At any instant. */
 
-static bool is_ended;
-
-static bool is_over(void)
-{
-    return __atomic_load_n(&is_ended, __ATOMIC_RELAXED);
-}
-
 static int ends_at_once(void *arg)
 {
     (void)arg;
@@ -865,6 +926,7 @@ int main(void)
         cmocka_unit_test(a_callback_that_holds_its_loop_is_told_of),
         cmocka_unit_test(a_loop_that_is_asked_while_it_dumps_is_told_of),
         cmocka_unit_test(a_former_handler_is_called_and_errno_is_kept),
+        cmocka_unit_test(a_former_handler_is_called_for_no_nudge),
         cmocka_unit_test(a_former_handler_is_called_when_loops_have_none),
         cmocka_unit_test(loops_that_handle_the_signal_dump_too),
         cmocka_unit_test(a_loop_that_is_held_with_a_handler_is_told_of),

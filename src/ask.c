@@ -303,11 +303,18 @@ static bool hear(int signo, siginfo_t *info, void *context)
     return is_asked;
 }
 
+/* A thread that may be cancelled at any time is not while a target counts it:
+ * the target's loop would wait for it for ever. */
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
+    bool is_asked;
+    int former;
 
-    if (hear(signo, info, context))
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+    is_asked = hear(signo, info, context);
+    pthread_setcancelstate(former, NULL);
+    if (is_asked)
         pass_on(signo, info, context);
     errno = saved_errno;
 }

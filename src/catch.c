@@ -89,13 +89,18 @@ static void tell_all(int signo, const siginfo_t *info, ucontext_t *interrupted)
     }
 }
 
+/* A thread that may be cancelled at any time is not in the midst of this: those
+ * whom it tells would wait for it for ever. */
 void task__catch_signal(int signo, siginfo_t *info, void *interrupted)
 {
     int saved_errno = errno;
+    int former;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     if (task__disposition_is_for_loops(signo, info, interrupted))
         tell_all(signo, info, interrupted);
     errno = saved_errno;
+    pthread_setcancelstate(former, NULL);
 }
 
 /* Those in this thread have returned; others run on. */

@@ -613,6 +613,53 @@ static void a_former_handler_is_called_for_no_nudge(void **state)
     (void)said_by(ask_twice_at_once);
 }
 
+/* A thread that may be cancelled at any time is so in the handler. */
+
+static _Thread_local bool is_to_be_cancelled;
+
+int __real_pthread_kill(pthread_t thread, int signo);
+int __wrap_pthread_kill(pthread_t thread, int signo);
+int __wrap_pthread_kill(pthread_t thread, int signo)
+{
+    if (is_to_be_cancelled) {
+        is_to_be_cancelled = false;
+        pthread_cancel(pthread_self());
+    }
+    return __real_pthread_kill(thread, signo);
+}
+
+static void *is_cancelled_in_the_handler(void *arg)
+{
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    wait_for_ready(1);
+    is_to_be_cancelled = true;
+    REQUIRE(!raise(SIGUSR1));
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void cancel_a_thread_in_the_handler(void)
+{
+    pthread_t loop;
+    pthread_t thread;
+
+    alarm(10);
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!pthread_create(&loop, NULL, sleep_in_thread, NULL));
+    REQUIRE(!pthread_create(&thread, NULL, is_cancelled_in_the_handler, NULL));
+    REQUIRE(!pthread_join(thread, NULL));
+    __atomic_store_n(&is_ended, true, __ATOMIC_RELAXED);
+    REQUIRE(!pthread_join(loop, NULL));
+}
+
+static void no_loop_waits_for_a_handler_that_was_cancelled(void **state)
+{
+    (void)state;
+    assert_int_equal(count(said_by(cancel_a_thread_in_the_handler), "loop 0x"),
+                     1);
+}
+
 /* Loops that handle the signal too. */
 
 static void count_call(void *arg)
@@ -927,6 +974,7 @@ int main(void)
         cmocka_unit_test(a_loop_that_is_asked_while_it_dumps_is_told_of),
         cmocka_unit_test(a_former_handler_is_called_and_errno_is_kept),
         cmocka_unit_test(a_former_handler_is_called_for_no_nudge),
+        cmocka_unit_test(no_loop_waits_for_a_handler_that_was_cancelled),
         cmocka_unit_test(a_former_handler_is_called_when_loops_have_none),
         cmocka_unit_test(loops_that_handle_the_signal_dump_too),
         cmocka_unit_test(a_loop_that_is_held_with_a_handler_is_told_of),

@@ -30,6 +30,21 @@ int __wrap_sigismember(const sigset_t *set, int signo)
     return __real_sigismember(set, signo);
 }
 
+/* A thread that is cancelled in the midst of its next write. */
+
+static _Thread_local bool is_to_be_cancelled;
+
+ssize_t __real_write(int fd, const void *bytes, size_t n);
+ssize_t __wrap_write(int fd, const void *bytes, size_t n);
+ssize_t __wrap_write(int fd, const void *bytes, size_t n)
+{
+    if (is_to_be_cancelled) {
+        is_to_be_cancelled = false;
+        pthread_cancel(pthread_self());
+    }
+    return __real_write(fd, bytes, n);
+}
+
 /* Dispositions. */
 
 static struct sigaction disposition(int signo)
@@ -942,6 +957,34 @@ static void a_signal_goes_to_all_loops(void **state)
     unblock(SIGUSR1);
 }
 
+/* A thread that may be cancelled at any time is so in the handler. */
+static void *is_cancelled_in_the_handler(void *loop)
+{
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    await_waits(loop, 1);
+    is_to_be_cancelled = true;
+    raise(SIGUSR1);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static void nobody_waits_for_a_handler_that_was_cancelled(void **state)
+{
+    struct thread_of_loop loop;
+    pthread_t thread;
+
+    (void)state;
+    n_ready = 0;
+    assert_int_equal(pthread_create(&loop.thread, NULL, run_a_loop, &loop), 0);
+    assert_int_equal(
+        pthread_create(&thread, NULL, is_cancelled_in_the_handler, &loop), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pthread_join(loop.thread, NULL), 0);
+    assert_int_equal(loop.result, SIGUSR1);
+    assert_true(is_default(SIGUSR1));
+}
+
 /* A loop that goes on in another thread. */
 
 static int begins_a_wait(void *arg)
@@ -1549,6 +1592,7 @@ static const struct CMUnitTest tests[] = {
     leakless(signals_come_until_the_last_task_has_ended),
     leakless(lack_of_memory_is_told),
     leakless(a_signal_goes_to_all_loops),
+    leakless(nobody_waits_for_a_handler_that_was_cancelled),
     leakless(a_wait_that_goes_on_in_another_thread_has_its_mask),
     leakless(a_wait_blocks_nothing_where_it_has_unblocked_nothing),
     leakless(a_fork_has_nothing_of_it),

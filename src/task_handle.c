@@ -59,6 +59,15 @@ uint64_t task_id(const struct task *task)
     return task ? task->id : 0;
 }
 
+/* Before the former one is freed: a signal handler may look at it. */
+static void replace_name(struct task *task, char *name)
+{
+    char *former = task->name;
+
+    task->name = name;
+    memory_free(&loop_of_task(task)->allocator, former);
+}
+
 bool task__name_copy(struct task *task, const char *name)
 {
     struct loop *loop = loop_of_task(task);
@@ -66,10 +75,7 @@ bool task__name_copy(struct task *task, const char *name)
 
     if (!copy)
         return false;
-    char *former = task->name;
-
-    task->name = copy; /* first: a signal handler may look at it */
-    memory_free(&loop->allocator, former);
+    replace_name(task, copy);
     return true;
 }
 
@@ -91,10 +97,8 @@ void task_set_name(struct task *task, const char *name)
 {
     if (!task || LOOP_REFUSES(loop_of_task(task)))
         return;
-    if (name) {
+    if (name)
         task__name_copy(task, name);
-    } else {
-        memory_free(&loop_of_task(task)->allocator, task->name);
-        task->name = NULL;
-    }
+    else
+        replace_name(task, NULL);
 }

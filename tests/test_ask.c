@@ -511,6 +511,60 @@ static void a_loop_that_is_asked_while_it_dumps_is_told_of(void **state)
     assert_int_equal(count(said, "loop 0x: 1 task"), 3);
 }
 
+/* A name that is freed: its memory may be anything's. */
+
+static bool is_renamed;
+
+static void *frees_then_asks(void *ptr, size_t size, void *arg)
+{
+    (void)arg;
+    if (size)
+        return realloc(ptr, size);
+    if (is_renamed && ptr) {
+        is_renamed = false;
+        *(char *)ptr = '!';
+        REQUIRE(!raise(SIGUSR1)); /* asks */
+        REQUIRE(!raise(SIGUSR1)); /* and again: it is told who holds the loop */
+    }
+    free(ptr);
+    return NULL;
+}
+
+static int is_renamed_twice(void *arg)
+{
+    static const char *const names[] = {"long", NULL};
+
+    (void)arg;
+    task_set_name(task_current(), "short");
+    for (int i = 0; i < 2; i++) {
+        is_renamed = true;
+        task_set_name(task_current(), names[i]);
+        REQUIRE(!is_renamed);
+        REQUIRE(!task_sleep(TASK_MILLISECOND));
+    }
+    return 0;
+}
+
+static void ask_when_names_are_freed(void)
+{
+    struct loop *loop =
+        loop_new(&(struct loop_options){.alloc = frees_then_asks});
+
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    REQUIRE(!loop_run_main(loop, is_renamed_twice, NULL));
+    REQUIRE(!loop_free(loop));
+}
+
+static void no_name_is_told_that_has_been_freed(void **state)
+{
+    const char *said = said_by(ask_when_names_are_freed);
+
+    (void)state;
+    assert_int_equal(count(said, "is held by task 1 \"long\""), 1);
+    assert_int_equal(count(said, "is held by task 1 \"task-1\""), 1);
+    assert_int_equal(count(said, "!"), 0);
+}
+
 /* The handler. */
 
 static volatile sig_atomic_t n_former;
@@ -972,6 +1026,7 @@ int main(void)
         cmocka_unit_test(a_loop_that_is_held_in_another_thread_is_told_of),
         cmocka_unit_test(a_callback_that_holds_its_loop_is_told_of),
         cmocka_unit_test(a_loop_that_is_asked_while_it_dumps_is_told_of),
+        cmocka_unit_test(no_name_is_told_that_has_been_freed),
         cmocka_unit_test(a_former_handler_is_called_and_errno_is_kept),
         cmocka_unit_test(a_former_handler_is_called_for_no_nudge),
         cmocka_unit_test(no_loop_waits_for_a_handler_that_was_cancelled),

@@ -303,17 +303,14 @@ static bool hear(int signo, siginfo_t *info, void *context)
     return is_asked;
 }
 
-/* A thread that may be cancelled at any time is not while a target counts it:
- * the target's loop would wait for it for ever. */
+/* A loop waits until nobody is about to nudge it. */
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
-    bool is_asked;
-    int former;
+    struct cancelling former = handler_no_cancel();
+    bool is_asked = hear(signo, info, context);
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
-    is_asked = hear(signo, info, context);
-    pthread_setcancelstate(former, NULL);
+    handler_may_cancel(former);
     if (is_asked)
         pass_on(signo, info, context);
     errno = saved_errno;

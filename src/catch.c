@@ -4,6 +4,7 @@
 #include "catch.h"
 
 #include "catch_disposition.h"
+#include "handler.h"
 #include "scheduler.h"
 
 #include <errno.h>
@@ -89,18 +90,16 @@ static void tell_all(int signo, const siginfo_t *info, ucontext_t *interrupted)
     }
 }
 
-/* A thread that may be cancelled at any time is not in the midst of this: those
- * whom it tells would wait for it for ever. */
+/* Whoever is told waits until all handlers are done. */
 void task__catch_signal(int signo, siginfo_t *info, void *interrupted)
 {
     int saved_errno = errno;
-    int former;
+    struct cancelling former = handler_no_cancel();
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     if (task__disposition_is_for_loops(signo, info, interrupted))
         tell_all(signo, info, interrupted);
     errno = saved_errno;
-    pthread_setcancelstate(former, NULL);
+    handler_may_cancel(former);
 }
 
 /* Those in this thread have returned; others run on. */

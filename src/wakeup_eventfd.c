@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int open_both(int *reader, int *writer)
@@ -19,12 +20,14 @@ static int open_both(int *reader, int *writer)
     return 0;
 }
 
+/* By write(), which would be a cancellation point, glibc cancels a thread also
+ * where that is off, if it was not when the cancel was sent. */
 static void wake(int writer)
 {
     int saved_errno = errno;
     uint64_t one = 1;
 
-    while (write(writer, &one, sizeof one) < 0 && errno == EINTR)
+    while (syscall(SYS_write, writer, &one, sizeof one) < 0 && errno == EINTR)
         continue;
     errno = saved_errno;
 }

@@ -11,9 +11,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,15 +36,23 @@ int __wrap_sigismember(const sigset_t *set, int signo)
 
 static _Thread_local bool is_to_be_cancelled;
 
-ssize_t __real_write(int fd, const void *bytes, size_t n);
-ssize_t __wrap_write(int fd, const void *bytes, size_t n);
-ssize_t __wrap_write(int fd, const void *bytes, size_t n)
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
 {
-    if (is_to_be_cancelled) {
+    long args[6];
+    va_list list;
+
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        args[i] = va_arg(list, long);
+    va_end(list);
+    if (is_to_be_cancelled && number == SYS_write) {
         is_to_be_cancelled = false;
         pthread_cancel(pthread_self());
     }
-    return __real_write(fd, bytes, n);
+    return __real_syscall(number, args[0], args[1], args[2], args[3], args[4],
+                          args[5]);
 }
 
 /* Dispositions. */

@@ -87,16 +87,12 @@ static void leave_block(void)
     *mine = (struct remote_slots){0};
 }
 
-/* A thread ends. */
+/* A thread ends; the last remote may have been closed before. */
 static void leave_blocks(void)
 {
     leave_block();
-    while (next_blocks) {
-        struct block *block = next_blocks;
-
-        next_blocks = block->next;
-        push_spare(block);
-    }
+    while (next_blocks)
+        keep(pop_spare());
 }
 
 bool task__remote_slots_open(void)

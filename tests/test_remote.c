@@ -7,6 +7,7 @@
 #include "record.h"
 
 #include "loop.h"
+#include "remote_slots.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -510,6 +511,48 @@ static int nothing_is_kept_when_the_last_remote_is_closed(void *arg)
         CHECK(n_blocks == before + 1);
     }
     return 0;
+}
+
+struct hoarder {
+    struct table *table;
+    struct gate gates[2];
+};
+
+enum { MANY_BLOCKS = 4 * REMOTE_BLOCK / sizeof(union inbox_slot) };
+
+/* What was put back after the first calls it takes all at once. */
+static void *calls_much_and_waits(void *arg)
+{
+    struct hoarder *hoarder = arg;
+
+    for (int i = 0; i < 2; i++) {
+        for (int n = 0; n < MANY_BLOCKS >> i; n++)
+            CHECK_STATUS(loop_remote_call(hoarder->table->remote, counts,
+                                          hoarder->table),
+                         0);
+        gate_pass(&hoarder->gates[i]);
+    }
+    return NULL;
+}
+
+static int what_a_thread_has_goes_when_it_ends_later(void *arg)
+{
+    struct table table = open_table();
+    struct hoarder hoarder = {&table, {GATE_INIT, GATE_INIT}};
+    pthread_t thread = thread_start(calls_much_and_waits, &hoarder);
+
+    for (unsigned i = 0, n = 0; i < 2; i++) {
+        gate_await(&hoarder.gates[i], 1);
+        n += (unsigned)MANY_BLOCKS >> i;
+        while (table.n < n)
+            CHECK_STATUS(task_yield(), 0);
+        if (i)
+            loop_remote_close(table.remote);
+        CHECK_STATUS(task_sleep(0), 0);
+        gate_open(&hoarder.gates[i]);
+    }
+    thread_join(thread);
+    return nothing_is_kept_when_the_last_remote_is_closed(arg);
 }
 
 /* The end of the loop. */
@@ -1569,6 +1612,7 @@ int main(void)
         in_main(each_remote_counts),
         in_main(time_goes_by_while_a_remote_is_open),
         in_main(nothing_is_kept_when_the_last_remote_is_closed),
+        in_main(what_a_thread_has_goes_when_it_ends_later),
         behaviour(what_was_accepted_runs_and_no_more),
         behaviour(an_own_call_runs_also_when_main_has_ended),
         behaviour(a_last_call_may_create_a_task_which_may_use_workers),

@@ -11,44 +11,15 @@
  *
  * Port 0 takes a free one; the first line of output names it.
  */
+#include "chat/room.h"
+
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <task.h>
 
-enum { NAME = 31, SAID = 256, LINE = 512, PENDING = 64 };
-
-struct line {
-    char text[LINE];
-};
-
-struct client {
-    struct client *next;
-    struct task_stream *stream;
-    struct task_queue lines; /* to be sent to this one */
-    unsigned missed;
-    char name[NAME + 1];
-};
-
-static struct client *clients;
-
-/* To all but one. */
-static void tell(const struct client *but, const struct line *line)
-{
-    for (struct client *client = clients; client; client = client->next)
-        if (client != but && task_queue_try_put(&client->lines, line) < 0)
-            client->missed++;
-}
-
-static void announce(const struct client *client, const char *what)
-{
-    struct line line;
-
-    snprintf(line.text, sizeof line.text, "* %s %s\n", client->name, what);
-    tell(client, &line);
-}
+enum { SAID = 256 };
 
 /* Also those that Unicode has from U+0080 to U+009F. */
 static bool is_control(const char *line, ssize_t i)
@@ -67,28 +38,6 @@ static void copy_line(char *to, const char *line, ssize_t n)
     to[n] = '\0';
 }
 
-static int send_lines(void *arg)
-{
-    struct client *client = arg;
-    struct line line;
-    int status;
-
-    while ((status = task_queue_get(&client->lines, &line)) == 0) {
-        unsigned missed = client->missed;
-
-        client->missed = 0;
-        status = missed ? task_stream_printf(client->stream,
-                                             "* you missed %u lines\n", missed)
-                        : 0;
-        if (!status)
-            status =
-                task_stream_write(client->stream, line.text, strlen(line.text));
-        if (status < 0)
-            break;
-    }
-    return status;
-}
-
 static int hear(struct client *client)
 {
     struct line line;
@@ -102,7 +51,7 @@ static int hear(struct client *client)
         if (n > 0) {
             copy_line(said, text, n);
             snprintf(line.text, LINE, "%s: %s\n", client->name, said);
-            tell(client, &line);
+            room_tell(client, &line);
             status = task_yield(); /* to those that send it */
         } else if (n == -EMSGSIZE) {
             status = task_stream_printf(client->stream, "* too long\n");
@@ -113,54 +62,39 @@ static int hear(struct client *client)
     return status;
 }
 
-static void leave(struct client *client)
+/* The first line; 0, or why there is none: 1, or a negative errno. */
+static int ask_name(struct client *client)
 {
-    struct client **at = &clients;
+    const char *name;
+    int status = task_stream_printf(client->stream, "your name?\n");
+    ssize_t n;
 
-    while (*at != client)
-        at = &(*at)->next;
-    *at = client->next;
+    if (status)
+        return status;
+    task_stream_set_limit(client->stream, NAME);
+    n = task_stream_read_line(client->stream, &name);
+    if (n == -EMSGSIZE)
+        task_stream_printf(client->stream, "* that is too long a name\n");
+    if (n > 0)
+        copy_line(client->name, name, n);
+    return n > 0 ? 0 : n < 0 ? (int)n : 1;
 }
 
-static int take_part(struct client *client)
-{
-    struct task *sender = task_create(send_lines, client);
-    int status;
-
-    if (!sender)
-        return -ENOMEM;
-    client->next = clients;
-    clients = client;
-    announce(client, "has come");
-    status = hear(client);
-    leave(client);
-    announce(client, "has gone");
-    task_cancel_await(sender);
-    return status == -ECANCELED ? status : 0;
-}
-
+/* That a client is gone is no failure. */
 static int welcome(struct task_stream *stream, void *arg)
 {
     struct client client = {.stream = stream};
-    const char *name;
-    ssize_t n;
-    int status;
+    int status = ask_name(&client);
 
     (void)arg;
-    task_stream_set_limit(stream, NAME);
-    task_stream_printf(stream, "your name?\n");
-    n = task_stream_read_line(stream, &name);
-    if (n == -EMSGSIZE)
-        task_stream_printf(stream, "* that is too long a name\n");
-    if (n <= 0)
-        return n == -ECANCELED ? (int)n : 0;
-    copy_line(client.name, name, n);
-    status = task_queue_init(&client.lines, sizeof(struct line), PENDING);
-    if (!status) {
-        status = take_part(&client);
-        task_queue_destroy(&client.lines);
-    }
-    return status;
+    if (status)
+        return status == -ECANCELED ? status : 0;
+    status = room_enter(&client);
+    if (status)
+        return status;
+    status = hear(&client);
+    room_leave(&client);
+    return status == -ECANCELED ? status : 0;
 }
 
 static int serve(void *arg)

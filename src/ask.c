@@ -3,6 +3,7 @@
  */
 #include "ask.h"
 
+#include "cancelling.h"
 #include "catch.h"
 #include "catch_disposition.h"
 #include "handler.h"
@@ -181,14 +182,20 @@ static void set_timer(long milliseconds)
 
 /* Interrupt the wait of a loop in another thread. One signal at a time is on
  * its way there: of two, the second would be taken for somebody else's, if both
- * were sent before the first is known for what it is. */
-static void nudge(struct ask_target *target, int signo, bool is_late)
+ * were sent before the first is known for what it is. One of long ago is lost:
+ * somebody else had a handler then. */
+static void nudge(struct ask_target *target, int signo, bool is_late,
+                  bool is_again)
 {
+    bool is_sent;
+
     __atomic_add_fetch(&target->users, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&target->is_running, __ATOMIC_SEQ_CST)) {
         if (is_late)
             __atomic_store_n(&target->is_late, true, __ATOMIC_RELAXED);
-        if (!__atomic_exchange_n(&target->is_nudged, true, __ATOMIC_ACQ_REL) &&
+        is_sent =
+            __atomic_exchange_n(&target->is_nudged, true, __ATOMIC_ACQ_REL);
+        if ((!is_sent || is_again) &&
             pthread_kill(target->thread, signo)) /* no room for one more */
             __atomic_store_n(&target->is_nudged, false, __ATOMIC_RELAXED);
     }
@@ -233,7 +240,7 @@ static bool nudge_others(int signo, bool is_again)
 
         any |= is_late;
         if (!is_own(target) && (is_late || !is_again))
-            nudge(target, signo, is_late);
+            nudge(target, signo, is_late, is_again);
     }
     return any;
 }
@@ -307,10 +314,10 @@ static bool hear(int signo, siginfo_t *info, void *context)
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
-    struct cancelling former = handler_no_cancel();
+    struct cancelling former = cancelling_stop();
     bool is_asked = hear(signo, info, context);
 
-    handler_may_cancel(former);
+    cancelling_restore(former);
     if (is_asked)
         pass_on(signo, info, context);
     errno = saved_errno;

@@ -3,8 +3,8 @@
  */
 #include "catch.h"
 
+#include "cancelling.h"
 #include "catch_disposition.h"
-#include "handler.h"
 #include "scheduler.h"
 
 #include <errno.h>
@@ -94,12 +94,12 @@ static void tell_all(int signo, const siginfo_t *info, ucontext_t *interrupted)
 void task__catch_signal(int signo, siginfo_t *info, void *interrupted)
 {
     int saved_errno = errno;
-    struct cancelling former = handler_no_cancel();
+    struct cancelling former = cancelling_stop();
 
     if (task__disposition_is_for_loops(signo, info, interrupted))
         tell_all(signo, info, interrupted);
     errno = saved_errno;
-    handler_may_cancel(former);
+    cancelling_restore(former);
 }
 
 /* Those in this thread have returned; others run on. */

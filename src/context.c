@@ -170,8 +170,8 @@ static void begin(struct context *context, char *low, size_t size)
 
 #else
 
-/* What makecontext asks for, and puts nothing of into the frame: had once, as it
- * takes a system call. (So would swapcontext.) */
+/* What makecontext asks for, and puts nothing of into the frame: had once, as
+ * it takes a system call. (So would swapcontext.) */
 static ucontext_t blank;
 static pthread_once_t blank_once = PTHREAD_ONCE_INIT;
 

@@ -33,7 +33,8 @@
 #define CONTEXT_TSAN
 #endif
 
-#if defined(TASK_CONTEXT_UCONTEXT)
+/* What makecontext makes is known of glibc's. */
+#if defined(TASK_CONTEXT_UCONTEXT) || !defined(__GLIBC__)
 #include "context_ucontext.h"
 #elif defined(__x86_64__) && !defined(__ILP32__)
 #include "context_x86_64.h"

@@ -17,6 +17,10 @@
 
 #include <poll.h>
 
+#ifndef POLLRDHUP
+#define POLLRDHUP 0 /* such a system tells of it by POLLIN alone */
+#endif
+
 /* What the number stands for. */
 enum descriptor_kind {
     DESCRIPTOR_UNKNOWN,
@@ -146,6 +150,14 @@ void task__descriptor_observe(struct descriptor *descriptor,
 
 /* The events that somebody waits for. */
 short task__descriptor_wanted(const struct descriptor *descriptor);
+
+/* What to ask the kernel for: who reads hears of the end, too. */
+static inline short descriptor_asked(const struct descriptor *descriptor)
+{
+    short wanted = task__descriptor_wanted(descriptor);
+
+    return (short)(wanted & POLLIN ? wanted | POLLRDHUP : wanted);
+}
 
 /* Whether it is watched as long as it is ready, for callbacks. */
 static inline bool descriptor_is_level(const struct descriptor *descriptor)

@@ -13,8 +13,8 @@
 
 #include <stdbool.h>
 
-/* Whose it is: done in this order. A loop that is lost in a job is told of while
- * whoever waits for the job still does. */
+/* Whose it is: done in this order. A loop that is lost in a job is told of
+ * while whoever waits for the job still does. */
 enum ending { ENDING_LOOP, ENDING_WORKER, ENDING_SLOTS, N_ENDINGS };
 
 /* Whether there is a key; it is made by the first call. */

@@ -263,8 +263,8 @@ int task__fd_observe(struct loop *loop, struct descriptor *descriptor,
 void task__fd_observe_no_more(struct loop *loop, struct descriptor *descriptor,
                               enum direction direction);
 
-/* How tasks that read and write wait. Those that want more have moved some bytes:
- * a request ends the wait, and comes next. */
+/* How tasks that read and write wait. Those that want more have moved some
+ * bytes: a request ends the wait, and comes next. */
 extern const struct wait_kind task__reading;
 extern const struct wait_kind task__writing;
 extern const struct wait_kind task__reading_more;

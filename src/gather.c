@@ -117,17 +117,22 @@ static struct race *race_of(struct several *several)
     return container_of(several, struct race, several);
 }
 
-/* The caller does not run in between: so it is found to wait for the others
- * whenever one of them would wait for it. */
+/*
+ * A task that wins has the others asked at once: the caller does not run in
+ * between, and so is found to wait for them when one of them would wait for it.
+ * A future may end in the midst of a request, and one request inside another is
+ * recursion: then the caller asks.
+ */
 static void one_of_a_race_ended(struct several *several, struct watch *watch)
 {
     struct race *race = race_of(several);
+    bool wins = race->winner == several->n && !race->is_asked;
 
-    if (race->winner == several->n && !race->is_asked) {
+    if (wins)
         race->winner = (size_t)(watch - several->watches);
+    if (wins && !watch->task->future)
         task__several_request(several);
-    }
-    if (!several->n_left)
+    if ((wins && watch->task->future) || !several->n_left)
         wake(several, race->is_asked);
 }
 
@@ -151,12 +156,15 @@ static const struct wait_kind RACING = {
     .n_needed = task__several_n,
 };
 
-/* Until all have ended: whoever wins, now or later, has the others asked to. */
+/* Until there is a winner, unless that has asked the others, and then these
+ * have ended. */
 static void run_race(struct race *race, struct task *self)
 {
     struct several *several = &race->several;
 
-    if (race->winner < several->n)
+    if (race->winner == several->n && several->n_left)
+        park(several, self, &RACING);
+    if (!race->is_asked)
         task__several_request(several);
     if (several->n_left)
         park(several, self, &RACING);

@@ -34,15 +34,19 @@ static struct msghdr message_of(const struct transfer *transfer)
  * MSG_CTRUNC. */
 static ssize_t receive(struct descriptor *descriptor, struct transfer *transfer)
 {
-    struct msghdr message = message_of(transfer);
-    ssize_t result = io_result(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
+    struct msghdr message;
+    ssize_t result;
+    bool is_shut = false;
 
+    do { /* once more: what came before it was shut is told first */
+        message = message_of(transfer);
+        result = io_result(recvmsg(descriptor->fd, &message, MSG_DONTWAIT));
+    } while (result == -EAGAIN && !is_shut &&
+             descriptor->kind == DESCRIPTOR_SOCKET &&
+             (is_shut = fd_is_shut(descriptor)));
     if (kind_is_stream(descriptor->kind) && !(message.msg_flags & MSG_CTRUNC))
         io_note_drained(descriptor, result, size_of(transfer));
-    if (result == -EAGAIN && descriptor->kind == DESCRIPTOR_SOCKET &&
-        fd_is_shut(descriptor))
-        return 0;
-    return result;
+    return result == -EAGAIN && is_shut ? 0 : result;
 }
 
 NEVER_INLINE ssize_t task__io_read_other(struct descriptor *descriptor,

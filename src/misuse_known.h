@@ -16,8 +16,8 @@ struct known_misuse {
     uintptr_t key; /* of the place */
 };
 
-/* Whether it is the first time; without memory it always is. `misuses`: those of
- * the loop, or of other threads with it. */
+/* Whether it is the first time; without memory it always is. `misuses`: those
+ * of the loop, or of other threads with it. */
 bool task__misuse_note(struct loop *loop, struct misuses **misuses,
                        const struct known_misuse *new);
 

@@ -85,7 +85,7 @@ static uint32_t registration_of(const struct descriptor *descriptor)
 {
     /* POLLIN is EPOLLIN, and so on. */
     return descriptor_is_level(descriptor)
-               ? (uint16_t)task__descriptor_wanted(descriptor)
+               ? (uint16_t)descriptor_asked(descriptor)
                : EDGES;
 }
 
@@ -161,6 +161,7 @@ static void verify(struct descriptor *descriptor, void *poller)
     }
     descriptor->kind = DESCRIPTOR_UNKNOWN;
     task__descriptor_ready(descriptor, POLLIN | POLLOUT | POLLERR);
+    descriptor->hung = false; /* it was no event */
 }
 
 /* Tell those who wait for it. */

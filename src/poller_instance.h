@@ -1,7 +1,7 @@
 /*
  * A poller's epoll instance, and the descriptors of the poller's own: the timer
- * and the waker in it, and the outer one, which has it in itself and lasts while
- * it is replaced.
+ * and the waker in it, and the outer one, which has it in itself and lasts
+ * while it is replaced.
  */
 #ifndef TASK_SRC_POLLER_INSTANCE_H
 #define TASK_SRC_POLLER_INSTANCE_H

@@ -141,7 +141,6 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
     while (node) {
         struct descriptor *descriptor =
             container_of(node, struct descriptor, node);
-        short wanted = task__descriptor_wanted(descriptor);
 
         node = node->next;
         if (descriptor_is_idle(descriptor))
@@ -149,8 +148,7 @@ static nfds_t list_watched(struct poll_poller *self, struct pollfd *polled)
         else if (leave_out(descriptor))
             self->n_left_out++;
         else
-            ask_for(&polled[n++], descriptor->fd,
-                    (short)(wanted | (wanted & POLLIN ? POLLRDHUP : 0)));
+            ask_for(&polled[n++], descriptor->fd, descriptor_asked(descriptor));
     }
     self->n_watched = n + self->n_left_out;
     ask_for(&polled[n], self->waker, POLLIN);
@@ -183,7 +181,7 @@ static int poll_all(struct pollfd *polled, nfds_t n, int milliseconds)
     poll(NULL, 0,
          (unsigned)milliseconds < REFUSED_WAIT ? milliseconds : REFUSED_WAIT);
     for (nfds_t i = 0; i < n; i++)
-        polled[i].revents = polled[i].events;
+        polled[i].revents = (short)(polled[i].events & ~POLLRDHUP);
     return (int)n;
 }
 

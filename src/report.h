@@ -60,8 +60,8 @@ void task__report_leak(struct loop *loop, const char *what, const char *file,
 /* misuse.c: the same; another thread has woken a task. */
 void task__report_foreign_wake(struct loop *loop);
 
-/* misuse_lost.c: the same; a number that a task (NULL: the loop), or a stream, was
- * in the midst of using was closed by somebody else. */
+/* misuse_lost.c: the same; a number that a task (NULL: the loop), or a stream,
+ * was in the midst of using was closed by somebody else. */
 void task__report_lost(int fd, const struct task *task);
 void task__report_lost_stream(struct loop *loop, int fd, const char *file,
                               int line);

@@ -89,9 +89,9 @@ static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
     return result;
 }
 
-/* What has come of it. After a failure TCP is as if it were connecting until the
- * next connect(), which tells of it (with -ECONNABORTED, as the error was taken)
- * instead of beginning anew: so that is called now. */
+/* What has come of it. After a failure Linux's TCP is as if it were connecting
+ * until the next connect(), which tells of it (with -ECONNABORTED, as the error
+ * was taken) instead of beginning anew: so that is called now. */
 static NEVER_INLINE int conclude(struct descriptor *descriptor,
                                  const struct sockaddr *addr, socklen_t len)
 {

@@ -43,27 +43,37 @@ enum {
         MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC | MSG_NOSIGNAL
 };
 
-/* The end of what is no stream, and was shut down. */
-static bool is_at_end(const struct descriptor *descriptor,
-                      const struct message *message, ssize_t result)
+/* Whether that may be the end, of what is no stream and was shut down. */
+static bool may_be_at_end(const struct descriptor *descriptor,
+                          const struct message *message, ssize_t result)
 {
     return result == -EAGAIN && descriptor->kind == DESCRIPTOR_SOCKET &&
            !(message->flags & ~WAITING) && fd_is_shut(descriptor);
 }
 
-static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
+static ssize_t receive_now(const struct descriptor *descriptor,
+                           const struct message *message)
 {
-    struct message *message = operation;
     ssize_t result =
         recvmsg(descriptor->fd, message->header, message->flags | MSG_DONTWAIT);
 
-    if (result < 0)
-        result = task__fd_error();
-    if (is_at_end(descriptor, message, result)) {
-        message->header->msg_namelen = 0;
-        message->header->msg_controllen = 0;
-        message->header->msg_flags = 0;
-        return 0;
+    return result < 0 ? task__fd_error() : result;
+}
+
+static ssize_t attempt_receive(struct descriptor *descriptor, void *operation)
+{
+    struct message *message = operation;
+    ssize_t result = receive_now(descriptor, message);
+
+    if (may_be_at_end(descriptor, message, result)) {
+        /* What came before it was shut is told first. */
+        result = receive_now(descriptor, message);
+        if (result == -EAGAIN) {
+            message->header->msg_namelen = 0;
+            message->header->msg_controllen = 0;
+            message->header->msg_flags = 0;
+            return 0;
+        }
     }
     if (drains(descriptor, message, result))
         descriptor->drained[INCOMING] = !descriptor->hung;

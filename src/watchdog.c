@@ -242,13 +242,16 @@ bool task__watchdog_has_news(const struct watchdog *watchdog)
            __atomic_load_n(&watchdog->asks, __ATOMIC_RELAXED);
 }
 
-/* Copied, as the hook may hold the loop, too. */
+/* A copy, as the hook may hold the loop, too. Nothing is caught meanwhile: the
+ * question is withdrawn. */
 static void tell(struct watchdog *watchdog)
 {
-    struct caught_step caught = watchdog->caught;
+    struct caught_step caught;
 
-    if (!__atomic_exchange_n(&watchdog->has_caught, false, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&watchdog->has_caught, __ATOMIC_RELAXED))
         return;
+    caught = watchdog->caught;
+    __atomic_store_n(&watchdog->has_caught, false, __ATOMIC_RELAXED);
     task__watchdog_report(watchdog->loop, &caught);
 }
 

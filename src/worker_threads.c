@@ -71,8 +71,8 @@ static struct job *next_job(struct lane_threads *lane)
 
 /*
  * Only in a job may the thread be cancelled: a wait for the next one would end
- * with the mutex locked, and that one is another's. Who was cancelled too late
- * for the job ends after it.
+ * with the mutex locked. Who is cancelled as the job returns ends after it; who
+ * is cancelled later, in the next job.
  */
 static void call(struct job *job)
 {

@@ -9,6 +9,7 @@
 # One line a layer, lowest first. loop.h is what the modules above it share,
 # loop_above.h what it calls in them.
 layers='
+cancelling
 list heap quiet unblock misuse.h own_fd.h own_thread.h handler.h ending probes pages
 say
 memory symbols context

@@ -484,7 +484,7 @@ static void *let_go_after_a_while(void *arg)
     sigfillset(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     wait_for_ready(1);
-    sleep_milliseconds(300);
+    sleep_milliseconds(1000);
     let_go();
     return NULL;
 }

@@ -175,12 +175,12 @@ static void children_are_signalled_where_pidfds_cannot_be(void **state)
     pidfd_signals = 0;
 }
 
-/* 1000 is open here, too. */
+/* 200 is open here, too. */
 static int only_what_is_passed_is_open(void *arg)
 {
     static const char *const argv[] = {
-        "sh", "-c", "test -e /proc/$$/fd/1001 -a ! -e /proc/$$/fd/1000", NULL};
-    static const int passed[] = {1001};
+        "sh", "-c", "test -e /proc/$$/fd/201 -a ! -e /proc/$$/fd/200", NULL};
+    static const int passed[] = {201};
     struct task_process_options options = {.pass_fds = passed, .n_pass_fds = 1};
     struct task_process *process = NULL;
 
@@ -194,11 +194,11 @@ static int only_what_is_passed_is_open(void *arg)
 static void pass_one_of_two(void)
 {
     n_refused = n_fcntl = 0;
-    assert_int_equal(dup2(1, 1000), 1000);
-    assert_int_equal(dup2(1, 1001), 1001);
+    assert_int_equal(dup2(1, 200), 200);
+    assert_int_equal(dup2(1, 201), 201);
     run_virtual(only_what_is_passed_is_open, NULL);
-    close(1000);
-    close(1001);
+    close(200);
+    close(201);
 }
 
 static void descriptors_are_kept_from_children_without_ranges(void **state)

@@ -859,6 +859,39 @@ static int a_loser_cannot_await_the_one_who_races(void *arg)
     return 0;
 }
 
+/* Each race is between two futures, of which the next has the second, too: when
+ * the first of all is given, one request brings the next, on and on. */
+
+enum { ROW = 3000 };
+
+static struct task *futures[ROW + 1];
+
+static int races_two(void *arg)
+{
+    struct task **first = arg;
+    struct task *both[] = {task_retain(first[0]), task_retain(first[1])};
+
+    return task_race(both, 2, NULL);
+}
+
+static int a_row_of_races_needs_no_deep_stack(void *arg)
+{
+    static struct task *races[ROW];
+
+    (void)arg;
+    for (int i = 0; i <= ROW; i++)
+        futures[i] = task_future_create();
+    for (int i = 0; i < ROW; i++)
+        races[i] = task_create(races_two, &futures[i]);
+    CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_future_complete(futures[0], 7), 0);
+    for (int i = 0; i < ROW; i++)
+        CHECK_STATUS(task_await(races[i]), 0);
+    for (int i = 0; i <= ROW; i++)
+        task_detach(futures[i]);
+    return 0;
+}
+
 /* Memory. */
 
 static struct memory_count memory;
@@ -962,6 +995,7 @@ int main(void)
         in_main(cycles_through_any_ways_of_waiting_are_refused),
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
         in_main(a_loser_cannot_await_the_one_who_races),
+        in_main(a_row_of_races_needs_no_deep_stack),
         behaviour(only_more_than_eight_need_memory),
         in_main(many_are_gathered_and_raced),
         in_main(a_request_comes_once_to_whoever_awaits_another_of_them),

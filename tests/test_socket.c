@@ -436,6 +436,7 @@ static int datagrams_end_with_a_shutdown(void *arg)
         task = start(receives, &receiving);
         let_run();
         put(pair[1], "ab");
+        CHECK_STATUS(poll(&(struct pollfd){pair[0], POLLIN, 0}, 1, 1000), 1);
         CHECK_STATUS(shutdown(pair[0], SHUT_RD), 0);
         CHECK_STATUS(task_await(task), 2);
         task = start(receives, &receiving);

@@ -4,7 +4,7 @@
  * These are the system calls of the same name, but that they suspend the task
  * where those would block, and return a negative errno. Any descriptor will do,
  * whoever opened it, blocking or not: the flags of its open file stay as they
- * are. Sockets, pipes, terminals and the like wait until they are ready;
+ * are (but see task_accept()). Sockets, pipes, terminals and the like wait until they are ready;
  * regular files, which never do, are read and written by a worker thread unless
  * what is wanted is in memory. None blocks the loop, raises SIGPIPE, returns
  * -EINTR or touches errno.
@@ -296,10 +296,10 @@ TASK_SUSPENDS ssize_t task_sendmsg(int fd, const struct msghdr *message,
  *
  * Connections that are gone before they were taken are skipped.
  *
- * A blocking socket is non-blocking for the time of the call, which other
- * processes that share it may see. One from which several processes take
- * connections should be non-blocking: else one of them may be left waiting in
- * the system, with its whole loop, until there is another connection.
+ * A blocking socket is non-blocking for an instant, here and in task_connect(),
+ * which other processes that share it may see. One from which several processes
+ * take connections should be non-blocking: else one of them may be left waiting
+ * in the system, with its whole loop, until there is another connection.
  *
  * @param addr  room for the peer's address, or NULL
  * @param len   in: its size; out: that of the address

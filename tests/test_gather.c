@@ -859,6 +859,47 @@ static int a_loser_cannot_await_the_one_who_races(void *arg)
     return 0;
 }
 
+static struct task *winner;
+
+static int sleeps_a_second(void *arg)
+{
+    (void)arg;
+    return task_sleep(TASK_SECOND);
+}
+
+static int outlasts_the_winner(void *arg)
+{
+    int (*await)(struct task *) = *(int (**)(struct task *))arg;
+    int status = await(task_retain(winner));
+
+    record("%s %d", task_name(task_current()), status);
+    return task_sleep(TASK_HOUR);
+}
+
+static int awaits_within_an_hour(struct task *task)
+{
+    return task_await_for(task, TASK_HOUR);
+}
+
+/* The race hears first of the winner's end. */
+static int a_loser_that_awaits_the_winner_is_asked_after_it(void *arg)
+{
+    int (*awaits[])(struct task *) = {task_await, awaits_within_an_hour};
+
+    (void)arg;
+    for (size_t i = 0; i < 2; i++) {
+        task_time began = loop_time();
+        struct task *tasks[] = {task_create(sleeps_a_second, NULL),
+                                task_create(outlasts_the_winner, &awaits[i])};
+
+        winner = tasks[0];
+        CHECK_STATUS(task_race(tasks, 2, NULL), 0);
+        CHECK(loop_time() - began < TASK_HOUR);
+    }
+    CHECK_RECORD("task-3 0, task-5 0");
+    return 0;
+}
+
 /* Each race is between two futures, of which the next has the second, too: when
  * the first of all is given, one request brings the next, on and on. */
 
@@ -995,6 +1036,7 @@ int main(void)
         in_main(cycles_through_any_ways_of_waiting_are_refused),
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
         in_main(a_loser_cannot_await_the_one_who_races),
+        in_main(a_loser_that_awaits_the_winner_is_asked_after_it),
         in_main(a_row_of_races_needs_no_deep_stack),
         behaviour(only_more_than_eight_need_memory),
         in_main(many_are_gathered_and_raced),

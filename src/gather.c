@@ -117,11 +117,16 @@ static struct race *race_of(struct several *several)
     return container_of(several, struct race, several);
 }
 
+/* A future that is cancelled ends in the midst of a request. */
+static bool ends_by_request(const struct task *task)
+{
+    return task->future && task->status == -ECANCELED;
+}
+
 /*
- * A task that wins has the others asked at once: the caller does not run in
- * between, and so is found to wait for them when one of them would wait for it.
- * A future may end in the midst of a request, and one request inside another is
- * recursion: then the caller asks.
+ * Who wins has the others asked at once: the caller does not run in between,
+ * and so is found to wait for them when one of them would wait for it. But one
+ * request inside another is recursion: then the caller asks.
  */
 static void one_of_a_race_ended(struct several *several, struct watch *watch)
 {
@@ -130,9 +135,9 @@ static void one_of_a_race_ended(struct several *several, struct watch *watch)
 
     if (wins)
         race->winner = (size_t)(watch - several->watches);
-    if (wins && !watch->task->future)
+    if (wins && !ends_by_request(watch->task))
         task__several_request(several);
-    if ((wins && watch->task->future) || !several->n_left)
+    if ((wins && ends_by_request(watch->task)) || !several->n_left)
         wake(several, race->is_asked);
 }
 

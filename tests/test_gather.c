@@ -859,6 +859,36 @@ static int a_loser_cannot_await_the_one_who_races(void *arg)
     return 0;
 }
 
+static struct task *racer;
+
+static int awaits_a_future_and_the_racer(void *arg)
+{
+    CHECK_STATUS(task_await(task_retain(arg)), 0);
+    return awaits_the_gatherer(task_retain(racer));
+}
+
+static int completes(void *arg)
+{
+    return task_future_complete(arg, 0);
+}
+
+/* Who awaits the future before the race does runs first. */
+static int nor_when_a_future_wins(void *arg)
+{
+    struct task *future = task_future_create();
+    struct task *tasks[] = {start(awaits_a_future_and_the_racer, future),
+                            task_retain(future)};
+    struct task *completer = task_create(completes, future);
+
+    (void)arg;
+    racer = task_current();
+    CHECK_STATUS(task_race(tasks, 2, NULL), 1);
+    CHECK_STATUS(task_await(completer), 0);
+    task_detach(future);
+    CHECK_RECORD("task-3 -35");
+    return 0;
+}
+
 static struct task *winner;
 
 static int sleeps_a_second(void *arg)
@@ -1036,6 +1066,7 @@ int main(void)
         in_main(cycles_through_any_ways_of_waiting_are_refused),
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
         in_main(a_loser_cannot_await_the_one_who_races),
+        in_main(nor_when_a_future_wins),
         in_main(a_loser_that_awaits_the_winner_is_asked_after_it),
         in_main(a_row_of_races_needs_no_deep_stack),
         behaviour(only_more_than_eight_need_memory),

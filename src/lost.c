@@ -47,13 +47,13 @@ static void lose(void)
 
     if (!loop)
         return;
+    if (loop->watchdog) /* which may tell of the step that it ends in */
+        task__watchdog_leave(loop->watchdog);
+    task__watchdog_stop(loop);
     tell(loop);
     if (loop->inbox)
         refuse_others(loop);
     task__ask_leave(loop->ask);
-    if (loop->watchdog)
-        task__watchdog_leave(loop->watchdog);
-    task__watchdog_stop(loop);
     task__scheduler_current = NULL;
 }
 

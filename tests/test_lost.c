@@ -239,21 +239,28 @@ static void those_that_wait_for_it_are_told(void **state)
     }
 }
 
-static int holds_and_exits(void *arg)
+static void holds_and_exits(void *arg)
 {
-    const struct timespec moment = {.tv_nsec = 5000000};
+    const struct timespec moment = {.tv_nsec = 50000000};
 
     nanosleep(&moment, NULL);
-    return has_a_callback_that_exits(arg);
+    pthread_exit(arg);
 }
 
-/* Nobody sends signals to the thread any more. */
+static int has_one_that_holds_and_exits(void *arg)
+{
+    CHECK(loop_call_soon(holds_and_exits, arg) > 0);
+    return task_sleep(TASK_FOREVER);
+}
+
+/* Nobody sends signals to the thread any more. What it has caught is told
+ * before the loss. */
 static void its_watchdog_ends_with_it(void **state)
 {
     struct lost lost;
 
     (void)state;
-    make_lost(&lost, holds_and_exits);
+    make_lost(&lost, has_one_that_holds_and_exits);
     lost.loop->options.stall_timeout = TASK_MILLISECOND;
     thread_join(thread_start(runs, &lost));
     assert_int_equal(lost.kind, LOOP_ERROR_LOST);

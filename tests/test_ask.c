@@ -314,15 +314,22 @@ static int spins(void *arg)
     return status;
 }
 
-/* A task that spins until it is told of, and goes on then. */
-static void *ask_and_let_go(void *arg)
+/* A task that spins until it is told of, and goes on then; by a thread that no
+ * signal comes to. */
+
+static void await_in_peace(void)
 {
     sigset_t set;
 
-    (void)arg;
     sigfillset(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     wait_for_ready(1);
+}
+
+static void *ask_and_let_go(void *arg)
+{
+    (void)arg;
+    await_in_peace();
     REQUIRE(!kill(getpid(), SIGUSR1));
     for (int i = 0; i < OFTEN && !bytes_said(); i++)
         sleep_milliseconds(10);
@@ -331,13 +338,18 @@ static void *ask_and_let_go(void *arg)
     return NULL;
 }
 
-static pthread_t let_go_soon(void)
+static pthread_t let_go_by(void *(*fn)(void *arg))
 {
     pthread_t thread;
 
     REQUIRE(!task_dump_on_signal(SIGUSR1));
-    REQUIRE(!pthread_create(&thread, NULL, ask_and_let_go, NULL));
+    REQUIRE(!pthread_create(&thread, NULL, fn, NULL));
     return thread;
+}
+
+static pthread_t let_go_soon(void)
+{
+    return let_go_by(ask_and_let_go);
 }
 
 static int starts_a_spinner(void *arg)
@@ -478,12 +490,8 @@ static int asks_and_spins(void *arg)
 
 static void *let_go_after_a_while(void *arg)
 {
-    sigset_t set;
-
     (void)arg;
-    sigfillset(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    wait_for_ready(1);
+    await_in_peace();
     sleep_milliseconds(1000);
     let_go();
     return NULL;
@@ -491,10 +499,8 @@ static void *let_go_after_a_while(void *arg)
 
 static void hold_a_loop_that_is_asked_again(void)
 {
-    pthread_t thread;
+    pthread_t thread = let_go_by(let_go_after_a_while);
 
-    REQUIRE(!task_dump_on_signal(SIGUSR1));
-    REQUIRE(!pthread_create(&thread, NULL, let_go_after_a_while, NULL));
     run_with_backend(asks_and_spins);
     REQUIRE(!pthread_join(thread, NULL));
 }

@@ -105,6 +105,15 @@ enum { ASKS_ITS_THREAD = 0 };
 #define READ_TICKS(ticks) ((ticks) = 0)
 #endif
 
+/* In a loop that waits for another processor. */
+#if defined(__x86_64__) || defined(__i386__)
+#define CPU_RELAX() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define CPU_RELAX() __asm__ volatile("isb" ::: "memory")
+#else
+#define CPU_RELAX() ((void)0)
+#endif
+
 /*
  * Put a script of gdb's into the program, where gdb finds it: the section, a 4
  * ("Python, the text itself"), a name in a line, the text.

@@ -32,6 +32,7 @@
 #define TASK_SRC_INBOX_H
 
 #include "poller.h"
+#include "spin.h"
 #include "wakeup.h"
 
 #include <task/base.h>
@@ -89,6 +90,7 @@ struct inbox {
     bool sleeps;      /* it has set ASLEEP, and not looked since */
     bool must_drain;  /* what was written has to be read */
     size_t n_due;     /* writes not yet read */
+    struct spin spin;
 };
 
 /* A new inbox, whose wake-ups end the poller's waits, and which gives rows to
@@ -154,6 +156,14 @@ static inline void inbox_set_thread(struct inbox *inbox, uintptr_t thread)
 static inline bool inbox_is_quiet(const struct inbox *inbox)
 {
     return __atomic_load_n(&inbox->word, __ATOMIC_RELAXED) == inbox->closed;
+}
+
+/* Before it sleeps, wait a moment for what need not wake it then; whether there
+ * is something. */
+static inline bool inbox_spin(struct inbox *inbox)
+{
+    return !inbox->sleeps &&
+           task__spin_while(&inbox->spin, &inbox->word, inbox->closed);
 }
 
 /* From now on whoever posts wakes. False: the loop may not wait, as there is

@@ -107,11 +107,21 @@ static ALWAYS_INLINE void note_busy(struct loop *loop, task_time now)
     loop->woke_at = now;
 }
 
+/* Whether nothing comes from other threads until the loop sleeps. */
+static ALWAYS_INLINE bool try_sleep(struct loop *loop, task_time time)
+{
+    bool spins = (loop->n_remotes || loop->n_jobs) && time > SPIN_TIME &&
+                 !loop->clock.is_virtual;
+
+    return !(unlikely(spins) && inbox_spin(loop->inbox)) &&
+           inbox_try_sleep(loop->inbox);
+}
+
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
 static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
                                           task_time until)
 {
-    if (until <= now || unlikely(!inbox_try_sleep(loop->inbox)))
+    if (until <= now || unlikely(!try_sleep(loop, until - now)))
         until = now;
     loop->polls++;
     if (unlikely(loop->clock.is_virtual))

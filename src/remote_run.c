@@ -4,6 +4,7 @@
 #include "loop.h"
 #include "loop_above.h"
 #include "remote.h"
+#include "spin.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -26,15 +27,18 @@ struct remote_run {
 
     pthread_mutex_t mutex;
     pthread_cond_t ended;
-    bool has_ended;
+    uintptr_t has_ended; /* 0 or 1 */
     int status;
 };
+
+/* How this thread's waits went. */
+static THREAD_LOCAL struct spin spin;
 
 static void answer(struct remote_run *run, int status)
 {
     pthread_mutex_lock(&run->mutex);
     run->status = status;
-    run->has_ended = true;
+    __atomic_store_n(&run->has_ended, 1, __ATOMIC_RELAXED);
     pthread_cond_signal(&run->ended);
     pthread_mutex_unlock(&run->mutex);
 }
@@ -111,6 +115,7 @@ static void wait_for_answer(struct remote_run *run)
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     task__worker_pause();
+    task__spin_while(&spin, &run->has_ended, 0);
     pthread_mutex_lock(&run->mutex);
     while (!run->has_ended)
         pthread_cond_wait(&run->ended, &run->mutex);

@@ -14,6 +14,7 @@ list heap quiet unblock misuse.h own_fd.h own_thread.h handler.h ending probes p
 say
 memory symbols context
 clock stack timer store
+spin
 scheduler.h
 park.h
 request switch

@@ -125,6 +125,35 @@ static void one_that_sleeps_is_woken_once(void **state)
     assert_record("3");
 }
 
+static void one_that_spins_is_not_woken(void **state)
+{
+    struct inbox inbox = silent();
+    struct numbered post = numbered(1);
+
+    (void)state;
+    assert_false(inbox_spin(&inbox));
+    task__inbox_post(&inbox, &post.post);
+    assert_false(inbox_spin(&inbox)); /* once, as the last was in vain */
+    assert_true(inbox_spin(&inbox));
+    assert_int_equal(n_wakes, 0);
+    task__inbox_run(&inbox);
+    assert_record("1");
+    assert_int_equal(inbox.n_due, 0);
+}
+
+static void one_that_is_still_asleep_does_not_spin(void **state)
+{
+    struct inbox inbox = silent();
+
+    (void)state;
+    assert_true(task__inbox_sleep(&inbox));
+    assert_false(inbox_spin(&inbox));
+    assert_int_equal(inbox.spin.n_left, 0);
+    task__inbox_run(&inbox);
+    assert_false(inbox_spin(&inbox));
+    assert_int_equal(inbox.spin.n_left, 1);
+}
+
 static void what_is_there_lets_nobody_sleep(void **state)
 {
     struct inbox inbox = silent();
@@ -690,6 +719,8 @@ int main(void)
         behaviour(posts_run_once_in_their_order),
         behaviour(one_that_is_awake_is_not_woken),
         behaviour(one_that_sleeps_is_woken_once),
+        behaviour(one_that_spins_is_not_woken),
+        behaviour(one_that_is_still_asleep_does_not_spin),
         behaviour(what_is_there_lets_nobody_sleep),
         behaviour(a_wake_without_a_post_lets_nobody_sleep_once),
         behaviour(sleep_may_be_asked_for_twice),

@@ -169,6 +169,48 @@ static void a_call_wakes_a_loop_on_the_real_clock(void **state)
     assert_int_equal(run_with(real_clock(), wait_for_a_call, NULL), 0);
 }
 
+/* How many waits go by without a spin after each that was in vain. */
+static unsigned vain_spins(void)
+{
+    return loop_current()->inbox->spin.n_skipped;
+}
+
+static int sleeps_with_a_remote(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+
+    (void)arg;
+    CHECK_STATUS(task_sleep(SPIN_TIME / 2), 0); /* no time for it */
+    CHECK(vain_spins() == 0);
+    for (int i = 0; i < 1000 && !vain_spins();
+         i++) /* it may lose its processor */
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK(vain_spins() == 1);
+    loop_remote_close(remote);
+    return 0;
+}
+
+static void a_loop_spins_before_it_sleeps(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_clock(), sleeps_with_a_remote, NULL), 0);
+}
+
+static int sleeps_with_none(void *arg)
+{
+    (void)arg;
+    loop_remote_close(loop_remote_open());
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK(vain_spins() == 0);
+    return 0;
+}
+
+static void a_loop_that_nobody_calls_does_not_spin(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_clock(), sleeps_with_none, NULL), 0);
+}
+
 /* To wake a loop that sleeps is no cancellation point. */
 static void *calls_sets_and_is_cancelled(void *arg)
 {
@@ -1596,6 +1638,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
+        behaviour(a_loop_spins_before_it_sleeps),
+        behaviour(a_loop_that_nobody_calls_does_not_spin),
         in_main(a_thread_that_is_cancelled_calls_all_the_same),
         behaviour(the_last_close_is_no_cancellation_point),
         in_main(many_calls_one_by_one),

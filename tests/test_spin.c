@@ -1,0 +1,132 @@
+/* Spinning until another thread changes a word, as long as it pays. */
+#include "gate.h"
+#include "record.h"
+
+#include "clock.h"
+#include "spin.h"
+
+#include <sched.h>
+
+/* Have so many be in vain; how many waits then go by without one: in those the
+ * word is not looked at, which has changed. */
+static int skipped_after(struct spin *spin, int n_vain)
+{
+    uintptr_t word = 7;
+    int n = 0;
+
+    for (int i = 0; i < n_vain; i++) {
+        while (spin->n_left)
+            assert_false(task__spin_while(spin, &word, 7));
+        assert_false(task__spin_while(spin, &word, 7));
+    }
+    while (!task__spin_while(spin, &word, 8))
+        n++;
+    return n;
+}
+
+static void a_word_that_has_changed_is_seen_at_once(void **state)
+{
+    struct spin spin = {0};
+    uintptr_t word = 7;
+
+    (void)state;
+    assert_true(task__spin_while(&spin, &word, 8));
+    assert_true(task__spin_while(&spin, &word, 8));
+}
+
+static void
+a_vain_one_takes_its_time_and_no_more_are_made_for_a_while(void **state)
+{
+    struct spin spin = {0};
+    uintptr_t word = 7;
+    task_time began = task__clock_monotonic();
+
+    (void)state;
+    assert_false(task__spin_while(&spin, &word, 7));
+    assert_true(task__clock_monotonic() - began >= SPIN_TIME);
+    assert_false(task__spin_while(&spin, &word, 8));
+    assert_true(task__spin_while(&spin, &word, 8));
+}
+
+static void those_that_are_in_vain_become_rare(void **state)
+{
+    static const int skipped[] = {0, 1, 3, 7, 15};
+
+    (void)state;
+    for (int n = 0; n < 5; n++) {
+        struct spin spin = {0};
+
+        assert_int_equal(skipped_after(&spin, n), skipped[n]);
+    }
+}
+
+static void they_become_no_rarer_than_one_in_1024(void **state)
+{
+    struct spin spin = {0};
+
+    (void)state;
+    assert_int_equal(skipped_after(&spin, 14), 1023);
+}
+
+static void those_that_are_not_make_up_for_it(void **state)
+{
+    struct spin spin = {0};
+
+    (void)state;
+    assert_int_equal(skipped_after(&spin, 5), 31);
+    assert_int_equal(skipped_after(&spin, 1), 31);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(skipped_after(&spin, 0), 0);
+    assert_int_equal(skipped_after(&spin, 1), 1);
+}
+
+/* Of one word two threads see by turns that it is theirs. */
+
+static uintptr_t turn;
+
+static void wait_for_turn(struct spin *spin, uintptr_t others)
+{
+    while (!task__spin_while(spin, &turn, others))
+        sched_yield(); /* to the other one, if it has this processor */
+}
+
+static void *other_side(void *arg)
+{
+    struct spin spin = {0};
+    const unsigned *trips = arg;
+
+    for (unsigned i = 0; i < *trips; i++) {
+        wait_for_turn(&spin, 0);
+        __atomic_store_n(&turn, 0, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+static void another_thread_is_seen(void **state)
+{
+    struct spin spin = {0};
+    unsigned trips = test_rounds(1000);
+    pthread_t thread = thread_start(other_side, &trips);
+
+    (void)state;
+    for (unsigned i = 0; i < trips; i++) {
+        __atomic_store_n(&turn, 1, __ATOMIC_RELAXED);
+        wait_for_turn(&spin, 1);
+    }
+    thread_join(thread);
+    assert_int_equal(turn, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        behaviour(a_word_that_has_changed_is_seen_at_once),
+        behaviour(a_vain_one_takes_its_time_and_no_more_are_made_for_a_while),
+        behaviour(those_that_are_in_vain_become_rare),
+        behaviour(they_become_no_rarer_than_one_in_1024),
+        behaviour(those_that_are_not_make_up_for_it),
+        behaviour(another_thread_is_seen),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

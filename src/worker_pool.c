@@ -21,6 +21,7 @@ static void admit(struct job *job)
     job->share->n_admitted++;
     lane_of(job)->n_jobs++;
     list_append(&lane_of(job)->jobs, &job->node);
+    __atomic_add_fetch(&lane_of(job)->n_admitted, 1, __ATOMIC_RELAXED);
 }
 
 /* One of the share's jobs is at work no more: the next may be. */
@@ -86,6 +87,7 @@ void task__pool_leave_to_others(struct lane_threads *lane)
 int task__pool_submit(struct job *job)
 {
     struct lane_threads *lane = lane_of(job);
+    bool wakes;
     int error = 0;
 
     pool_lock();
@@ -102,8 +104,10 @@ int task__pool_submit(struct job *job)
             job->share->n_admitted--;
         }
     }
+    wakes = lane->n_jobs > lane->is_watched; /* who watches takes one */
     pool_unlock();
-    pthread_cond_signal(&lane->work);
+    if (wakes)
+        pthread_cond_signal(&lane->work);
     return error;
 }
 

@@ -14,6 +14,7 @@
 #define TASK_SRC_WORKER_POOL_H
 
 #include "loop.h"
+#include "spin.h"
 
 #include <pthread.h>
 
@@ -36,6 +37,12 @@ struct lane_threads {
     size_t n_threads;
     size_t n_idle;   /* of these: not at work */
     size_t n_paused; /* of these: in a job that waits for a loop */
+
+    /* One of those that are idle watches, without the mutex, for the next job
+     * to be admitted. */
+    uintptr_t n_admitted; /* ever */
+    bool is_watched;
+    struct spin spin; /* the watcher's */
 };
 
 struct worker_pool {

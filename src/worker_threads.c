@@ -53,6 +53,18 @@ static struct timespec idle_limit(void)
         clock_after(task__clock_monotonic(), task__worker_idle_time));
 }
 
+/* Under the mutex, but for the time of it: wait a moment for a job. */
+static void watch(struct lane_threads *lane)
+{
+    uintptr_t n_admitted = lane->n_admitted;
+
+    lane->is_watched = true;
+    pool_unlock();
+    task__spin_while(&lane->spin, &lane->n_admitted, n_admitted);
+    pool_lock();
+    lane->is_watched = false;
+}
+
 /* Under the mutex. Wait for a job; NULL: there is none for a long time, or for
  * no loop. */
 static struct job *next_job(struct lane_threads *lane)
@@ -60,6 +72,8 @@ static struct job *next_job(struct lane_threads *lane)
     struct timespec limit = idle_limit();
     int error = 0;
 
+    if (list_empty(&lane->jobs) && task__pool.n_loops && !lane->is_watched)
+        watch(lane);
     while (list_empty(&lane->jobs)) {
         if (!task__pool.n_loops || error == ETIMEDOUT)
             return NULL;

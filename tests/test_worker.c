@@ -153,6 +153,22 @@ static int jobs_one_after_the_other_share_a_thread(void *arg)
     return 0;
 }
 
+/* The next job comes while the thread watches for it, as it stops to, or when
+ * it sleeps. */
+static int jobs_come_when_their_thread_falls_asleep(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < test_rounds(2000); i++) {
+        task_time began = task__clock_monotonic();
+
+        CHECK_STATUS(run_nothing(LANE_USERS), 0);
+        while (task__clock_monotonic() - began < i % 128 * TASK_MICROSECOND)
+            continue;
+    }
+    CHECK(threads.n_created == 1);
+    return 0;
+}
+
 static int a_verb_says_what_a_task_waits_for(void *arg)
 {
     struct gate gate = GATE_INIT;
@@ -1014,6 +1030,7 @@ int main(void)
         with_threads(stuck_look_ups_do_not_delay_a_file),
         with_threads(a_lane_has_threads_only_when_it_had_work),
         with_threads(jobs_one_after_the_other_share_a_thread),
+        with_threads(jobs_come_when_their_thread_falls_asleep),
         with_threads(a_verb_says_what_a_task_waits_for),
         with_threads(threads_for_files_and_names_have_small_stacks),
         with_threads(where_a_small_stack_is_too_small_it_is_larger),

@@ -1,9 +1,10 @@
 /* What calls from another thread cost, with the loop and that thread on a core
  * each: a call, from the first to the last one's run, the processor time of both,
- * and of the caller alone; a round trip, to the thread by a condition variable and back by a call, or to it
- * and back as a job; a wake-up that is pending already. Besides, calls that have
- * piled up, when the loop comes to run them; and what a job would cost at the
- * least: a condition variable and an eventfd, in plain C. */
+ * and of the caller alone; a round trip, to the thread by a condition variable and
+ * back by a call, or from it as a coroutine, or to a worker thread as a job; a
+ * wake-up that is pending already. Besides, calls that have piled up, when the loop
+ * comes to run them; and on one core a job, and what that would cost at the least: a
+ * condition variable and an eventfd, in plain C. */
 #include "bench.h"
 
 #include <errno.h>
@@ -164,6 +165,31 @@ static int nothing(void *arg)
     return 0;
 }
 
+/* Whose last call tells the loop. */
+static void run_often(struct table *table)
+{
+    int status = 0;
+
+    for (long i = 0; i < TRIPS && !status; i++)
+        status = loop_remote_run(table->remote, nothing, NULL, TASK_FOREVER);
+    bench_check(status, "loop_remote_run");
+    table->n = CALLS - 1;
+    call(table, take_call);
+}
+
+static int runs(void *arg)
+{
+    return wait_for_it(arg, run_often);
+}
+
+/* The worker thread, which was on the loop's core. */
+static int move_away(void *arg)
+{
+    (void)arg;
+    pin(1);
+    return 0;
+}
+
 static int jobs(void *arg)
 {
     int status = 0;
@@ -261,15 +287,25 @@ static int main_task(void *arg)
     struct bench_case cases[] = {
         {.name = "thread: post", .operations = CALLS},
         {.name = "thread: round trip", .operations = TRIPS},
-        {.name = "thread: job", .operations = TRIPS},
+        {.name = "thread: job, one core", .operations = TRIPS},
         {.name = "thread: wake, pending", .operations = CALLS},
         {.name = "thread: post, poster", .unit = "ns CPU", .operations = CALLS},
         {.name = "thread: run, piled up", .operations = CALLS},
-        {.name = "thread: job in plain C", .operations = TRIPS},
+        {.name = "thread: job in plain C, one core", .operations = TRIPS},
         {.name = "thread: post, processor",
          .unit = "ns CPU",
          .operations = CALLS,
          .clock = bench_cpu},
+        {.name = "thread: job", .operations = TRIPS},
+        {.name = "thread: job, processor",
+         .unit = "ns CPU",
+         .operations = TRIPS,
+         .clock = bench_cpu},
+        {.name = "thread: round trip, processor",
+         .unit = "ns CPU",
+         .operations = TRIPS,
+         .clock = bench_cpu},
+        {.name = "thread: a coroutine run", .operations = TRIPS},
     };
 
     table->remote = loop_remote_open();
@@ -277,7 +313,12 @@ static int main_task(void *arg)
     bench_rounds(&cases[0], calls, table);
     bench_rounds(&cases[7], calls, table);
     bench_rounds(&cases[1], trips, table);
+    bench_rounds(&cases[10], trips, table);
+    bench_rounds(&cases[11], runs, table);
     bench_rounds(&cases[2], jobs, table);
+    bench_check(task_to_thread(move_away, NULL), "task_to_thread");
+    bench_rounds(&cases[8], jobs, table);
+    bench_rounds(&cases[9], jobs, table);
     bench_rounds(&cases[3], wakes, table);
     measure_poster(&cases[4], table);
     measure_piled_up(&cases[5], table);

@@ -11,6 +11,7 @@ import statistics
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 WINDOWS = 5
 
@@ -245,8 +246,19 @@ async def posts():
     poster.join()
 
 
+async def jobs():
+    for _ in range(2000):
+        await asyncio.to_thread(nothing)
+
+
+def nothing():
+    pass
+
+
 async def thread(_):
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1, initializer=os.sched_setaffinity,
+                                                 initargs=(0, {1})))
     asked = queue.SimpleQueue()
     os.sched_setaffinity(0, {0})
 
@@ -256,14 +268,15 @@ async def thread(_):
             loop.call_soon_threadsafe(asked.get().set_result, None)
 
     async def trips():
-        for _ in range(20000):
+        for _ in range(5000):
             answered = loop.create_future()
             asked.put(answered)
             await answered
 
     await measure("thread: post", 100000, posts)
+    await measure("thread: job", 2000, jobs)
     threading.Thread(target=answer, daemon=True).start()
-    await measure("thread: round trip", 20000, trips)
+    await measure("thread: round trip", 5000, trips)
     os._exit(0)
 
 

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-enum { POSTS = 1000000, TRIPS = 20000 };
+enum { POSTS = 1000000, TRIPS = 5000 };
 
 struct post {
     struct post *next;
@@ -135,6 +135,9 @@ static void measure_posts(void)
     struct bench_case both = {"thread: post, processor", .unit = "ns CPU",
                               .operations = POSTS, .clock = bench_cpu};
     struct bench_case trip = {"thread: round trip", .operations = TRIPS};
+    struct bench_case trip_cpu = {"thread: round trip, processor",
+                                  .unit = "ns CPU", .operations = TRIPS,
+                                  .clock = bench_cpu};
     pthread_t other;
 
     pin(0);
@@ -146,6 +149,7 @@ static void measure_posts(void)
     n_expected = TRIPS;
     pthread_create(&other, NULL, answer, NULL);
     bench_rounds(&trip, make_trips, NULL);
+    bench_rounds(&trip_cpu, make_trips, NULL);
     _exit(0); /* the other thread has no end */
 }
 

@@ -52,6 +52,52 @@ static void have_woken(uv_async_t *async)
     take_posted();
 }
 
+/* One job after another, by one thread, which is on core 1. */
+
+static void do_nothing(uv_work_t *work)
+{
+    static bool is_pinned; /* the only thread */
+
+    (void)work;
+    if (!is_pinned)
+        pin(1);
+    is_pinned = true;
+}
+
+static void start_next(uv_work_t *work, int status)
+{
+    long *n_left_to_do = work->data;
+
+    bench_check(status, "uv_queue_work");
+    if ((*n_left_to_do)--)
+        uv_queue_work(uv_default_loop(), work, do_nothing, start_next);
+    else
+        stop_loop();
+}
+
+static int do_jobs(void *arg)
+{
+    long n = TRIPS;
+    uv_work_t work = {.data = &n};
+
+    (void)arg;
+    start_next(&work, 0);
+    run_loop();
+    return 0;
+}
+
+static void measure_jobs(void)
+{
+    struct bench_case job = {"thread: job", .operations = TRIPS};
+    struct bench_case cpu = {"thread: job, processor", .unit = "ns CPU",
+                             .operations = TRIPS, .clock = bench_cpu};
+
+    pin(0);
+    setenv("UV_THREADPOOL_SIZE", "1", 1);
+    bench_rounds(&job, do_jobs, NULL);
+    bench_rounds(&cpu, do_jobs, NULL);
+}
+
 static void have_exited(uv_process_t *process, int64_t status, int signal)
 {
     (void)signal;
@@ -88,6 +134,7 @@ int main(int argc, char **argv)
         measure_timers();
     } else if (!strcmp(what, "thread")) {
         uv_async_init(uv_default_loop(), &wake_up, have_woken);
+        measure_jobs();
         measure_posts();
     } else if (!strcmp(what, "process")) {
         bench_rounds(&process, start_and_wait, NULL);

@@ -5,7 +5,7 @@
 mod measure;
 
 use measure::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, Mutex};
-use tokio::task::{yield_now, JoinSet};
+use tokio::task::{spawn_blocking, yield_now, JoinSet};
 use tokio::time::{sleep, Instant, Sleep};
 
 const MANY: u64 = 100_000;
@@ -252,9 +252,24 @@ async fn posts() {
     poster.join().unwrap();
 }
 
+/// By one thread, as each is over before the next; it is on core 1.
+async fn jobs() {
+    thread_local!(static PINNED: Cell<bool> = const { Cell::new(false) });
+    for _ in 0..5_000 {
+        spawn_blocking(|| {
+            if !PINNED.replace(true) {
+                pin(1);
+            }
+        })
+        .await
+        .unwrap();
+    }
+}
+
 async fn thread() {
     pin(0);
     measure("thread: post", 1_000_000, posts).await;
+    measure("thread: job", 5_000, jobs).await;
     let (questions, questions_out) = std::sync::mpsc::channel::<u64>();
     let (answers, answers_out) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -264,9 +279,9 @@ async fn thread() {
         }
     });
     let answers_out = Mutex::new(answers_out);
-    measure("thread: round trip", 20_000, || async {
+    measure("thread: round trip", 5_000, || async {
         let mut answers_out = answers_out.lock().await;
-        for question in 0..20_000 {
+        for question in 0..5_000 {
             questions.send(question).unwrap();
             answers_out.recv().await;
         }

@@ -7,36 +7,51 @@
 
 enum {
     LOOKS = 16, /* between two readings of the clock: some 300 ns */
+    SLOW_ALLOWED = 8,
     MOST_SKIPPED = 1023
 };
 
+void task__spin_note(struct spin *spin, task_time took, bool has_changed)
+{
+    bool is_slow = took > SPIN_WORTH;
+
+    if (has_changed && !is_slow) {
+        spin->n_slow = 0;
+        spin->n_skipped /= 2;
+    } else if (!has_changed || ++spin->n_slow == SLOW_ALLOWED) {
+        spin->n_slow = 0;
+        if (spin->n_skipped < MOST_SKIPPED)
+            spin->n_skipped = 2 * spin->n_skipped + 1;
+        spin->n_left = spin->n_skipped;
+    }
+}
+
+/* For a moment. */
 static bool watch(const uintptr_t *word, uintptr_t former)
 {
-    task_time began = task__clock_monotonic();
-
-    do {
-        for (int i = 0; i < LOOKS; i++) {
-            if (__atomic_load_n(word, __ATOMIC_RELAXED) != former)
-                return true;
-            CPU_RELAX();
-        }
-    } while (task__clock_monotonic() - began < SPIN_TIME);
+    for (int i = 0; i < LOOKS; i++) {
+        if (__atomic_load_n(word, __ATOMIC_RELAXED) != former)
+            return true;
+        CPU_RELAX();
+    }
     return false;
 }
 
 bool task__spin_while(struct spin *spin, const uintptr_t *word,
                       uintptr_t former)
 {
+    task_time began, took = 0;
+    bool has_come = false;
+
     if (spin->n_left) {
         spin->n_left--;
         return false;
     }
-    if (watch(word, former)) {
-        spin->n_skipped /= 2;
-        return true;
+    began = task__clock_monotonic();
+    while (!has_come && took < SPIN_TIME) {
+        has_come = watch(word, former);
+        took = task__clock_monotonic() - began;
     }
-    if (spin->n_skipped < MOST_SKIPPED)
-        spin->n_skipped = 2 * spin->n_skipped + 1;
-    spin->n_left = spin->n_skipped;
-    return false;
+    task__spin_note(spin, took, has_come);
+    return has_come;
 }

@@ -1,12 +1,14 @@
 /*
  * Watching a word, for a moment, before sleeping until another thread changes
- * it: where that comes soon, it takes less than a sleep and a wake-up do, of the
- * processor's time, too.
+ * it. What comes within WORTH takes less of the processors' time so than by a
+ * sleep and a wake-up, and of the clock's a tenth.
  *
- * A spin costs at the most about as much as what it may save. Those that are in
- * vain become rare: after n of them in a row, 2^n - 1 waits go by without one,
- * up to 1023. So a thread whose word is changed on its own processor, or later,
- * spins next to never.
+ * It is watched for longer, as cores that do not fall asleep answer each other
+ * sooner and sooner. But where that does not happen, spins become rare: each
+ * that is in vain doubles how many waits go by without one, up to 1023, and so
+ * does the last of some in a row that took longer than WORTH; each that did not
+ * halves it. So a thread whose word is changed on its own processor, or every
+ * 20 us, spins next to never.
  *
  * Karlin, Li, Manasse, Owicki: Empirical Studies of Competitive Spinning for a
  * Shared-Memory Multiprocessor (SOSP 1991).
@@ -19,12 +21,12 @@
 #include <stdbool.h>
 #include <task/time.h>
 
-/* What it takes, and what it is measured by: to be woken in a virtual machine
- * is 10 to 35 us. */
-#define SPIN_TIME (50 * TASK_MICROSECOND)
+#define SPIN_WORTH (10 * TASK_MICROSECOND)
+#define SPIN_TIME (50 * TASK_MICROSECOND) /* at the most */
 
 /* How they went; zero is a new one. */
 struct spin {
+    unsigned n_slow;    /* in a row */
     unsigned n_skipped; /* waits that go by without one after a vain one */
     unsigned n_left;    /* of these, from now on */
 };
@@ -33,5 +35,8 @@ struct spin {
  * changes it by an atomic store; what was stored before is to be acquired. */
 bool task__spin_while(struct spin *spin, const uintptr_t *word,
                       uintptr_t former);
+
+/* How one went that ended after so long, by the word's change or not. */
+void task__spin_note(struct spin *spin, task_time took, bool has_changed);
 
 #endif

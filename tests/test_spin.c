@@ -80,6 +80,52 @@ static void those_that_are_not_make_up_for_it(void **state)
     assert_int_equal(skipped_after(&spin, 1), 1);
 }
 
+/* Those that see their word change late: not the first ones in a row, which may
+ * become quicker. */
+
+static struct spin after_slow(unsigned n_quick, unsigned n_slow)
+{
+    struct spin spin = {0};
+
+    for (unsigned i = 0; i < n_quick; i++)
+        task__spin_note(&spin, SPIN_WORTH, true);
+    for (unsigned i = 0; i < n_slow; i++)
+        task__spin_note(&spin, SPIN_WORTH + 1, true);
+    return spin;
+}
+
+static void the_eighth_slow_one_in_a_row_is_as_good_as_vain(void **state)
+{
+    (void)state;
+    assert_int_equal(after_slow(100, 0).n_left, 0);
+    assert_int_equal(after_slow(0, 7).n_left, 0);
+    assert_int_equal(after_slow(0, 8).n_left, 1);
+    assert_int_equal(after_slow(0, 15).n_skipped, 1);
+    assert_int_equal(after_slow(0, 16).n_left, 3);
+}
+
+static void a_quick_one_ends_the_row(void **state)
+{
+    struct spin spin = after_slow(0, 7);
+
+    (void)state;
+    task__spin_note(&spin, SPIN_WORTH, true);
+    for (int i = 0; i < 7; i++)
+        task__spin_note(&spin, SPIN_WORTH + 1, true);
+    assert_int_equal(spin.n_left, 0);
+}
+
+static void a_vain_one_ends_the_row(void **state)
+{
+    struct spin spin = after_slow(0, 7);
+
+    (void)state;
+    task__spin_note(&spin, SPIN_TIME, false);
+    assert_int_equal(spin.n_left, 1);
+    task__spin_note(&spin, SPIN_WORTH + 1, true);
+    assert_int_equal(spin.n_skipped, 1);
+}
+
 /* Of one word two threads see by turns that it is theirs. */
 
 static uintptr_t turn;
@@ -125,6 +171,9 @@ int main(void)
         behaviour(those_that_are_in_vain_become_rare),
         behaviour(they_become_no_rarer_than_one_in_1024),
         behaviour(those_that_are_not_make_up_for_it),
+        behaviour(the_eighth_slow_one_in_a_row_is_as_good_as_vain),
+        behaviour(a_quick_one_ends_the_row),
+        behaviour(a_vain_one_ends_the_row),
         behaviour(another_thread_is_seen),
     };
 

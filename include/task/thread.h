@@ -18,9 +18,9 @@
  * of a fork in one does so too, and gets none, for loops of its own either,
  * until it unblocks them.
  *
- * Who waits for another thread watches for 50 us before it sleeps, as long as
- * that is not in vain too often: a loop that has an open remote or a job at
- * work, the worker thread that was the last to become idle, loop_remote_run().
+ * Who waits for another thread watches for up to 50 us before it sleeps, as long
+ * as what it waits for mostly comes within 10: a loop that has an open remote or
+ * a job at work, a worker thread that is idle, loop_remote_run().
  */
 #ifndef TASK_THREAD_H
 #define TASK_THREAD_H

@@ -107,31 +107,43 @@ static ALWAYS_INLINE void note_busy(struct loop *loop, task_time now)
     loop->woke_at = now;
 }
 
-/* Whether nothing comes from other threads until the loop sleeps. */
-static ALWAYS_INLINE bool try_sleep(struct loop *loop, task_time time)
+/* Other threads may post, and there is time to watch for that. */
+static ALWAYS_INLINE bool may_spin(const struct loop *loop, task_time time)
 {
-    bool spins = (loop->n_remotes || loop->n_jobs) && time > SPIN_TIME &&
-                 !loop->clock.is_virtual;
+    return unlikely(loop->n_remotes || loop->n_jobs) && time > SPIN_TIME &&
+           !loop->clock.is_virtual;
+}
 
-    return !(unlikely(spins) && inbox_spin(loop->inbox)) &&
-           inbox_try_sleep(loop->inbox);
+/* Whether nothing comes, from another thread or a handler, until the loop
+ * sleeps. The time it spins for is not slept. */
+static ALWAYS_INLINE bool try_sleep(struct loop *loop, task_time *now,
+                                    task_time until)
+{
+    if (may_spin(loop, until - *now)) {
+        if (inbox_spin(loop->inbox) || ask_is_pending(loop->ask))
+            return false;
+        *now = task__clock_now(&loop->clock);
+    }
+    return until > *now && inbox_try_sleep(loop->inbox);
 }
 
 /* Wait until then, on the loop's clock; returns what time it is afterwards. */
 static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
                                           task_time until)
 {
-    if (until <= now || unlikely(!try_sleep(loop, until - now)))
+    task_time began = now;
+
+    if (until <= now || unlikely(!try_sleep(loop, &now, until)))
         until = now;
     loop->polls++;
     if (unlikely(loop->clock.is_virtual))
         return wait_virtually(loop, until);
-    note_busy(loop, now);
+    note_busy(loop, began);
     loop_wait(loop, now, until);
 
     task_time after = task__clock_now(&loop->clock);
 
-    loop->idle_time += after - now;
+    loop->idle_time += after - began;
     loop->woke_at = after;
     return after;
 }

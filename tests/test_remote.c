@@ -196,6 +196,41 @@ static void a_loop_spins_before_it_sleeps(void **state)
     assert_int_equal(run_with(real_clock(), sleeps_with_a_remote, NULL), 0);
 }
 
+/* How long the poller is asked to wait at last. */
+static const struct poller_backend *backend;
+static task_time waits_for;
+
+static void note_wait(struct poller *poller, task_time now, task_time until)
+{
+    waits_for = until - now;
+    backend->wait(poller, now, until);
+}
+
+static int sleeps_until_it_has_spun(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+    struct poller *poller = loop_current()->poller;
+    struct poller_backend noting = *poller->backend;
+
+    (void)arg;
+    backend = poller->backend;
+    noting.wait = note_wait;
+    poller->backend = &noting;
+    for (int i = 0; i < 1000 && !vain_spins(); i++)
+        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    poller->backend = backend;
+    CHECK(vain_spins() == 1);
+    CHECK(waits_for <= TASK_MILLISECOND - SPIN_TIME);
+    loop_remote_close(remote);
+    return 0;
+}
+
+static void a_loop_sleeps_no_longer_as_it_has_spun(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with(real_clock(), sleeps_until_it_has_spun, NULL), 0);
+}
+
 static int sleeps_with_none(void *arg)
 {
     (void)arg;
@@ -1639,6 +1674,7 @@ int main(void)
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
         behaviour(a_loop_spins_before_it_sleeps),
+        behaviour(a_loop_sleeps_no_longer_as_it_has_spun),
         behaviour(a_loop_that_nobody_calls_does_not_spin),
         in_main(a_thread_that_is_cancelled_calls_all_the_same),
         behaviour(the_last_close_is_no_cancellation_point),

@@ -1,10 +1,11 @@
 /* What calls from another thread cost, with the loop and that thread on a core
- * each: a call, from the first to the last one's run, the processor time of both,
- * and of the caller alone; a round trip, to the thread by a condition variable and
- * back by a call, or from it as a coroutine, or to a worker thread as a job; a
- * wake-up that is pending already. Besides, calls that have piled up, when the loop
- * comes to run them; and on one core a job, and what that would cost at the least: a
- * condition variable and an eventfd, in plain C. */
+ * each: a call, from the first to the last one's run, the processor time of
+ * both, and of the caller alone; a round trip: to the thread by a condition
+ * variable and back by a call; from the thread, by a coroutine that it waits
+ * for; to a worker thread, by a job; a wake-up that is pending already. Besides,
+ * calls that have piled up, when the loop comes to run them; and on one core a
+ * job, and what it would cost at the least: a condition variable and an eventfd,
+ * in plain C. */
 #include "bench.h"
 
 #include <errno.h>
@@ -165,7 +166,7 @@ static int nothing(void *arg)
     return 0;
 }
 
-/* Whose last call tells the loop. */
+/* Coroutines, one by one; then a call that is counted as the last. */
 static void run_often(struct table *table)
 {
     int status = 0;
@@ -182,7 +183,7 @@ static int runs(void *arg)
     return wait_for_it(arg, run_often);
 }
 
-/* The worker thread, which was on the loop's core. */
+/* A job, whose thread leaves the loop's core, which it has inherited. */
 static int move_away(void *arg)
 {
     (void)arg;
@@ -200,7 +201,7 @@ static int jobs(void *arg)
     return status;
 }
 
-/* Plain C, on one processor as the worker threads: they inherit the loop's. */
+/* Plain C, on the loop's processor, as jobs on one core. */
 
 struct plain {
     pthread_mutex_t mutex;
@@ -305,7 +306,7 @@ static int main_task(void *arg)
          .unit = "ns CPU",
          .operations = TRIPS,
          .clock = bench_cpu},
-        {.name = "thread: a coroutine run", .operations = TRIPS},
+        {.name = "thread: coroutine", .operations = TRIPS},
     };
 
     table->remote = loop_remote_open();

@@ -246,13 +246,13 @@ async def posts():
     poster.join()
 
 
+def nothing():
+    pass
+
+
 async def jobs():
     for _ in range(2000):
         await asyncio.to_thread(nothing)
-
-
-def nothing():
-    pass
 
 
 async def thread(_):

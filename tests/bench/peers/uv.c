@@ -56,7 +56,7 @@ static void have_woken(uv_async_t *async)
 
 static void do_nothing(uv_work_t *work)
 {
-    static bool is_pinned; /* the only thread */
+    static bool is_pinned; /* the thread: the pool has one */
 
     (void)work;
     if (!is_pinned)
@@ -70,7 +70,9 @@ static void start_next(uv_work_t *work, int status)
 
     bench_check(status, "uv_queue_work");
     if ((*n_left_to_do)--)
-        uv_queue_work(uv_default_loop(), work, do_nothing, start_next);
+        bench_check(
+            uv_queue_work(uv_default_loop(), work, do_nothing, start_next),
+            "uv_queue_work");
     else
         stop_loop();
 }

@@ -252,7 +252,7 @@ async fn posts() {
     poster.join().unwrap();
 }
 
-/// By one thread, as each is over before the next; it is on core 1.
+/// One after the other; the threads that do them are on core 1.
 async fn jobs() {
     thread_local!(static PINNED: Cell<bool> = const { Cell::new(false) });
     for _ in 0..5_000 {

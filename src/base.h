@@ -105,7 +105,7 @@ enum { ASKS_ITS_THREAD = 0 };
 #define READ_TICKS(ticks) ((ticks) = 0)
 #endif
 
-/* In a loop that waits for another processor. */
+/* Between two looks at what another processor writes. */
 #if defined(__x86_64__) || defined(__i386__)
 #define CPU_RELAX() __builtin_ia32_pause()
 #elif defined(__aarch64__)

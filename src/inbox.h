@@ -90,7 +90,7 @@ struct inbox {
     bool sleeps;      /* it has set ASLEEP, and not looked since */
     bool must_drain;  /* what was written has to be read */
     size_t n_due;     /* writes not yet read */
-    struct spin spin;
+    struct spin spin; /* of its waits */
 };
 
 /* A new inbox, whose wake-ups end the poller's waits, and which gives rows to
@@ -158,8 +158,8 @@ static inline bool inbox_is_quiet(const struct inbox *inbox)
     return __atomic_load_n(&inbox->word, __ATOMIC_RELAXED) == inbox->closed;
 }
 
-/* Before it sleeps, wait a moment for what need not wake it then; whether there
- * is something. */
+/* Spin for a post, which need not wake the loop then. Whether there is one;
+ * false, too, if it is asleep still. */
 static inline bool inbox_spin(struct inbox *inbox)
 {
     return !inbox->sleeps &&

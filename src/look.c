@@ -107,15 +107,16 @@ static ALWAYS_INLINE void note_busy(struct loop *loop, task_time now)
     loop->woke_at = now;
 }
 
-/* Other threads may post, and there is time to watch for that. */
+/* Whether other threads may post, and there is time for a spin. */
 static ALWAYS_INLINE bool may_spin(const struct loop *loop, task_time time)
 {
     return unlikely(loop->n_remotes || loop->n_jobs) && time > SPIN_TIME &&
            !loop->clock.is_virtual;
 }
 
-/* Whether nothing comes, from another thread or a handler, until the loop
- * sleeps. The time it spins for is not slept. */
+/* Spin, if that may pay, and fall asleep. False: something has come, from
+ * another thread or a handler, or the time is up. `now` moves on, so that the
+ * sleep is shorter by the spin. */
 static ALWAYS_INLINE bool try_sleep(struct loop *loop, task_time *now,
                                     task_time until)
 {

@@ -27,11 +27,11 @@ struct remote_run {
 
     pthread_mutex_t mutex;
     pthread_cond_t ended;
-    uintptr_t has_ended; /* 0 or 1 */
+    uintptr_t has_ended; /* 0 or 1; set atomically, under the mutex */
     int status;
 };
 
-/* How this thread's waits went. */
+/* How this thread's spins for answers went. */
 static THREAD_LOCAL struct spin spin;
 
 static void answer(struct remote_run *run, int status)

@@ -1,16 +1,15 @@
 /*
- * Watching a word, for a moment, before sleeping until another thread changes
- * it. Threads that wait for each other by turns are a hundred times quicker so,
- * and take a tenth of the processors' time, as none has to be woken. If only one
- * waits, to see what comes within WORTH takes about as much time of both as to
- * sleep and be woken by it.
+ * Spinning: watching a word for a moment, before sleeping until another thread
+ * changes it. Where two threads do so by turns, neither has to be woken: a turn
+ * takes a ninetieth of the time, and a thirtieth of the processors'. Where only
+ * one of them waits, a spin costs both together about as much as a sleep and a
+ * wake-up, if it ends within SPIN_WORTH (tests/bench/README.md).
  *
- * It is watched for longer, as cores that do not fall asleep answer each other
- * sooner and sooner. But where that does not happen, spins become rare: each
- * that is in vain doubles how many waits go by without one, up to 1023, and so
- * does the last of some in a row that took longer than WORTH; each that did not
- * halves it. So a thread whose word is changed on its own processor, or every
- * 20 us, spins next to never.
+ * It may last longer, as cores that do not fall asleep answer each other sooner
+ * and sooner. Where they do not, spins become rare: one in vain doubles how many
+ * waits go by without a spin, up to 1023, and so does the eighth in a row that
+ * took longer than SPIN_WORTH; one that took no longer halves it. So a thread
+ * whose word is changed on its own processor, or every 20 us, hardly ever spins.
  *
  * Karlin, Li, Manasse, Owicki: Empirical Studies of Competitive Spinning for a
  * Shared-Memory Multiprocessor (SOSP 1991).
@@ -23,22 +22,25 @@
 #include <stdbool.h>
 #include <task/time.h>
 
-#define SPIN_WORTH (10 * TASK_MICROSECOND)
-#define SPIN_TIME (50 * TASK_MICROSECOND) /* at the most */
+#define SPIN_WORTH (10 * TASK_MICROSECOND) /* what took longer did not pay */
+#define SPIN_TIME (50 * TASK_MICROSECOND)  /* what one takes at the most */
 
-/* How they went; zero is a new one. */
+/* How a thread's spins went; zero is a new one. */
 struct spin {
-    unsigned n_slow;    /* in a row */
-    unsigned n_skipped; /* waits that go by without one after a vain one */
-    unsigned n_left;    /* of these, from now on */
+    unsigned n_slow;    /* in a row that took longer than SPIN_WORTH */
+    unsigned n_skipped; /* waits without a spin, after one in vain */
+    unsigned n_left;    /* of these, still to come */
 };
 
-/* False: the word is still `former`, or it was not even looked at. Its thread
- * changes it by an atomic store; what was stored before is to be acquired. */
+/*
+ * Watch the word as long as it is `former`, for SPIN_TIME at the most. False: it
+ * still is, or was not even looked at. The other thread changes it atomically;
+ * what it stored before is the caller's to acquire, by a mutex or an exchange.
+ */
 bool task__spin_while(struct spin *spin, const uintptr_t *word,
                       uintptr_t former);
 
-/* How one went that ended after so long, by the word's change or not. */
+/* Note a spin that took so long, and saw the change or was in vain. */
 void task__spin_note(struct spin *spin, task_time took, bool has_changed);
 
 #endif

@@ -104,7 +104,7 @@ int task__pool_submit(struct job *job)
             job->share->n_admitted--;
         }
     }
-    wakes = lane->n_jobs > lane->is_watched; /* who watches takes one */
+    wakes = lane->n_jobs > (lane->is_watched ? 1 : 0); /* the watcher's */
     pool_unlock();
     if (wakes)
         pthread_cond_signal(&lane->work);

@@ -31,16 +31,16 @@ struct job {
 };
 
 struct lane_threads {
-    pthread_cond_t work; /* there is a job, or no loop any more */
+    pthread_cond_t work; /* a job nobody watches for, or no loop any more */
     struct list jobs;    /* admitted */
     size_t n_jobs;
     size_t n_threads;
     size_t n_idle;   /* of these: not at work */
     size_t n_paused; /* of these: in a job that waits for a loop */
 
-    /* One of those that are idle watches, without the mutex, for the next job
-     * to be admitted. */
-    uintptr_t n_admitted; /* ever */
+    /* One of the idle threads spins for the next job, without the mutex: that
+     * need not wake another. */
+    uintptr_t n_admitted; /* so far; changed atomically, under the mutex */
     bool is_watched;
     struct spin spin; /* the watcher's */
 };

@@ -53,7 +53,7 @@ static struct timespec idle_limit(void)
         clock_after(task__clock_monotonic(), task__worker_idle_time));
 }
 
-/* Under the mutex, but for the time of it: wait a moment for a job. */
+/* Spin for a job. The mutex is held, but not meanwhile. */
 static void watch(struct lane_threads *lane)
 {
     uintptr_t n_admitted = lane->n_admitted;

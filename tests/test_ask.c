@@ -3,6 +3,7 @@
 #include "child.h"
 #include "mask.h"
 #include "record.h"
+#include "spin.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -194,6 +195,50 @@ static void a_loop_that_waits_dumps_at_once(void **state)
 {
     (void)state;
     assert_string_equal(said_by(sleep_in_a_loop),
+                        "loop 0x: 1 task, 1 parked, 1 timer\n"
+                        "  task 1 \"task-1\", parked T: sleeping T more\n");
+}
+
+/* Signals come as loops spin, before they wait. */
+static bool asks_in_spin;
+
+bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former)
+{
+    if (!asks_in_spin)
+        return __real_task__spin_while(spin, word, former);
+    asks_in_spin = false;
+    REQUIRE(!raise(SIGUSR1));
+    return false;
+}
+
+static int sleeps_with_a_remote(void *arg)
+{
+    struct loop_remote *remote = loop_remote_open();
+    int status;
+
+    (void)arg;
+    asks_in_spin = true;
+    status = task_sleep(30 * TASK_MILLISECOND);
+    loop_remote_close(remote);
+    return status;
+}
+
+static void ask_in_a_spin(void)
+{
+    REQUIRE(!task_dump_on_signal(SIGUSR1));
+    run_with_backend(sleeps_with_a_remote);
+}
+
+static void a_loop_that_spins_dumps_at_once(void **state)
+{
+    (void)state;
+    assert_string_equal(said_by(ask_in_a_spin),
                         "loop 0x: 1 task, 1 parked, 1 timer\n"
                         "  task 1 \"task-1\", parked T: sleeping T more\n");
 }
@@ -1023,6 +1068,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loop_that_waits_dumps_at_once),
+        cmocka_unit_test(a_loop_that_spins_dumps_at_once),
         cmocka_unit_test(loops_of_all_threads_dump_one_after_the_other),
         cmocka_unit_test(a_loop_that_runs_dumps_when_it_looks),
         cmocka_unit_test(a_loop_that_is_embedded_dumps_in_its_next_turn),

@@ -74,6 +74,37 @@ int __wrap_posix_memalign(void **block, size_t align, size_t size)
     return __real_posix_memalign(block, align, size);
 }
 
+/* Spins, begun or skipped. */
+
+static unsigned n_loop_spins;
+static unsigned n_other_spins; /* of other threads; atomic */
+
+bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former)
+{
+    if (loop_current())
+        n_loop_spins++;
+    else
+        __atomic_fetch_add(&n_other_spins, 1, __ATOMIC_RELAXED);
+    return __real_task__spin_while(spin, word, former);
+}
+
+/* The thread may lose its processor, and have no time left to spin in. */
+static int sleep_until_a_spin(void)
+{
+    int status = 0;
+
+    n_loop_spins = 0;
+    for (int i = 0; i < 1000 && !n_loop_spins && !status; i++)
+        status = task_sleep(TASK_MILLISECOND);
+    return status;
+}
+
 static struct loop_options real_clock(void)
 {
     struct loop_options options = test_options(NULL);
@@ -169,23 +200,17 @@ static void a_call_wakes_a_loop_on_the_real_clock(void **state)
     assert_int_equal(run_with(real_clock(), wait_for_a_call, NULL), 0);
 }
 
-/* How many waits go by without a spin after each that was in vain. */
-static unsigned vain_spins(void)
-{
-    return loop_current()->inbox->spin.n_skipped;
-}
+/* Spins. */
 
 static int sleeps_with_a_remote(void *arg)
 {
     struct loop_remote *remote = loop_remote_open();
 
     (void)arg;
-    CHECK_STATUS(task_sleep(SPIN_TIME / 2), 0); /* no time for it */
-    CHECK(vain_spins() == 0);
-    for (int i = 0; i < 1000 && !vain_spins();
-         i++) /* it may lose its processor */
-        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
-    CHECK(vain_spins() == 1);
+    n_loop_spins = 0;
+    CHECK_STATUS(task_sleep(SPIN_TIME / 2), 0); /* too short to spin in */
+    CHECK(n_loop_spins == 0);
+    CHECK_STATUS(sleep_until_a_spin(), 0);
     loop_remote_close(remote);
     return 0;
 }
@@ -194,9 +219,10 @@ static void a_loop_spins_before_it_sleeps(void **state)
 {
     (void)state;
     assert_int_equal(run_with(real_clock(), sleeps_with_a_remote, NULL), 0);
+    assert_true(n_loop_spins > 0);
 }
 
-/* How long the poller is asked to wait at last. */
+/* How long the poller was asked to wait, the last time. */
 static const struct poller_backend *backend;
 static task_time waits_for;
 
@@ -206,44 +232,59 @@ static void note_wait(struct poller *poller, task_time now, task_time until)
     backend->wait(poller, now, until);
 }
 
-static int sleeps_until_it_has_spun(void *arg)
+static int notes_a_wait_after_a_spin(void *arg)
 {
     struct loop_remote *remote = loop_remote_open();
     struct poller *poller = loop_current()->poller;
     struct poller_backend noting = *poller->backend;
 
     (void)arg;
+    waits_for = TASK_FOREVER;
     backend = poller->backend;
     noting.wait = note_wait;
     poller->backend = &noting;
-    for (int i = 0; i < 1000 && !vain_spins(); i++)
-        CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(sleep_until_a_spin(), 0);
     poller->backend = backend;
-    CHECK(vain_spins() == 1);
     CHECK(waits_for <= TASK_MILLISECOND - SPIN_TIME);
     loop_remote_close(remote);
     return 0;
 }
 
-static void a_loop_sleeps_no_longer_as_it_has_spun(void **state)
+static void a_sleep_is_shorter_by_its_spin(void **state)
 {
     (void)state;
-    assert_int_equal(run_with(real_clock(), sleeps_until_it_has_spun, NULL), 0);
+    assert_int_equal(run_with(real_clock(), notes_a_wait_after_a_spin, NULL),
+                     0);
 }
 
 static int sleeps_with_none(void *arg)
 {
     (void)arg;
     loop_remote_close(loop_remote_open());
-    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
-    CHECK(vain_spins() == 0);
-    return 0;
+    return task_sleep(TASK_MILLISECOND);
 }
 
 static void a_loop_that_nobody_calls_does_not_spin(void **state)
 {
     (void)state;
+    n_loop_spins = 0;
     assert_int_equal(run_with(real_clock(), sleeps_with_none, NULL), 0);
+    assert_int_equal(n_loop_spins, 0);
+}
+
+static int a_loop_on_a_virtual_clock_does_not_spin(void *arg)
+{
+    struct table table = open_table();
+    pthread_t thread = thread_start(waits_and_calls_sets, &table);
+
+    (void)arg;
+    n_loop_spins = 0;
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    CHECK_STATUS(task_event_wait(&table.event), 0);
+    CHECK(n_loop_spins == 0);
+    thread_join(thread);
+    loop_remote_close(table.remote);
+    return 0;
 }
 
 /* To wake a loop that sleeps is no cancellation point. */
@@ -1059,6 +1100,17 @@ static int another_thread_runs_a_coroutine(void *arg)
     return 0;
 }
 
+static int who_waits_for_a_coroutine_spins(void *arg)
+{
+    int value = 7;
+
+    (void)arg;
+    __atomic_store_n(&n_other_spins, 0, __ATOMIC_RELAXED);
+    CHECK_STATUS(run_by_another(is_a_task, &value, TASK_FOREVER), 7);
+    CHECK(n_other_spins == 1);
+    return 0;
+}
+
 static int one_that_is_in_time_is_not_cancelled(void *arg)
 {
     int six = 6;
@@ -1674,8 +1726,9 @@ int main(void)
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
         behaviour(a_loop_spins_before_it_sleeps),
-        behaviour(a_loop_sleeps_no_longer_as_it_has_spun),
+        behaviour(a_sleep_is_shorter_by_its_spin),
         behaviour(a_loop_that_nobody_calls_does_not_spin),
+        in_main(a_loop_on_a_virtual_clock_does_not_spin),
         in_main(a_thread_that_is_cancelled_calls_all_the_same),
         behaviour(the_last_close_is_no_cancellation_point),
         in_main(many_calls_one_by_one),
@@ -1704,6 +1757,7 @@ int main(void)
         behaviour(so_does_a_worker_for_which_the_loop_waits),
         behaviour(a_job_of_one_that_is_dropped_is_not_begun),
         in_main(another_thread_runs_a_coroutine),
+        in_main(who_waits_for_a_coroutine_spins),
         in_main(one_that_is_in_time_is_not_cancelled),
         in_main(one_that_is_late_is_cancelled_and_awaited),
         in_main(without_any_time_it_is_cancelled_before_it_begins),

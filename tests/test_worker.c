@@ -15,9 +15,10 @@
 static struct {
     unsigned n_created;
     unsigned n_joined;
-    int error;      /* what pthread_create gives from now on; 0: a thread */
-    size_t stack;   /* that the last one asked for */
-    int only_small; /* the error is for those that ask for a stack */
+    unsigned n_signals; /* that one of them may have a job; atomic */
+    int error;          /* what pthread_create gives from now on; 0: a thread */
+    size_t stack;       /* that the last one asked for */
+    int only_small;     /* the error is for those that ask for a stack */
 } threads;
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
@@ -51,6 +52,39 @@ int __wrap_pthread_join(pthread_t thread, void **value)
 
     __atomic_fetch_add(&threads.n_joined, 1, __ATOMIC_RELAXED);
     return error;
+}
+
+int __real_pthread_cond_signal(pthread_cond_t *changed);
+int __wrap_pthread_cond_signal(pthread_cond_t *changed);
+
+int __wrap_pthread_cond_signal(pthread_cond_t *changed)
+{
+    __atomic_fetch_add(&threads.n_signals, 1, __ATOMIC_RELAXED);
+    return __real_pthread_cond_signal(changed);
+}
+
+/* Spins. */
+
+static struct gate *watch_gate; /* for the next thread that watches; atomic */
+static unsigned n_loop_spins;
+
+bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former);
+
+bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
+                             uintptr_t former)
+{
+    struct gate *gate = NULL;
+
+    if (loop_current())
+        n_loop_spins++;
+    else
+        gate = __atomic_exchange_n(&watch_gate, NULL, __ATOMIC_ACQUIRE);
+    if (gate)
+        gate_pass(gate);
+    return __real_task__spin_while(spin, word, former);
 }
 
 static int reset_threads(void **state)
@@ -111,6 +145,16 @@ static int run_nothing(enum lane lane)
     return task__worker_run(lane, nothing, NULL);
 }
 
+/* Opens the gate that the argument is. */
+static void *open_soon(void *arg)
+{
+    const struct timespec moment = {.tv_nsec = 20000000};
+
+    nanosleep(&moment, NULL);
+    gate_open(arg);
+    return NULL;
+}
+
 /* Lanes. */
 
 static int stuck_look_ups_do_not_delay_a_file(void *arg)
@@ -153,20 +197,66 @@ static int jobs_one_after_the_other_share_a_thread(void *arg)
     return 0;
 }
 
-/* The next job comes while the thread watches for it, as it stops to, or when
- * it sleeps. */
-static int jobs_come_when_their_thread_falls_asleep(void *arg)
+/* A thread watches for its next job, which is `n` more in its lane. */
+static void submit_to_a_watcher(int n)
+{
+    static struct gate gate; /* it may be in there when all is done */
+    struct work work = {LANE_USERS, nothing, NULL};
+    struct task *tasks[2];
+
+    CHECK(n <= 2);
+    gate = (struct gate)GATE_INIT;
+    __atomic_store_n(&watch_gate, &gate, __ATOMIC_RELEASE);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    gate_await(&gate, 1);
+    __atomic_store_n(&threads.n_signals, 0, __ATOMIC_RELAXED);
+    for (int i = 0; i < n; i++)
+        tasks[i] = start_work(&work);
+    record("%u", __atomic_load_n(&threads.n_signals, __ATOMIC_RELAXED));
+    gate_open(&gate);
+    for (int i = 0; i < n; i++)
+        CHECK_STATUS(task_await(tasks[i]), 0);
+}
+
+static int a_job_that_is_watched_for_wakes_no_thread(void *arg)
 {
     (void)arg;
-    for (unsigned i = 0; i < test_rounds(2000); i++) {
-        task_time began = task__clock_monotonic();
-
-        CHECK_STATUS(run_nothing(LANE_USERS), 0);
-        while (task__clock_monotonic() - began < i % 128 * TASK_MICROSECOND)
-            continue;
-    }
+    submit_to_a_watcher(1);
+    CHECK_RECORD("0");
     CHECK(threads.n_created == 1);
     return 0;
+}
+
+static int the_second_does(void *arg)
+{
+    (void)arg;
+    submit_to_a_watcher(2);
+    CHECK_RECORD("1");
+    CHECK(threads.n_created == 2);
+    return 0;
+}
+
+/* Its job is not done before the loop waits for it. */
+static int waits_for_a_job(void *arg)
+{
+    struct work work = {LANE_USERS, passes, arg};
+    pthread_t opener = thread_start(open_soon, arg);
+    int status = works(&work);
+
+    thread_join(opener);
+    return status;
+}
+
+static void a_loop_spins_for_its_jobs(void **state)
+{
+    struct gate gate = GATE_INIT;
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    n_loop_spins = 0;
+    assert_int_equal(run_with(options, waits_for_a_job, &gate), 7);
+    assert_true(n_loop_spins > 0);
 }
 
 static int a_verb_says_what_a_task_waits_for(void *arg)
@@ -789,15 +879,6 @@ static int leaves_a_job(void *arg)
     return 3;
 }
 
-static void *open_soon(void *arg)
-{
-    const struct timespec moment = {.tv_nsec = 20000000};
-
-    nanosleep(&moment, NULL);
-    gate_open(arg);
-    return NULL;
-}
-
 static void a_loop_does_not_end_before_its_jobs(void **state)
 {
     struct gate gate = GATE_INIT;
@@ -1030,7 +1111,9 @@ int main(void)
         with_threads(stuck_look_ups_do_not_delay_a_file),
         with_threads(a_lane_has_threads_only_when_it_had_work),
         with_threads(jobs_one_after_the_other_share_a_thread),
-        with_threads(jobs_come_when_their_thread_falls_asleep),
+        with_threads(a_job_that_is_watched_for_wakes_no_thread),
+        with_threads(the_second_does),
+        threaded(a_loop_spins_for_its_jobs),
         with_threads(a_verb_says_what_a_task_waits_for),
         with_threads(threads_for_files_and_names_have_small_stacks),
         with_threads(where_a_small_stack_is_too_small_it_is_larger),

@@ -193,7 +193,7 @@ struct loop_stats {
     uint64_t switches;
     uint64_t polls;
 
-    /** Nanoseconds spent waiting; spent in turns otherwise. */
+    /** Nanoseconds spent waiting, also while it spins; in turns otherwise. */
     task_time idle_time;
     task_time busy_time;
 

@@ -18,9 +18,11 @@
  * of a fork in one does so too, and gets none, for loops of its own either,
  * until it unblocks them.
  *
- * Who waits for another thread watches for up to 50 us before it sleeps, as long
- * as what it waits for mostly comes within 10: a loop that has an open remote or
- * a job at work, a worker thread that is idle, loop_remote_run().
+ * Who waits for another thread spins for up to 50 us before sleeping, as long as
+ * the other mostly answers within 10 us: loop_remote_run(), an idle worker
+ * thread, a loop on the real clock with an open remote or a job under way. That
+ * takes processor time; what happens at the loop's descriptors meanwhile is seen
+ * when it is over.
  */
 #ifndef TASK_THREAD_H
 #define TASK_THREAD_H

@@ -11,7 +11,9 @@
  *
  * A timer is 48 bytes in a row of them. It is hung into a chain of its millisecond when
  * it is set, and visited when that has come; the one that comes 16 later is sent for
- * then. A sleep is clock_nanosleep, in `sleep` without slack.
+ * then. In churn one that is picked at random is taken off a chain that goes both ways,
+ * and hung into another one, of 1,024. A sleep is clock_nanosleep, in `sleep` without
+ * slack.
  */
 #include "../measure.h"
 
@@ -23,6 +25,7 @@ enum { TASKS = 100000, SLEEPS = 200 };
 enum { DISTANCE = 72 << 10, LINE = 64, COLOURS = 16, RECORD = 4 * LINE };
 enum { YIELDS = 2000000, TASKS_AHEAD = 4 };
 enum { TIMERS = 1000000, MILLISECONDS = 1000, AHEAD = 16 };
+enum { LIVE = 10000, CHURNS = 1000000, SLOTS = 1024 };
 
 struct crowd {
     long n;
@@ -219,6 +222,61 @@ static void expiry(void)
     free(timers);
 }
 
+/* In a chain that any of it may leave. */
+struct link {
+    struct link *next;
+    struct link **before; /* what points to it */
+    char rest[32];
+};
+
+static struct link *chains[SLOTS];
+
+static void hang(struct link *link, uint64_t slot)
+{
+    struct link **first = &chains[slot];
+
+    link->next = *first;
+    link->before = first;
+    if (link->next)
+        link->next->before = &link->next;
+    *first = link;
+    *(volatile char *)&link->rest = 1;
+}
+
+static void take_off(struct link *link)
+{
+    *link->before = link->next;
+    if (link->next)
+        link->next->before = link->before;
+}
+
+static int churn(void *links)
+{
+    for (long i = 0; i < CHURNS; i++) {
+        struct link *link = (struct link *)links + bench_random() % LIVE;
+
+        take_off(link);
+        hang(link, bench_random() % SLOTS);
+    }
+    return 0;
+}
+
+static void churn_among(void)
+{
+    static struct link links[LIVE];
+    struct bench_case c = {"timers: churn 10000", .operations = CHURNS};
+
+    for (long i = 0; i < LIVE; i++)
+        hang(&links[i], bench_random() % SLOTS);
+    bench_rounds(&c, churn, links);
+}
+
+static void expire_and_churn(void)
+{
+    expiry();
+    churn_among();
+}
+
 static void sleeps(long us)
 {
     double late[SLEEPS];
@@ -252,7 +310,7 @@ int main(int argc, char **argv)
     else if (!strcmp(what, "yield") && n > 0)
         yields(n);
     else if (!strcmp(what, "timers"))
-        expiry();
+        expire_and_churn();
     else if (!strcmp(what, "sleep"))
         sleep_all();
     else

@@ -3,7 +3,7 @@
 #include "child.h"
 #include "mask.h"
 #include "record.h"
-#include "spin.h"
+#include "spins.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -201,11 +201,6 @@ static void a_loop_that_waits_dumps_at_once(void **state)
 
 /* Signals come as loops spin, before they wait. */
 static bool asks_in_spin;
-
-bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
-bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
 
 bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
                              uintptr_t former)

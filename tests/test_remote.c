@@ -5,6 +5,7 @@
 #include "bodies.h"
 #include "gate.h"
 #include "record.h"
+#include "spins.h"
 
 #include "loop.h"
 #include "remote_slots.h"
@@ -78,11 +79,6 @@ int __wrap_posix_memalign(void **block, size_t align, size_t size)
 
 static unsigned n_loop_spins;
 static unsigned n_other_spins; /* of other threads; atomic */
-
-bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
-bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
 
 bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
                              uintptr_t former)

@@ -2,6 +2,7 @@
 #include "bodies.h"
 #include "gate.h"
 #include "record.h"
+#include "spins.h"
 
 #include "worker.h"
 
@@ -67,11 +68,6 @@ int __wrap_pthread_cond_signal(pthread_cond_t *changed)
 
 static struct gate *watch_gate; /* for the next thread that watches; atomic */
 static unsigned n_loop_spins;
-
-bool __real_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
-bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
-                             uintptr_t former);
 
 bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
                              uintptr_t former)

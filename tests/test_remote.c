@@ -77,14 +77,15 @@ int __wrap_posix_memalign(void **block, size_t align, size_t size)
 
 /* Spins, begun or skipped. */
 
+/* Atomic. */
 static unsigned n_loop_spins;
-static unsigned n_other_spins; /* of other threads; atomic */
+static unsigned n_other_spins; /* of other threads */
 
 bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
                              uintptr_t former)
 {
     if (loop_current())
-        n_loop_spins++;
+        __atomic_fetch_add(&n_loop_spins, 1, __ATOMIC_RELAXED);
     else
         __atomic_fetch_add(&n_other_spins, 1, __ATOMIC_RELAXED);
     return __real_task__spin_while(spin, word, former);

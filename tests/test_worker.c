@@ -66,7 +66,8 @@ int __wrap_pthread_cond_signal(pthread_cond_t *changed)
 
 /* Spins. */
 
-static struct gate *watch_gate; /* for the next thread that watches; atomic */
+/* Atomic. */
+static struct gate *watch_gate; /* for the next thread that watches */
 static unsigned n_loop_spins;
 
 bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
@@ -75,7 +76,7 @@ bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
     struct gate *gate = NULL;
 
     if (loop_current())
-        n_loop_spins++;
+        __atomic_fetch_add(&n_loop_spins, 1, __ATOMIC_RELAXED);
     else
         gate = __atomic_exchange_n(&watch_gate, NULL, __ATOMIC_ACQUIRE);
     if (gate)

@@ -282,48 +282,52 @@ static int wakes(void *arg)
     return status;
 }
 
+static struct bench_case timed(const char *name, long operations)
+{
+    return (struct bench_case){.name = name, .operations = operations};
+}
+
+static struct bench_case processor(const char *name, long operations)
+{
+    return (struct bench_case){.name = name,
+                               .unit = "ns CPU",
+                               .operations = operations,
+                               .clock = bench_cpu};
+}
+
 static int main_task(void *arg)
 {
     struct table *table = arg;
-    struct bench_case cases[] = {
-        {.name = "thread: post", .operations = CALLS},
-        {.name = "thread: round trip", .operations = TRIPS},
-        {.name = "thread: job, one core", .operations = TRIPS},
-        {.name = "thread: wake, pending", .operations = CALLS},
-        {.name = "thread: post, poster", .unit = "ns CPU", .operations = CALLS},
-        {.name = "thread: run, piled up", .operations = CALLS},
-        {.name = "thread: job in plain C, one core", .operations = TRIPS},
-        {.name = "thread: post, processor",
-         .unit = "ns CPU",
-         .operations = CALLS,
-         .clock = bench_cpu},
-        {.name = "thread: job", .operations = TRIPS},
-        {.name = "thread: job, processor",
-         .unit = "ns CPU",
-         .operations = TRIPS,
-         .clock = bench_cpu},
-        {.name = "thread: round trip, processor",
-         .unit = "ns CPU",
-         .operations = TRIPS,
-         .clock = bench_cpu},
-        {.name = "thread: coroutine", .operations = TRIPS},
-    };
+    struct bench_case post = timed("thread: post", CALLS);
+    struct bench_case post_cpu = processor("thread: post, processor", CALLS);
+    struct bench_case trip = timed("thread: round trip", TRIPS);
+    struct bench_case trip_cpu =
+        processor("thread: round trip, processor", TRIPS);
+    struct bench_case coroutine = timed("thread: coroutine", TRIPS);
+    struct bench_case job_here = timed("thread: job, one core", TRIPS);
+    struct bench_case job = timed("thread: job", TRIPS);
+    struct bench_case job_cpu = processor("thread: job, processor", TRIPS);
+    struct bench_case wake = timed("thread: wake, pending", CALLS);
+    struct bench_case poster = {
+        .name = "thread: post, poster", .unit = "ns CPU", .operations = CALLS};
+    struct bench_case piled_up = timed("thread: run, piled up", CALLS);
+    struct bench_case plain = timed("thread: job in plain C, one core", TRIPS);
 
     table->remote = loop_remote_open();
     bench_check(table->remote ? 0 : -ENOMEM, "loop_remote_open");
-    bench_rounds(&cases[0], calls, table);
-    bench_rounds(&cases[7], calls, table);
-    bench_rounds(&cases[1], trips, table);
-    bench_rounds(&cases[10], trips, table);
-    bench_rounds(&cases[11], runs, table);
-    bench_rounds(&cases[2], jobs, table);
+    bench_rounds(&post, calls, table);
+    bench_rounds(&post_cpu, calls, table);
+    bench_rounds(&trip, trips, table);
+    bench_rounds(&trip_cpu, trips, table);
+    bench_rounds(&coroutine, runs, table);
+    bench_rounds(&job_here, jobs, table);
     bench_check(task_to_thread(move_away, NULL), "task_to_thread");
-    bench_rounds(&cases[8], jobs, table);
-    bench_rounds(&cases[9], jobs, table);
-    bench_rounds(&cases[3], wakes, table);
-    measure_poster(&cases[4], table);
-    measure_piled_up(&cases[5], table);
-    measure_plain(&cases[6]);
+    bench_rounds(&job, jobs, table);
+    bench_rounds(&job_cpu, jobs, table);
+    bench_rounds(&wake, wakes, table);
+    measure_poster(&poster, table);
+    measure_piled_up(&piled_up, table);
+    measure_plain(&plain);
     order(table, NULL);
     return 0;
 }

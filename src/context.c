@@ -95,7 +95,7 @@ void task__context_set_modes(const struct context *model)
                                                    : rest | model->mxcsr);
 }
 
-struct context *task__context_change_modes(struct context *from,
+struct contexts task__context_change_modes(struct context *from,
                                            struct context *to)
 {
     uint32_t mxcsr = __builtin_ia32_stmxcsr();
@@ -105,7 +105,7 @@ struct context *task__context_change_modes(struct context *from,
     else
         from->mxcsr = (uint16_t)mxcsr;
     task__context_set_modes(to);
-    return to;
+    return (struct contexts){from, to};
 }
 
 #endif

@@ -53,9 +53,12 @@ static ALWAYS_INLINE void context_mark_new(struct context *context)
     context->sp = (void *)context;
 }
 
-static ALWAYS_INLINE void context_mark_begun(struct context *context)
+/* It is entered by another one, on whose stack it runs: so its frames will be
+ * below that one's. */
+static ALWAYS_INLINE void context_mark_begun(struct context *context,
+                                             const struct context *entry)
 {
-    context->sp = NULL;
+    context->sp = (char *)entry->sp - CACHE_LINE;
 }
 
 static ALWAYS_INLINE bool context_is_new(const struct context *context)

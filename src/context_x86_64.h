@@ -36,8 +36,12 @@ struct context {
 #define CONTEXT_HAS_MODES 1
 enum { X87_PLAIN = 0x037f };
 
-/* Returns where to go, so that the frame of who leaves need not keep it. */
-struct context *task__context_change_modes(struct context *from,
+/* Who leaves, and where to: given back, so that the frame of who leaves need
+ * not keep them. */
+struct contexts {
+    struct context *from, *to;
+};
+struct contexts task__context_change_modes(struct context *from,
                                            struct context *to);
 void task__context_set_modes(const struct context *model);
 
@@ -47,8 +51,12 @@ void task__context_note_modes(void);
 static ALWAYS_INLINE void context_jump(struct context *from, struct context *to)
 {
     __asm__ volatile("fnstcw %0" : "=m"(from->x87));
-    if (unlikely((from->x87 ^ X87_PLAIN) | (to->x87 ^ X87_PLAIN)))
-        to = task__context_change_modes(from, to);
+    if (unlikely((from->x87 ^ X87_PLAIN) | (to->x87 ^ X87_PLAIN))) {
+        struct contexts both = task__context_change_modes(from, to);
+
+        from = both.from;
+        to = both.to;
+    }
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"
                      "movq %%rsp, 0(%[from])\n\t"
                      "movq %%rbp, 8(%[from])\n\t"

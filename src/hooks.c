@@ -133,7 +133,7 @@ void task__hooks_look(struct loop *loop)
     struct ready *ready = ready_since(&loop->scheduler, &loop->hooks.looked);
 
     for (; ready; ready = ready->next)
-        if (ready->run)
+        if (!ready_is_task(ready))
             continue;
         else if (is_new(task_of(ready)))
             tell_made(loop, task_of(ready));

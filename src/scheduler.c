@@ -28,12 +28,17 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
  */
 enum { STEPS_ON_TRUST = 8, SHORT_TURNS = 64 };
 
+/* Of so many that run in a turn the first have left the cache when it ends. */
+enum { CROWD = 2000 };
+
 NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
 {
     uint64_t now = clock_ticks();
     uint64_t since = now - scheduler->counted_at;
 
     scheduler->counted_at = now;
+    scheduler->is_crowded = scheduler->switches - scheduler->counted > CROWD;
+    scheduler->counted = scheduler->switches;
     if (since < scheduler->patience / SHORT_TURNS)
         scheduler->trusted = scheduler->switches + STEPS_ON_TRUST;
     return (int64_t)(now - scheduler->looked_at) < (int64_t)scheduler->patience;
@@ -57,12 +62,20 @@ void task__forget_deliveries(struct task *task)
     }
 }
 
+static ALWAYS_INLINE void append_self(struct scheduler *scheduler,
+                                      struct task *self)
+{
+    ready_append(&scheduler->ready, &self->ready);
+    if (HAS_TRAILS && unlikely(scheduler->is_crowded))
+        trail_add(&scheduler->trail, scheduler->ready.first, self);
+}
+
 void task__step_aside(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();
 
     PROBE1(task_yields, self);
-    ready_append(&scheduler->ready, &self->ready);
+    append_self(scheduler, self);
     leave_task(scheduler, self);
 }
 
@@ -102,13 +115,16 @@ int task__yield(struct task *self)
 {
     struct scheduler *scheduler = scheduler_current();
     struct ready *next = scheduler->batch;
+    struct task *next_task;
 
     PROBE1(task_yields, self);
-    ready_append(&scheduler->ready, &self->ready);
+    append_self(scheduler, self);
     save_errno(scheduler, &self->context);
-    if (unlikely(!next || next->run || is_new(task_of(next))))
+    if (unlikely(!next || !ready_is_task(next) || is_new(task_of(next))))
         return yield_otherwise(scheduler, self);
-    return yield_to(&self->context, &take_first_task(scheduler)->context);
+    next_task = take_first_task(scheduler);
+    trail_follow(next_task);
+    return yield_to(&self->context, &next_task->context);
 }
 
 static void run_ready(struct scheduler *scheduler)
@@ -141,12 +157,12 @@ static ALWAYS_INLINE void run_in_step(struct scheduler *scheduler,
     struct ready home = {.next = ready->next, .run = stop_here};
 
     scheduler->is_stepping = true;
-    if (ready->run) {
-        run_ready(scheduler);
-    } else {
+    if (ready_is_task(ready)) {
         ready->next = &home;
         leave(scheduler, &scheduler->home);
         scheduler->batch = home.next;
+    } else {
+        run_ready(scheduler);
     }
     scheduler->is_stepping = false;
 }
@@ -159,7 +175,7 @@ static ALWAYS_INLINE void run_step(struct scheduler *scheduler,
                                    struct ready *ready)
 {
     struct timed_step step;
-    bool is_task = !ready->run;
+    bool is_task = ready_is_task(ready);
 
     if (ready->run == stop_here) {
         run_ready(scheduler);
@@ -202,7 +218,8 @@ void task__scheduler_watch(struct scheduler *scheduler, bool watches)
     if (!watches || !scheduler->current || scheduler->is_stepping ||
         scheduler->stop.run)
         return;
-    scheduler->stop = (struct ready){scheduler->batch, stop_here};
+    scheduler->stop =
+        (struct ready){.next = scheduler->batch, .run = stop_here};
     scheduler->batch = &scheduler->stop;
 }
 

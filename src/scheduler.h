@@ -16,6 +16,7 @@
 #include "misuse.h"
 #include "probes.h"
 #include "scheduler_task.h"
+#include "scheduler_trail.h"
 
 /* What a coroutine between two tasks needs of its stack. */
 enum { COROUTINE_KEPT = CONTEXT_ROOM + 1536 };
@@ -60,7 +61,11 @@ struct scheduler {
     uint64_t looked_at;
     uint64_t patience;
     uint64_t counted_at; /* when that was last found out */
-    uint64_t trusted;    /* not again until there were so many switches */
+    uint64_t counted;    /* ... and how many switches there had been */
+    uint64_t trusted;    /* not again until there were so many */
+
+    bool is_crowded;    /* so many run in a turn that few are in the cache */
+    struct trail trail; /* as long: of those that yield */
 
     struct timers *timers;
     struct clock *clock;

@@ -45,7 +45,7 @@ struct context *task__scheduler_start(struct task *task)
     if (unlikely(context_is_new(&stack->context)))
         begin_coroutine(stack);
     task->stack = stack;
-    context_mark_begun(&task->context);
+    context_mark_begun(&task->context, &stack->context);
     if (unlikely(stacks_are_many(stacks)))
         prefetch_stack(stacks);
     return &stack->context;
@@ -95,7 +95,7 @@ static ALWAYS_INLINE void go_on(struct scheduler *scheduler,
     if (next && is_new(next) && next->stacks == stacks) {
         stacks_unreserve(stacks);
         next->stack = stack;
-        context_mark_begun(&next->context);
+        context_mark_begun(&next->context, &stack->context);
     } else {
         give_back(scheduler, stacks, stack);
         context_switch(&stack->context, context_of(scheduler, next));

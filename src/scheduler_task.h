@@ -26,8 +26,29 @@
  * loop. */
 struct ready {
     struct ready *next;
-    void (*run)(struct ready *ready); /* NULL: a task */
+    union {
+        void (*run)(struct ready *ready); /* NULL: a task */
+        struct {
+            int32_t task;
+            uint32_t frame; /* with the highest bit set */
+        } behind;           /* of a task that was told: scheduler_trail.h */
+        int64_t number;
+    };
 };
+
+/* Where the code of programs is in the lower half of the addresses, a task is
+ * known by a number that is not positive. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__LP64__) &&          \
+    (defined(__x86_64__) || defined(__aarch64__))
+#define HAS_TRAILS 1
+#else
+#define HAS_TRAILS 0
+#endif
+
+static ALWAYS_INLINE bool ready_is_task(const struct ready *ready)
+{
+    return HAS_TRAILS ? ready->number <= 0 : !ready->run;
+}
 
 /* How many deliveries are counted before half of them are forgotten. */
 enum { DELIVERIES_BITS = 20 };

@@ -46,7 +46,7 @@ static void begin(struct scheduler *scheduler, struct timed_step *step,
                   struct ready *ready)
 {
     struct loop *loop = loop_of(scheduler);
-    struct task *task = ready->run ? NULL : task_of(ready);
+    struct task *task = ready_is_task(ready) ? task_of(ready) : NULL;
 
     stop(loop->step);
     step->outer = loop->step;

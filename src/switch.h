@@ -45,43 +45,42 @@ static inline struct ready *ready_since(const struct scheduler *scheduler,
 /* What is needed is sent for while so many other tasks run. */
 enum { TASKS_AHEAD = 4 };
 
-/*
- * One of the batch is on its way into the cache: the saved frame, which its
- * struct tells, and the struct of the one after it.
- */
-static ALWAYS_INLINE void prefetch(const struct ready *ready)
-{
-    if (HAVE_ASAN) /* it may be less than a task */
-        return;
-
-    const struct task *task = container_of(ready, const struct task, ready);
-
-    __builtin_prefetch(ready->next, 1);
-    __builtin_prefetch(task->context.sp, 1);
-    __builtin_prefetch((void *)((uintptr_t)task->context.sp + CACHE_LINE - 1),
-                       1);
-}
-
 static ALWAYS_INLINE void look_ahead(struct scheduler *scheduler)
 {
     struct ready *ready = scheduler->batch;
 
-    for (int i = 0; i < TASKS_AHEAD && ready; i++)
-        ready = ready->next;
+#pragma GCC unroll 4
+    for (int i = 0; i < TASKS_AHEAD; i++)
+        if (ready)
+            ready = ready->next;
     scheduler->ahead = ready;
+}
+
+/*
+ * One of the batch is on its way into the cache: the saved frame, which its
+ * struct tells, and the struct of the one after it.
+ */
+static ALWAYS_INLINE void go_ahead(struct scheduler *scheduler)
+{
+    const struct ready *ahead = scheduler->ahead;
+
+    if (!ahead)
+        return;
+    scheduler->ahead = ahead->next;
+    if (HAVE_ASAN) /* it may be less than a task */
+        return;
+    __builtin_prefetch(ahead->next, 1);
+    prefetch_frame(container_of(ahead, const struct task, ready)->context.sp);
 }
 
 /* Take the first off the batch. */
 static ALWAYS_INLINE void batch_pop(struct scheduler *scheduler)
 {
-    struct ready *ahead = scheduler->ahead;
+    const struct ready *first = scheduler->batch;
 
-    assert(ahead != scheduler->batch);
-    scheduler->batch = scheduler->batch->next;
-    if (!ahead)
-        return;
-    prefetch(ahead);
-    scheduler->ahead = ahead->next;
+    assert(scheduler->ahead != first);
+    scheduler->batch = first->next;
+    go_ahead(scheduler);
 }
 
 static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
@@ -94,6 +93,8 @@ static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
     ready->end = &ready->first;
     if (unlikely(scheduler->random))
         scheduler->batch = task__scheduler_shuffle(scheduler, scheduler->batch);
+    if (unlikely(scheduler->is_crowded))
+        scheduler->trail = (struct trail){0};
     look_ahead(scheduler);
 }
 
@@ -112,7 +113,7 @@ static ALWAYS_INLINE bool may_go_on(struct scheduler *scheduler)
  */
 static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
 {
-    if (HAVE_ASAN || !next || !next->next || next->next->run)
+    if (HAVE_ASAN || !next || !next->next || !ready_is_task(next->next))
         return NULL;
 
     const struct task *task =
@@ -139,7 +140,7 @@ static ALWAYS_INLINE struct task *take_first_task(struct scheduler *scheduler)
 {
     struct task *task = task_of(scheduler->batch);
 
-    assert(!scheduler->batch->run);
+    assert(ready_is_task(scheduler->batch));
     batch_pop(scheduler);
     scheduler->switches++;
     scheduler->current = task;
@@ -155,7 +156,7 @@ static ALWAYS_INLINE struct task *choose_next(struct scheduler *scheduler)
 
     struct ready *next = scheduler->batch;
 
-    if (unlikely(!next || next->run)) {
+    if (unlikely(!next || !ready_is_task(next))) {
         scheduler->current = NULL;
         PROBE1(task_runs, (struct task *)NULL);
         return NULL;
@@ -224,7 +225,7 @@ static ALWAYS_INLINE void scheduler_run_batch(struct scheduler *scheduler)
 {
     begin_batch(scheduler);
     while (scheduler->batch && scheduler_current() == scheduler) {
-        if (unlikely(scheduler->batch->run || scheduler->watches))
+        if (unlikely(!ready_is_task(scheduler->batch) || scheduler->watches))
             task__scheduler_run_other(scheduler);
         else
             leave(scheduler, &scheduler->home);

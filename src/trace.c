@@ -130,7 +130,7 @@ static void look(struct trace *trace, uint64_t by)
     struct ready *ready = ready_since(scheduler, &trace->looked);
 
     for (; ready; ready = ready->next) {
-        struct task *task = ready->run ? NULL : task_of(ready);
+        struct task *task = ready_is_task(ready) ? task_of(ready) : NULL;
 
         if (task && is_new(task))
             note_created(trace, task, by);

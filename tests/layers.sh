@@ -15,6 +15,7 @@ say
 memory symbols context
 clock stack timer store
 spin
+scheduler_task.h
 scheduler.h
 park.h
 request switch

@@ -994,7 +994,7 @@ static void stacks_that_cannot_be_unmapped_are_used_again(void **state)
         assert_int_equal(stacks.n_all, n_all);
         refuse_kinds(1 << UNMAP, ENOMEM);
         for (size_t i = 0; i < N; i++) {
-            context_mark_begun(&taken[i]->context);
+            context_mark_begun(&taken[i]->context, &taken[i]->context);
             if (stacks_give(&stacks, taken[i], now += STACKS_PERIOD))
                 task__stacks_cool(&stacks, end_nothing);
         }

@@ -89,7 +89,7 @@ static void take_all(struct fixture *fixture, size_t n)
 /* As the scheduler does: also those that are too many then. */
 static void give(struct stacks *stacks, struct stack *stack)
 {
-    context_mark_begun(&stack->context);
+    context_mark_begun(&stack->context, &stack->context);
     if (stacks_give(stacks, stack, now += step))
         task__stacks_cool(stacks, note_end);
 }

@@ -203,8 +203,10 @@ static inline void bench_rounds(struct bench_case *c, bench_fn *round,
     bench_report(c);
 }
 
-/** End a window, begin the next. @return false after the last one. */
-static inline bool bench_ticks_turn(struct bench_ticks *ticks)
+/** End a window, begin the next; apart, so that this is not in each task's
+ * frame. @return false after the last one. */
+static __attribute__((noinline, unused)) bool
+bench_ticks_turn(struct bench_ticks *ticks)
 {
     struct bench_case *c = ticks->result;
     uint64_t now = bench_clock();

@@ -1,7 +1,6 @@
 /*
- * What is peculiar to sockets: errors of accept(2) that are not the listening
- * one's; and waiting, where there is no event, for room in another local one's
- * queue.
+ * What is peculiar to sockets: errors that are a connection's; and waiting,
+ * where there is no event, for room in another local one's queue.
  */
 #ifndef TASK_SRC_SOCKET_H
 #define TASK_SRC_SOCKET_H

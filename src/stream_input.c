@@ -2,6 +2,7 @@
  * How a stream reads: one system call, once there is something to be read.
  */
 #include "file.h"
+#include "socket.h"
 #include "stream.h"
 
 #include <errno.h>
@@ -13,12 +14,26 @@ static const struct wait_kind READING = {
     .describe = task__fd_describe_in,
 };
 
+/* Whether writing has met what ended the connection. The system tells one call
+ * of that; reading then finds an end that the peer has not sent. (Where it has,
+ * writing meets -EPIPE.) */
+static bool was_cut(const struct task_stream *s)
+{
+    int error = s->write_error;
+
+    return kind_is_stream(s->kind) && !s->ends_input &&
+           (error == -ECONNRESET || error == -ETIMEDOUT ||
+            socket_error_is_of_connection(error));
+}
+
 /* What a system call has read: none is the end, and so is an error of a
  * terminal whose other side is closed. */
 static ssize_t note(struct task_stream *s, ssize_t result)
 {
     if (likely(result > 0))
         return result;
+    if (!result && was_cut(s))
+        result = s->write_error;
     if (!result || (result == -EIO && s->kind == DESCRIPTOR_OTHER)) {
         s->at_end = true;
         return 0;

@@ -468,6 +468,76 @@ static int what_came_before_an_error_is_read_first(void *arg)
     return 0;
 }
 
+/* The system tells one call of it, be it of reading or of writing. */
+static int an_error_that_writing_has_met_is_told_to_readers(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < N_WAYS; i++) {
+        struct half half = tcp_half();
+
+        say(half.fd, "abc");
+        reset(half.fd);
+        CHECK_STATUS(task_stream_write(half.s, "x", 1), -ECONNRESET);
+        CHECK_STATUS(reads(half.s), 3);
+        CHECK_STATUS(WAYS[i](half.s), -ECONNRESET);
+        CHECK_STATUS(reads(half.s), -ECONNRESET);
+        CHECK(!task_stream_at_eof(half.s));
+        task_stream_abort(half.s);
+    }
+    record_clear();
+    return 0;
+}
+
+static int flushes(void *arg)
+{
+    return task_stream_flush(arg);
+}
+
+/* What is not sent is, or fails, in the loop's context: before the reader,
+ * which is woken by the same event. */
+static int an_error_that_sending_has_met_is_told_to_readers(void *arg)
+{
+    enum { SIZE = 32 << 20 };
+    char *data = calloc(1, SIZE);
+
+    (void)arg;
+    for (int i = 0; i < N_WAYS; i++) {
+        struct half half = tcp_half();
+        struct task *reader = start(WAYS[i], half.s);
+        struct task *flusher;
+
+        CHECK_STATUS(task_stream_set_write_limits(half.s, SIZE_MAX, 0), 0);
+        CHECK_STATUS(task_stream_write(half.s, data, SIZE), 0);
+        flusher = start(flushes, half.s);
+        reset(half.fd);
+        CHECK_STATUS(task_await(reader), -ECONNRESET);
+        CHECK_STATUS(task_await(flusher), -ECONNRESET);
+        CHECK(!task_stream_at_eof(half.s));
+        task_stream_abort(half.s);
+    }
+    record_clear();
+    free(data);
+    return 0;
+}
+
+/* The peer has ended its writing, and is gone since. */
+static int an_end_that_came_before_an_error_stays_one(void *arg)
+{
+    struct half half = tcp_half();
+
+    (void)arg;
+    say(half.fd, "abc");
+    CHECK_STATUS(shutdown(half.fd, SHUT_WR), 0);
+    reset(half.fd);
+    CHECK_STATUS(task_stream_write(half.s, "x", 1), -EPIPE);
+    CHECK_STATUS(reads(half.s), 3);
+    CHECK_STATUS(reads(half.s), 0);
+    CHECK(task_stream_at_eof(half.s));
+    CHECK_RECORD("read 3 abc, read 0 ");
+    task_stream_abort(half.s);
+    return 0;
+}
+
 static int a_reader_whose_request_came_first_does_not_meet_the_error(void *arg)
 {
     struct half half = tcp_half();
@@ -1086,6 +1156,9 @@ int main(void)
         in_streams(a_read_in_a_timeout_loses_no_byte),
         in_streams(an_error_wakes_the_reader_and_stays),
         in_streams(what_came_before_an_error_is_read_first),
+        in_streams(an_error_that_writing_has_met_is_told_to_readers),
+        in_streams(an_error_that_sending_has_met_is_told_to_readers),
+        in_streams(an_end_that_came_before_an_error_stays_one),
         in_streams(a_reader_whose_request_came_first_does_not_meet_the_error),
         behaviour_of_streams(an_error_that_stays_does_not_make_the_loop_spin),
         in_streams(what_is_not_open_for_reading_says_so),

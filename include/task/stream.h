@@ -21,7 +21,8 @@
  * The end is final: once a read has met it, all later ones tell it. So are
  * errors of the descriptor: what came before is read first, and then each call
  * that needs more gives the error. After an error of writing all that has to do
- * with writing gives it, and reading goes on.
+ * with writing gives it, and reading goes on; if it was that of a connection
+ * which is gone, such as -ECONNRESET, reads give it after what came before.
  *
  * Cancellation. A waiting request is delivered before anything is done. A read
  * that is cancelled, or whose time is up, has taken nothing: no byte is lost. A

@@ -117,29 +117,35 @@ static bool may_suspend(enum direction direction, int flags)
                                  : !(flags & MSG_DONTWAIT);
 }
 
-/* A read of nothing takes a datagram, but nothing of a stream. */
-static bool takes_nothing(const struct descriptor *descriptor,
-                          enum direction direction,
-                          const struct message *message)
+static bool is_empty(const struct descriptor *descriptor,
+                     const struct message *message)
 {
-    return direction == INCOMING && kind_is_stream(descriptor->kind) &&
-           !message->flags && !room_of(message->header);
+    return kind_is_stream(descriptor->kind) && !room_of(message->header);
 }
 
+/* A read of nothing takes a datagram, but nothing of a stream. And a stream
+ * sends nothing also while it has no room, once it is connected. */
 static ssize_t exchange_now(struct task *self, struct descriptor *descriptor,
                             enum direction direction, attempt_fn *attempt,
                             struct message *message)
 {
-    int error = task__descriptor_classify(descriptor);
+    ssize_t result = task__descriptor_classify(descriptor);
 
-    if (!error)
-        error = fd_take_error(descriptor, direction);
-    if (error || takes_nothing(descriptor, direction, message))
-        return error;
+    if (!result)
+        result = fd_take_error(descriptor, direction);
+    if (result || (direction == INCOMING && !message->flags &&
+                   is_empty(descriptor, message)))
+        return result;
     if (!may_suspend(direction, message->flags))
         return attempt_once(descriptor, attempt, message);
     if (unlikely(!kind_is_socket(descriptor->kind))) /* to be told so at once */
         descriptor->drained[direction] = false;
+    if (direction == OUTGOING && unlikely(descriptor->drained[OUTGOING]) &&
+        is_empty(descriptor, message)) {
+        result = attempt_once(descriptor, attempt, message);
+        if (result != -EAGAIN)
+            return result;
+    }
     return fd_perform(self, descriptor, direction, attempt, message,
                       direction == INCOMING ? &task__reading : &task__writing);
 }

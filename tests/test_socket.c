@@ -228,6 +228,45 @@ static int datagrams_are_received_one_by_one(void *arg)
     return 0;
 }
 
+static int sends_nothing(void *arg)
+{
+    int fd = *(int *)arg;
+    ssize_t status = task_send(fd, "", 0, 0);
+
+    if (!status)
+        status = task_sendto(fd, "", 0, 0, NULL, 0);
+    if (!status)
+        status = task_sendmsg(fd, &(struct msghdr){.msg_name = NULL}, 0);
+    return (int)status;
+}
+
+/* While it is known that a stream has no room, also while another task waits
+ * for that. */
+static int nothing_is_sent_without_room(void *arg)
+{
+    int pair[2];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task *writer;
+        struct task *task;
+
+        (i ? make_tcp : make_local)(pair);
+        fill(pair[1]);
+        writer = start(writes, &pair[1]);
+        let_run();
+        CHECK(!task_done(writer));
+        CHECK_STATUS(sends_nothing(&pair[1]), 0);
+        CHECK_STATUS(task_cancel_await(writer), -ECANCELED);
+        task = start(sends_nothing, &pair[1]);
+        CHECK(task_done(task));
+        CHECK_STATUS(task_cancel_await(task), 0);
+        close_both(pair);
+    }
+    record_clear();
+    return 0;
+}
+
 /* A reader of what never runs dry lets others run. */
 static int a_flood_starves_nobody(void *arg)
 {
@@ -992,6 +1031,26 @@ static int who_was_refused_may_try_again(void *arg)
     return 0;
 }
 
+/* As by the system call: that of nothing too. */
+static int a_send_waits_for_the_connection(void *arg)
+{
+    struct crowd crowd;
+
+    (void)arg;
+    fill_backlog(&crowd);
+    if (crowd.n == 8)
+        return -ENOTSUP;
+    for (int i = 0; i < 2; i++) {
+        struct task *task = start(sends_nothing, &crowd.fds[crowd.n]);
+
+        let_run();
+        CHECK(!task_done(task));
+        CHECK_STATUS(task_cancel_await(task), -ECANCELED);
+    }
+    disperse(&crowd);
+    return 0;
+}
+
 static int a_cancelled_connect_can_be_gone_on_with(void *arg)
 {
     struct crowd crowd;
@@ -1168,6 +1227,7 @@ int main(void)
         everywhere(all_is_waited_for),
         everywhere(a_low_mark_is_waited_for),
         everywhere(datagrams_are_received_one_by_one),
+        everywhere(nothing_is_sent_without_room),
         everywhere(a_flood_starves_nobody),
         everywhere(datagrams_tell_who_sent_them),
         everywhere(an_error_of_a_datagram_is_told_once),
@@ -1187,6 +1247,7 @@ int main(void)
         everywhere(several_connections_are_accepted_at_one_event),
         everywhere(nobody_listens),
         everywhere(who_was_refused_may_try_again),
+        everywhere(a_send_waits_for_the_connection),
         everywhere(a_cancelled_connect_can_be_gone_on_with),
         everywhere(closing_ends_a_connect),
         everywhere(a_full_local_listener_is_waited_for),

@@ -82,6 +82,10 @@ TASK_SUSPENDS int task__server_open(const struct task_server_options *options,
                                     struct loop *loop,
                                     struct task_server **server);
 
+/* Whether it is open. Somebody else may have closed it, and have its number by
+ * now: then that shall keep it. */
+bool task__server_owns(const struct listener *listener);
+
 /* Close those that are open. */
 void task__server_stop_listening(struct task_server *server);
 

@@ -313,6 +313,14 @@ static void accept_some(struct listener *listener)
         take_pause(listener, error);
 }
 
+/* Whether somebody else has its number. While it is observed an event would
+ * tell of that. */
+static bool is_lost(const struct listener *listener)
+{
+    return listener->is_lost || (listener->fd >= 0 && !listener->is_observed &&
+                                 !task__server_owns(listener));
+}
+
 static void run(struct ready *ready)
 {
     struct listener *listener = container_of(ready, struct listener, ready);
@@ -320,7 +328,7 @@ static void run(struct ready *ready)
 
     listener->is_queued = false;
     server->loop->n_queued--;
-    if (listener->is_lost && !server->is_closed)
+    if (!server->is_closed && is_lost(listener))
         task__server_fail(server, -EBADF);
     else if (listener->fd >= 0 && !timer_armed(&server->pause))
         accept_some(listener);

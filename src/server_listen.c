@@ -280,9 +280,7 @@ int task__server_open(const struct task_server_options *options,
     return error;
 }
 
-/* Somebody else may have closed it, and have its number by now: then that shall
- * keep it. */
-static bool is_ours(const struct listener *listener)
+bool task__server_owns(const struct listener *listener)
 {
     return listener->fd >= 0 &&
            (!listener->inode ||
@@ -295,7 +293,7 @@ static void stop(struct listener *listener)
         task__fd_observe_no_more(listener->server->loop, listener->descriptor,
                                  INCOMING);
     listener->is_observed = false;
-    if (is_ours(listener))
+    if (task__server_owns(listener))
         task_close(listener->fd);
     listener->fd = -1;
     if (listener->kept >= 0)

@@ -313,8 +313,8 @@ static int a_listener_that_is_closed_by_others_ends_the_server(void *arg)
     return 0;
 }
 
-/* By close(), and its number is used again, by a connection or by what is no
- * socket: it is found out by the error. */
+/* By close(), while it is full, and its number is used again, by a connection or
+ * by what is no socket. */
 static int a_number_that_is_reused_is_left_alone(void *arg)
 {
     (void)arg;
@@ -332,7 +332,7 @@ static int a_number_that_is_reused_is_left_alone(void *arg)
         CHECK_STATUS(dup2(pair[0], number), number);
         CHECK_STATUS(close(pair[0]), 0);
         CHECK_STATUS(task_close(fd), 0); /* there is room for another one */
-        CHECK_STATUS(task_server_wait_closed(server), i ? -EBADF : -EINVAL);
+        CHECK_STATUS(task_server_wait_closed(server), -EBADF);
         CHECK_STATUS(task_server_fd(server, 0), -ENOENT);
         task_server_free(server);
         CHECK_STATUS(write(pair[1], "y", 1), 1);
@@ -340,6 +340,39 @@ static int a_number_that_is_reused_is_left_alone(void *arg)
         CHECK_STATUS(close(number), 0);
         CHECK_STATUS(close(pair[1]), 0);
     }
+    return 0;
+}
+
+/* The same by another server's socket; or while it pauses. */
+static int a_number_that_another_server_has_is_left_alone(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        struct task_server *server = start_with((struct task_server_options){
+            .handler = echoes, .max_connections = i ? 0 : 1});
+        struct task *waiter = test_start(waits_closed, server, "waiter");
+        int number = task_server_fd(server, 0);
+        struct task_server *other;
+        int fd;
+
+        if (i)
+            refuse(ACCEPT, EMFILE, 1, 1);
+        fd = dial(port(server));
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+        CHECK_STATUS(close(number), 0);
+        other = start_echo();
+        CHECK_STATUS(task_server_fd(other, 0), number);
+        CHECK_STATUS(task_close(fd), 0);
+        CHECK_STATUS(task_sleep(i * TASK_SECOND), 0);
+        CHECK_STATUS(task_wait_all_blocked(), 0);
+        CHECK(task_done(waiter));
+        CHECK_STATUS(task_server_fd(server, 0), -ENOENT);
+        task_server_free(server);
+        CHECK_STATUS(task_await(waiter), -EBADF);
+        expect_echo(dial(port(other)));
+        finish(other);
+    }
+    CHECK_RECORD("accept(-24)");
     return 0;
 }
 
@@ -717,6 +750,7 @@ int main(void)
         in_main(another_error_ends_the_server),
         in_main(a_listener_that_is_closed_by_others_ends_the_server),
         in_main(a_number_that_is_reused_is_left_alone),
+        in_main(a_number_that_another_server_has_is_left_alone),
         in_main(others_run_after_a_backlog_was_accepted),
         in_main(a_connection_costs_one_more_call_at_the_most),
         in_main(backlogs_are_clamped),

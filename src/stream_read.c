@@ -215,14 +215,18 @@ static ssize_t fill_on(struct task_stream *s, struct task *self)
 }
 
 /* Drop a line that is too long, or what has arrived of it; as no more arrives
- * meanwhile than a system may keep, that comes to an end. */
+ * meanwhile than a system may keep, that comes to an end. That of a file may be
+ * of any length, but while it is read others run, and a request may come. */
 static ssize_t drop_line(struct task_stream *s, struct task *self)
 {
     enum { ROUNDS = 1024 };
     ssize_t result = 1;
 
-    for (int i = 0; !drop_to_newline(s) && result > 0 && i < ROUNDS; i++)
+    for (size_t i = 0; !drop_to_newline(s) && result > 0; i++) {
+        if (i >= ROUNDS && (!s->is_file || self->undelivered))
+            break;
         result = fill_on(s, self);
+    }
     buffer_tidy(s->loop, &s->in);
     return s->broken ? result : -EMSGSIZE;
 }

@@ -985,6 +985,50 @@ static int a_long_line_of_a_file_is_dropped(void *arg)
     return 0;
 }
 
+/* A file of so many 0 bytes and a short line. */
+static struct task_stream *open_long_line(off_t size)
+{
+    int fd = open_file();
+
+    CHECK_STATUS(ftruncate(fd, size), 0);
+    CHECK_STATUS(pwrite(fd, "\nnext\n", 6, size), 6);
+    return task_stream_open(fd);
+}
+
+static int the_longest_line_of_a_file_is_dropped(void *arg)
+{
+    struct task_stream *s = open_long_line(40 << 20);
+    const char *line = "";
+
+    (void)arg;
+    CHECK_STATUS(task_stream_read_line(s, &line), -EMSGSIZE);
+    CHECK_STATUS(task_stream_read_line(s, &line), 5);
+    CHECK(!strncmp(line, "next\n", 5));
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
+static int drops_line(void *arg)
+{
+    const char *line;
+
+    return (int)task_stream_read_line(arg, &line);
+}
+
+/* It would take a minute. */
+static int a_request_ends_the_dropping_of_a_line(void *arg)
+{
+    struct task_stream *s = open_long_line((off_t)64 << 30);
+    struct task *task = start(drops_line, s);
+
+    (void)arg;
+    while (lseek(task_stream_fd(s), 0, SEEK_CUR) <= 2 * TASK_STREAM_LIMIT)
+        CHECK_STATUS(task_yield(), 0);
+    CHECK_STATUS(task_cancel_await(task), -EMSGSIZE);
+    CHECK_STATUS(task_stream_close(s), 0);
+    return 0;
+}
+
 struct piece {
     struct task_stream *s;
     size_t first;
@@ -1321,6 +1365,8 @@ int main(void)
         in_streams(a_forked_child_leaves_streams_alone),
         in_streams(a_file_is_a_stream),
         in_streams(a_long_line_of_a_file_is_dropped),
+        in_streams(the_longest_line_of_a_file_is_dropped),
+        in_streams(a_request_ends_the_dropping_of_a_line),
         in_streams(several_may_write_to_a_file),
         in_streams(a_file_open_for_writing_may_be_ended),
         in_streams(a_full_disk_is_told),

@@ -213,7 +213,8 @@ TASK_SUSPENDS ssize_t task_stream_read_until(struct task_stream *s,
  *              follows it
  *
  * Suspends until the newline has come. A cancel ends it, and then what has come
- * stays readable; while a line of a file is dropped, a cancel comes next.
+ * stays readable; while a line of a file is dropped, a cancel comes next, and
+ * leaves what that line has beyond 16 MiB.
  *
  * @return how many bytes, the newline included; 0 at the end; or see above, and
  *         -EMSGSIZE  there are more bytes than the limit before the newline.

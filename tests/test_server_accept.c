@@ -33,6 +33,7 @@ static struct {
     size_t first[N_CALLS];
     size_t last[N_CALLS];
     size_t n[N_CALLS]; /* so far */
+    int option;        /* that is refused; 0: any */
     int backlog;       /* of the last listen */
 } faults;
 
@@ -80,14 +81,25 @@ WRAP(bind, BIND, (int fd, const struct sockaddr *addr, socklen_t len),
 WRAP(accept4, ACCEPT,
      (int fd, struct sockaddr *addr, socklen_t *len, int flags),
      (fd, addr, len, flags))
-WRAP(setsockopt, SET_OPTION,
-     (int fd, int level, int name, const void *value, socklen_t size),
-     (fd, level, name, value, size))
 WRAP(getsockopt, GET_OPTION,
      (int fd, int level, int name, void *value, socklen_t *size),
      (fd, level, name, value, size))
 WRAP(getsockname, GET_NAME, (int fd, struct sockaddr *addr, socklen_t *len),
      (fd, addr, len))
+
+int __real_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size);
+int __wrap_setsockopt(int fd, int level, int name, const void *value,
+                      socklen_t size)
+{
+    bool is_meant = !faults.option || faults.option == name;
+
+    return is_meant && is_refused(SET_OPTION)
+               ? -1
+               : __real_setsockopt(fd, level, name, value, size);
+}
 
 int __real_listen(int fd, int backlog);
 int __wrap_listen(int fd, int backlog);
@@ -486,6 +498,28 @@ static int calls_that_fail_leave_nothing_open(void *arg)
     return 0;
 }
 
+static int a_system_without_reuse_port_says_so(void *arg)
+{
+    struct task_server_options options = {
+        .host = "127.0.0.1", .handler = echoes, .reuse_port = true};
+    struct task_server *server = NULL;
+    size_t n_open;
+
+    (void)arg;
+    open_poller();
+    n_open = descriptors_open();
+    no_faults();
+    faults.option = SO_REUSEPORT;
+    refuse_for_ever(SET_OPTION, ENOPROTOOPT);
+    CHECK_STATUS(task_start_server_with(&server, &options), -ENOPROTOOPT);
+    CHECK(!server);
+    CHECK_STATUS(descriptors_open(), n_open);
+    options.reuse_port = false;
+    CHECK_STATUS(task_start_server_with(&server, &options), 0);
+    finish(server);
+    return 0;
+}
+
 /* Else there is but one address without a host. */
 static bool has_ipv6(void)
 {
@@ -755,6 +789,7 @@ int main(void)
         in_main(a_connection_costs_one_more_call_at_the_most),
         in_main(backlogs_are_clamped),
         in_main(calls_that_fail_leave_nothing_open),
+        in_main(a_system_without_reuse_port_says_so),
         in_main(all_addresses_or_none_are_listened_to),
         in_main(what_the_machine_does_not_have_is_left_out),
         in_main(a_descriptor_stays_the_callers_when_calls_fail),

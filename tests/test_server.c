@@ -130,6 +130,18 @@ static int what_contradicts_itself_is_refused(void *arg)
     return 0;
 }
 
+/* Those of the interface; what was added comes after them. */
+static int options_have_an_order(void *arg)
+{
+    struct task_server *server = start_with(
+        (struct task_server_options){"127.0.0.1", "0", NULL, 0, 5, true, 3,
+                                     1 << 16, echoes, arg, .keep_path = false});
+
+    expect_echo(dial(port(server)));
+    finish(server);
+    return 0;
+}
+
 static int no_server_is_no_harm(void *arg)
 {
     (void)arg;
@@ -1603,6 +1615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_main(each_connection_has_a_task_and_a_stream),
         in_main(a_stream_of_a_connection_echoes),
+        in_main(options_have_an_order),
         in_main(what_contradicts_itself_is_refused),
         in_main(no_server_is_no_harm),
         in_main(a_server_without_a_host_has_both_families),

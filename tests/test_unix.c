@@ -399,8 +399,8 @@ static int a_path_is_kept_on_request(void *arg)
     (void)arg;
     CHECK_STATUS(task_start_server_with(
                      &server, &(struct task_server_options){.path = path,
-                                                            .keep_path = true,
-                                                            .handler = echoes}),
+                                                            .handler = echoes,
+                                                            .keep_path = true}),
                  0);
     expect_echo(task_unix_connect(path));
     CHECK_STATUS(task_server_shutdown(server, TASK_SECOND), 0);

@@ -96,9 +96,6 @@ struct task_server_options {
     /** Other processes may listen to the same port (SO_REUSEPORT). */
     bool reuse_port;
 
-    /** Leave the path where it is at the end. */
-    bool keep_path;
-
     /** How many are served at once; more wait in the backlog. 0: any number. */
     size_t max_connections;
 
@@ -108,6 +105,9 @@ struct task_server_options {
     /** What serves a connection, and what it is passed. */
     task_stream_fn *handler;
     void *arg;
+
+    /** Leave the path where it is at the end. */
+    bool keep_path;
 };
 
 /* The beginning. */

@@ -240,8 +240,9 @@ bool task_stream_at_eof(const struct task_stream *s);
  * @param limit  bytes without the separator; TASK_STREAM_LIMIT at the beginning
  *
  * @return 0, or
- *         -EINVAL  @p limit is 0,
- *         -EPERM   the loop was inherited over fork.
+ *         -EBADF   another task is closing the stream,
+ *         -EINVAL  @p limit is 0, or @p s is NULL,
+ *         -EPERM   called in another thread, or in a child after fork.
  */
 int task_stream_set_limit(struct task_stream *s, size_t limit);
 
@@ -341,8 +342,9 @@ int task_stream_write_eof(struct task_stream *s);
  *              the beginning
  *
  * @return 0, or
- *         -EINVAL  @p low is above @p high,
- *         -EPERM   the loop was inherited over fork.
+ *         -EBADF   another task is closing the stream,
+ *         -EINVAL  @p low is above @p high, or @p s is NULL,
+ *         -EPERM   called in another thread, or in a child after fork.
  *
  * Source: asyncio's WriteTransport.set_write_buffer_limits
  */

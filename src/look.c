@@ -23,19 +23,23 @@ enum { CROWD = 8, PLENTY = 256 };
 /*
  * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is:
  * none as long as the measure is too short to be relied on, and where every
- * turn has to be seen.
+ * turn has to be seen. The two are read side by side, as the look so far may
+ * have taken long; and in this order, so that a delay in between makes the
+ * measure, of which this is the end, too short.
  */
-static NEVER_INLINE void measure_ticks(struct loop *loop, task_time now)
+static NEVER_INLINE void measure_ticks(struct loop *loop)
 {
     struct scheduler *scheduler = &loop->scheduler;
+    uint64_t tick = clock_ticks();
+    task_time now = task__clock_now(&loop->clock);
     task_time elapsed = now - loop->measured_at;
-    uint64_t ticks = clock_ticks() - loop->measured_at_tick;
+    uint64_t ticks = tick - loop->measured_at_tick;
 
-    scheduler->looked_at = loop->measured_at_tick + ticks;
+    scheduler->looked_at = tick;
     if (elapsed < 10 * TASK_MICROSECOND)
         return;
     loop->measured_at = now;
-    loop->measured_at_tick += ticks;
+    loop->measured_at_tick = tick;
     loop->tick_rate = (double)ticks / (double)elapsed;
     if (!loop->clock.is_virtual)
         scheduler->patience = (uint64_t)(loop->tick_rate * (double)PATIENCE);
@@ -48,7 +52,7 @@ static void set_patience(struct loop *loop, task_time now)
     task_time elapsed = now - loop->measured_at;
 
     if (unlikely(!loop->scheduler.patience || elapsed > TASK_MILLISECOND))
-        measure_ticks(loop, now);
+        measure_ticks(loop);
     else
         loop->scheduler.looked_at =
             loop->measured_at_tick +

@@ -25,6 +25,9 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
  * To read the ticks takes as long as two switches. So when the last few turns
  * were that short, those of the next few steps are taken on trust: should one
  * of them be long, the others come before it is noticed, and no more.
+ *
+ * When the last look was may come out too late, as it is told from the time. So
+ * where it seems to be still to come, there is another one first.
  */
 enum { STEPS_ON_TRUST = 8, SHORT_TURNS = 64 };
 
@@ -41,7 +44,7 @@ NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
     scheduler->counted = scheduler->switches;
     if (since < scheduler->patience / SHORT_TURNS)
         scheduler->trusted = scheduler->switches + STEPS_ON_TRUST;
-    return (int64_t)(now - scheduler->looked_at) < (int64_t)scheduler->patience;
+    return now - scheduler->looked_at < scheduler->patience;
 }
 
 NEVER_INLINE struct scheduler *task__scheduler_current_anew(void)

@@ -2022,6 +2022,90 @@ static void steps_that_become_long_starve_no_timer(void **state)
     assert_int_equal(run_with(real_options(), take_longer_steps, NULL), 0);
 }
 
+/* In a run that begins with a look at a crowd of timers, which takes longer than
+ * what the ticks are measured by then. */
+
+static int leave_a_crowd(void *flag)
+{
+    for (int i = 0; i < 2000; i++)
+        CHECK(loop_call_later(0, set_flag, flag) > 0);
+    return 0;
+}
+
+static int run_after_a_crowd(task_fn *fn, void *arg)
+{
+    struct memory_count count = {0};
+    struct loop_options options = test_options(&count);
+    struct loop *loop;
+    bool flag;
+    int status;
+
+    options.clock = LOOP_CLOCK_REAL;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_int_equal(loop_run_main(loop, leave_a_crowd, &flag), 0);
+    status = loop_run_main(loop, fn, arg);
+    test_loop_free(loop, &count);
+    return status;
+}
+
+static void have_two_looks(void)
+{
+    be_busy(15 * TASK_MICROSECOND);
+    CHECK_STATUS(task_yield(), 0);
+    be_busy(300 * TASK_MICROSECOND);
+    CHECK_STATUS(task_yield(), 0);
+}
+
+static int stop_after_two_looks(void *steps)
+{
+    int *n = steps;
+
+    have_two_looks();
+    loop_stop(loop_current());
+    do
+        ++*n;
+    while (*n < 100000 && !task_yield());
+    return 0;
+}
+
+static void a_crowd_of_timers_does_not_delay_a_stop(void **state)
+{
+    int steps = 0;
+
+    (void)state;
+    assert_int_equal(run_after_a_crowd(stop_after_two_looks, &steps), -EAGAIN);
+    assert_int_equal(steps, 1);
+}
+
+/* Of steps that take a microsecond at the least, few fit into the time for which
+ * the loop does not look. */
+static int yield_until_it_is_noticed(void *arg)
+{
+    task_time deadline;
+    bool called = false;
+    int late = 0;
+
+    (void)arg;
+    have_two_looks();
+    deadline = loop_time() + 100 * TASK_MICROSECOND;
+    CHECK(loop_call_at(deadline, set_flag, &called) > 0);
+    while (!called && late < 100000) {
+        late += loop_time() >= deadline;
+        be_busy(TASK_MICROSECOND);
+        CHECK_STATUS(task_yield(), 0);
+    }
+    CHECK(called);
+    CHECK(late < 200);
+    return 0;
+}
+
+static void a_crowd_of_timers_does_not_delay_the_next_one(void **state)
+{
+    (void)state;
+    assert_int_equal(run_after_a_crowd(yield_until_it_is_noticed, NULL), 0);
+}
+
 /* Shuffling. */
 
 static int note_three_times(void *arg)
@@ -2837,6 +2921,8 @@ int main(void)
         behaviour(a_task_that_yields_starves_no_sleeper),
         behaviour(a_task_that_yields_starves_no_callback),
         behaviour(steps_that_become_long_starve_no_timer),
+        behaviour(a_crowd_of_timers_does_not_delay_a_stop),
+        behaviour(a_crowd_of_timers_does_not_delay_the_next_one),
         behaviour(without_a_seed_the_order_is_first_in_first_out),
         behaviour(the_same_seed_gives_the_same_order),
         behaviour(different_seeds_give_different_orders),

@@ -22,10 +22,10 @@ enum { CROWD = 8, PLENTY = 256 };
 
 /*
  * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is:
- * none as long as the measure is too short to be relied on, and where every
- * turn has to be seen. The two are read side by side, as the look so far may
- * have taken long; and in this order, so that a delay in between makes the
- * measure, of which this is the end, too short.
+ * none as long as the measure is too short to be relied on, where every turn
+ * has to be seen, and after a stop in this look. The two are read side by side,
+ * as the look so far may have taken long; and in this order, so that a delay in
+ * between makes the measure, of which this is the end, too short.
  */
 static NEVER_INLINE void measure_ticks(struct loop *loop)
 {
@@ -41,7 +41,7 @@ static NEVER_INLINE void measure_ticks(struct loop *loop)
     loop->measured_at = now;
     loop->measured_at_tick = tick;
     loop->tick_rate = (double)ticks / (double)elapsed;
-    if (!loop->clock.is_virtual)
+    if (!loop->clock.is_virtual && !loop->stopping)
         scheduler->patience = (uint64_t)(loop->tick_rate * (double)PATIENCE);
 }
 

@@ -439,6 +439,38 @@ static void what_is_woken_before_a_poll_is_not_waited_for(void **state)
     assert_int_equal(loop_free(loop), 0);
 }
 
+/* Long enough for the first look to tell how long a turn takes. */
+static int yields_on_and_on(void *n_steps)
+{
+    task_time begin = loop_time();
+    int *n = n_steps;
+
+    while (loop_time() < begin + 20 * TASK_MICROSECOND)
+        continue;
+    while (*n < 100000 && !task_yield())
+        ++*n;
+    return 0;
+}
+
+/* On the real clock, where a batch may follow another without a look. */
+static void a_stop_in_a_look_leaves_the_run_one_batch(void **state)
+{
+    struct loop_hooks stops[] = {{.poll_begins = stop_the_loop},
+                                 {.poll_ends = stop_the_loop}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct loop *loop = loop_new(&(struct loop_options){.debug = false});
+        int n = 0;
+
+        assert_non_null(loop);
+        assert_int_equal(loop_add_hooks(loop, &stops[i]), 0);
+        assert_int_equal(loop_run_main(loop, yields_on_and_on, &n), -EAGAIN);
+        assert_int_equal(n, 1);
+        assert_int_equal(loop_free(loop), 0);
+    }
+}
+
 static void those_of_polls_alone_leave_steps_unwatched(void **state)
 {
     struct loop *loop = test_loop_new(NULL);
@@ -761,6 +793,7 @@ int main(void)
         behaviour(one_that_fails_is_called_no_more_and_the_others_go_on),
         behaviour(those_of_polls_alone_leave_steps_unwatched),
         behaviour(what_is_woken_before_a_poll_is_not_waited_for),
+        behaviour(a_stop_in_a_look_leaves_the_run_one_batch),
         behaviour(a_timer_that_is_cancelled_before_a_poll_was_the_last),
         behaviour(shuffled_tasks_are_ready_once_a_step),
         behaviour(an_eager_task_in_another_may_have_steps_watched),

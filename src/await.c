@@ -20,18 +20,9 @@ static struct awaiting *awaiting_of(const struct waiter *waiter)
     return container_of(waiter, struct awaiting, waiter);
 }
 
-/* One whose end is being told, and that we have not heard of yet, would hear of
- * no request: what it returned is granted, and the request comes next. */
 static void pass_on(struct waiter *waiter, struct task_chain *requests)
 {
-    struct awaiting *awaiting = awaiting_of(waiter);
-
-    if (awaiting->target->done) {
-        waiter_defer(waiter, requests);
-        return;
-    }
-    awaiting->is_asked = true;
-    task__chain_request(requests, awaiting->target);
+    awaiting_of(waiter)->is_asked |= task__waiter_pass_on(waiter, requests);
 }
 
 static void name_target(const struct waiter *waiter, visit_fn *visit, void *arg)

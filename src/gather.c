@@ -64,8 +64,8 @@ static void one_of_all_ended(struct several *several, struct watch *watch)
 
 static void pass_on_to_all(struct waiter *waiter, struct task_chain *requests)
 {
-    gathering_of(several_of(waiter))->is_asked = true;
-    task__several_pass_on(waiter, requests);
+    gathering_of(several_of(waiter))->is_asked |=
+        task__waiter_pass_on(waiter, requests);
 }
 
 static const struct wait_kind GATHERING = {
@@ -141,17 +141,21 @@ static void one_of_a_race_ended(struct several *several, struct watch *watch)
         wake(several, race->is_asked);
 }
 
+static bool has_winner(const struct race *race)
+{
+    return race->winner < race->several.n ||
+           (!race->is_asked && task__several_is_untold(&race->several));
+}
+
 static void pass_on_to_racers(struct waiter *waiter,
                               struct task_chain *requests)
 {
     struct race *race = race_of(several_of(waiter));
 
-    if (race->winner < race->several.n) {
+    if (has_winner(race))
         waiter_defer(waiter, requests);
-    } else {
-        race->is_asked = true;
-        task__several_pass_on(waiter, requests);
-    }
+    else
+        race->is_asked |= task__waiter_pass_on(waiter, requests);
 }
 
 static const struct wait_kind RACING = {

@@ -254,10 +254,10 @@ static struct task_group *group_of(const struct waiter *waiter)
 static void pass_on(struct waiter *waiter, struct task_chain *requests)
 {
     struct task_group *group = group_of(waiter);
+    bool is_asked = task__waiter_pass_on(waiter, requests);
 
-    group->is_asked = true;
-    group->is_aborting = true;
-    ask_children(group, requests);
+    group->is_asked |= is_asked;
+    group->is_aborting |= is_asked;
 }
 
 static void name_children(const struct waiter *waiter, visit_fn *visit,

@@ -34,6 +34,29 @@ void task__chain_run(struct task_chain *requests)
     task_chain_clear(requests);
 }
 
+struct passing {
+    struct task_chain *requests;
+    bool has_any;
+};
+
+static void pass_to(struct task *task, void *arg)
+{
+    struct passing *passing = arg;
+
+    passing->has_any |= !task->done;
+    task__chain_request(passing->requests, task);
+}
+
+bool task__waiter_pass_on(struct waiter *waiter, struct task_chain *requests)
+{
+    struct passing passing = {.requests = requests};
+
+    waiter->kind->each_awaited(waiter, pass_to, &passing);
+    if (!passing.has_any)
+        waiter_defer(waiter, requests);
+    return passing.has_any;
+}
+
 void task__waiter_take_requests(struct waiter *waiter)
 {
     struct task_chain requests = {NULL, NULL};

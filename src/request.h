@@ -76,6 +76,11 @@ static inline void task_keep_request(struct task *task)
     task->undelivered++;
 }
 
+/* What a request does to a task that waits for the ends of others: it is passed
+ * on to those that have not ended. If all have, and the task is not told yet,
+ * what they returned is granted, and the request comes next: false. */
+bool task__waiter_pass_on(struct waiter *waiter, struct task_chain *requests);
+
 /* Before a part of what has begun and is to be complete, which those that wait
  * do not end: how many the task had heard of. */
 static inline unsigned task_put_requests_aside(struct task *task)

@@ -120,6 +120,17 @@ void task__several_take_handles(struct several *several)
     }
 }
 
+bool task__several_is_untold(const struct several *several)
+{
+    for (size_t i = 0; i < several->n; i++) {
+        const struct watch *watch = &several->watches[i];
+
+        if (watch->task && watch->task->done && watch->watcher.node.list)
+            return true;
+    }
+    return false;
+}
+
 void task__several_each(const struct waiter *waiter, visit_fn *visit, void *arg)
 {
     const struct several *several = several_of(waiter);
@@ -142,15 +153,10 @@ static void chain_one(struct task *task, void *requests)
     task__chain_request(requests, task);
 }
 
-void task__several_pass_on(struct waiter *waiter, struct task_chain *requests)
-{
-    task__several_each(waiter, chain_one, requests);
-}
-
 void task__several_request(struct several *several)
 {
     struct task_chain requests = {NULL, NULL};
 
-    task__several_pass_on(&several->waiter, &requests);
+    task__several_each(&several->waiter, chain_one, &requests);
     task__chain_run(&requests);
 }

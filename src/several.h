@@ -45,8 +45,10 @@ void task__several_end(struct several *several);
 /* End the handles of all tasks: the pins hold them. Their statuses are read. */
 void task__several_take_handles(struct several *several);
 
+/* Whether one has ended, and that is being told, but not to us yet. */
+bool task__several_is_untold(const struct several *several);
+
 /* For kinds of waiting. */
-void task__several_pass_on(struct waiter *waiter, struct task_chain *requests);
 void task__several_each(const struct waiter *waiter, visit_fn *visit,
                         void *arg);
 size_t task__several_n(const struct waiter *waiter);

@@ -891,10 +891,43 @@ static int nor_when_a_future_wins(void *arg)
 
 static struct task *winner;
 
-static int sleeps_a_second(void *arg)
+static int sleeps_for_seven(void *arg)
 {
     (void)arg;
-    return task_sleep(TASK_SECOND);
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    return 7;
+}
+
+/* Ways of waiting for one task, which give its status. */
+
+static int awaits_within_an_hour(struct task *task)
+{
+    return task_await_for(task, TASK_HOUR);
+}
+
+static int gathers_it(struct task *task)
+{
+    int its_status;
+    int status = task_gather(&task, 1, &its_status);
+
+    return status ? status : its_status;
+}
+
+static int races_it(struct task *task)
+{
+    int its_status;
+    int status = task_race(&task, 1, &its_status);
+
+    return status ? status : its_status;
+}
+
+static int races_it_and_another(struct task *task)
+{
+    struct task *tasks[] = {task, task_create(sleeps_long, NULL)};
+    int its_status;
+    int status = task_race(tasks, 2, &its_status);
+
+    return status ? status : its_status;
 }
 
 static int outlasts_the_winner(void *arg)
@@ -902,31 +935,28 @@ static int outlasts_the_winner(void *arg)
     int (*await)(struct task *) = *(int (**)(struct task *))arg;
     int status = await(task_retain(winner));
 
-    record("%s %d", task_name(task_current()), status);
-    return task_sleep(TASK_HOUR);
-}
-
-static int awaits_within_an_hour(struct task *task)
-{
-    return task_await_for(task, TASK_HOUR);
+    record("%d then %d", status, task_sleep(TASK_HOUR));
+    return 0;
 }
 
 /* The race hears first of the winner's end. */
 static int a_loser_that_awaits_the_winner_is_asked_after_it(void *arg)
 {
-    int (*awaits[])(struct task *) = {task_await, awaits_within_an_hour};
+    int (*awaits[])(struct task *) = {task_await, awaits_within_an_hour,
+                                      gathers_it, races_it,
+                                      races_it_and_another};
 
     (void)arg;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof awaits / sizeof *awaits; i++) {
         task_time began = loop_time();
-        struct task *tasks[] = {task_create(sleeps_a_second, NULL),
+        struct task *tasks[] = {task_create(sleeps_for_seven, NULL),
                                 task_create(outlasts_the_winner, &awaits[i])};
 
         winner = tasks[0];
         CHECK_STATUS(task_race(tasks, 2, NULL), 0);
         CHECK(loop_time() - began < TASK_HOUR);
+        CHECK_RECORD("7 then -125");
     }
-    CHECK_RECORD("task-3 0, task-5 0");
     return 0;
 }
 

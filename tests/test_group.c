@@ -801,6 +801,32 @@ static int a_body_that_swallows_a_request_waits_for_its_children(void *arg)
     return 0;
 }
 
+static int ends_a_group_of_one(void *child)
+{
+    struct task_group group = {0};
+    int status;
+
+    task_group_begin(&group);
+    *(struct task **)child = task_group_create(&group, follows, &quick);
+    status = task_group_end(&group, 0);
+    record("%d then %d", status, task_sleep(TASK_HOUR));
+    return 0;
+}
+
+/* A race is told of the child's end before the group, and asks the owner. */
+static int a_request_as_the_last_child_ends_comes_next(void *arg)
+{
+    struct task *tasks[2];
+
+    (void)arg;
+    tasks[1] = start(ends_a_group_of_one, &tasks[0]);
+    CHECK_STATUS(task_race(tasks, 2, NULL), 0);
+    CHECK(loop_time() == TASK_SECOND);
+    CHECK_RECORD("quick ends, 0 then -125");
+    check_no_trace();
+    return 0;
+}
+
 static int a_second_request_reaches_the_clean_up_of_the_children(void *arg)
 {
     struct plan *plans[] = {&slow, NULL};
@@ -1965,6 +1991,7 @@ int main(void)
         in_main(a_failure_in_the_clean_up_leaves_and_the_request_comes_next),
         in_main(a_body_that_turns_a_request_into_a_failure_has_used_it_up),
         in_main(a_body_that_swallows_a_request_waits_for_its_children),
+        in_main(a_request_as_the_last_child_ends_comes_next),
         in_main(a_second_request_reaches_the_clean_up_of_the_children),
         in_main(a_request_there_on_entry_is_passed_on_if_there_are_children),
         in_main(a_request_and_a_failure_in_one_turn_are_both_told),

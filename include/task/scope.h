@@ -283,7 +283,8 @@ void task_group_cancel(struct task_group *group);
  * @param status  what the part of the owner came to
  *
  * Suspends while there are children. A cancel, also one that was waiting on
- * entry while there are children, is passed on to them.
+ * entry while there are children, is passed on to them; one that comes when all
+ * have ended comes next.
  *
  * @return the owner's own failure, if @p status is one (negative, and not
  *         -ECANCELED); else the status of the first child that failed; else

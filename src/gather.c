@@ -108,8 +108,10 @@ int task_gather(struct task *const tasks[], size_t n, int statuses[])
 
 struct race {
     struct several several;
-    size_t winner; /* its index; n: there is none yet */
-    bool is_asked; /* the caller was cancelled: there will be none */
+    struct ready asker; /* has the losers asked, from the ready queue */
+    bool asks_later;    /* it is there */
+    bool is_asked;      /* the caller was cancelled: there will be no winner */
+    size_t winner;      /* its index; n: there is none yet */
 };
 
 static struct race *race_of(struct several *several)
@@ -123,10 +125,33 @@ static bool ends_by_request(const struct task *task)
     return task->future && task->status == -ECANCELED;
 }
 
+static void ask_losers(struct ready *asker)
+{
+    struct race *race = container_of(asker, struct race, asker);
+    struct several *several = &race->several;
+
+    loop_of_task(several->waiter.task)->n_queued--;
+    race->asks_later = false;
+    task__several_request(several);
+    if (!several->n_left)
+        wake(several, false);
+}
+
+static void ask_losers_later(struct race *race)
+{
+    struct task *self = race->several.waiter.task;
+
+    loop_of_task(self)->n_queued++;
+    race->asks_later = true;
+    race->asker.run = ask_losers;
+    ready_push(self->scheduler, &race->asker);
+}
+
 /*
- * Who wins has the others asked at once: the caller does not run in between,
- * and so is found to wait for them when one of them would wait for it. But one
- * request inside another is recursion: then the caller asks.
+ * Who wins has the others asked at once. But one request inside another is
+ * recursion: then they are asked in the next turn. The caller does not run
+ * before they have ended, and so is found to wait for them when one of them
+ * would wait for it.
  */
 static void one_of_a_race_ended(struct several *several, struct watch *watch)
 {
@@ -137,7 +162,9 @@ static void one_of_a_race_ended(struct several *several, struct watch *watch)
         race->winner = (size_t)(watch - several->watches);
     if (wins && !ends_by_request(watch->task))
         task__several_request(several);
-    if ((wins && ends_by_request(watch->task)) || !several->n_left)
+    else if (wins && several->n_left)
+        ask_losers_later(race);
+    if (!several->n_left && !race->asks_later)
         wake(several, race->is_asked);
 }
 
@@ -165,15 +192,12 @@ static const struct wait_kind RACING = {
     .n_needed = task__several_n,
 };
 
-/* Until there is a winner, unless that has asked the others, and then these
- * have ended. */
+/* One that won before the race began asks nobody. */
 static void run_race(struct race *race, struct task *self)
 {
     struct several *several = &race->several;
 
-    if (race->winner == several->n && several->n_left)
-        park(several, self, &RACING);
-    if (!race->is_asked)
+    if (race->winner < several->n)
         task__several_request(several);
     if (several->n_left)
         park(several, self, &RACING);

@@ -889,6 +889,58 @@ static int nor_when_a_future_wins(void *arg)
     return 0;
 }
 
+static int awaits_what_is_cancelled_and_the_racer(void *arg)
+{
+    CHECK_STATUS(task_await(task_retain(arg)), -ECANCELED);
+    return awaits_the_gatherer(task_retain(racer));
+}
+
+/* It wins in the midst of a request, within which no other one is made. */
+static int nor_when_a_future_wins_by_being_cancelled(void *arg)
+{
+    struct task *future = task_future_create();
+    struct task *tasks[] = {
+        start(awaits_what_is_cancelled_and_the_racer, future), future};
+
+    (void)arg;
+    racer = task_current();
+    CHECK(loop_call_soon(cancel_it, future) > 0);
+    CHECK_STATUS(task_race(tasks, 2, NULL), 1);
+    CHECK_RECORD("task-3 -35");
+    return 0;
+}
+
+static int sleeps_on_and_on(void *arg)
+{
+    while (!task_sleep(TASK_SECOND))
+        continue;
+    return *(int *)arg = (int)(loop_time() / TASK_SECOND);
+}
+
+/* Others end before the losers are asked, or there are none to be asked. */
+static int a_future_that_is_cancelled_leaves_losers_or_none(void *arg)
+{
+    int ended_at = -1;
+    struct task *tasks[] = {task_future_create(), task_future_create(),
+                            start(sleeps_on_and_on, &ended_at)};
+
+    (void)arg;
+    CHECK(loop_call_later(TASK_SECOND / 2, cancel_it, tasks[1]) > 0);
+    CHECK(loop_call_later(TASK_SECOND / 2, cancel_it, tasks[0]) > 0);
+    CHECK_STATUS(task_race(tasks, 3, NULL), 1);
+    CHECK_STATUS(ended_at, 0);
+    tasks[0] = task_future_create();
+    tasks[1] = task_future_create();
+    CHECK(loop_call_soon(cancel_it, tasks[0]) > 0);
+    CHECK(loop_call_soon(cancel_it, tasks[1]) > 0);
+    CHECK_STATUS(task_race(tasks, 2, NULL), 0);
+    tasks[0] = task_future_create();
+    CHECK(loop_call_soon(cancel_it, tasks[0]) > 0);
+    CHECK_STATUS(task_race(tasks, 1, NULL), 0);
+    CHECK(loop_time() < TASK_SECOND);
+    return 0;
+}
+
 static struct task *winner;
 
 static int sleeps_for_seven(void *arg)
@@ -1097,6 +1149,8 @@ int main(void)
         in_main(a_task_that_is_gathered_cannot_await_the_gatherer),
         in_main(a_loser_cannot_await_the_one_who_races),
         in_main(nor_when_a_future_wins),
+        in_main(nor_when_a_future_wins_by_being_cancelled),
+        in_main(a_future_that_is_cancelled_leaves_losers_or_none),
         in_main(a_loser_that_awaits_the_winner_is_asked_after_it),
         in_main(a_row_of_races_needs_no_deep_stack),
         behaviour(only_more_than_eight_need_memory),

@@ -1884,6 +1884,53 @@ static void everything_may_be_cancelled_anywhere(void **state)
     assert_true(cancel_at_every_point(asks_and_listens, NULL, &traffic) >= 3);
 }
 
+/* Stops. */
+
+static int leaves_a_reader_parked(void *pair)
+{
+    task_detach(start(reads, pair));
+    return 0;
+}
+
+static int writes_and_stops(void *pair)
+{
+    put(((int *)pair)[1], "b");
+    loop_stop(loop_current());
+    return task_yield();
+}
+
+/* What came between the runs is there; so is what came as the loop stopped. */
+static void read_across_a_stop(enum loop_backend backend)
+{
+    struct loop_options options = test_options(NULL);
+    struct loop *loop;
+    int pair[2];
+
+    make_local(pair);
+    options.backend = backend;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_int_equal(loop_run_main(loop, leaves_a_reader_parked, pair), 0);
+    put(pair[1], "a");
+    assert_int_equal(loop_run_main(loop, sleeps, NULL), 0);
+    assert_record("read 1 a");
+    assert_int_equal(loop_run_main(loop, leaves_a_reader_parked, pair), 0);
+    assert_int_equal(loop_run_main(loop, writes_and_stops, pair), -EAGAIN);
+    assert_record("");
+    assert_int_equal(loop_run_main(loop, sleeps, NULL), 0);
+    assert_record("read 1 b");
+    test_loop_free(loop, NULL);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void a_reader_goes_on_in_the_next_run(void **state)
+{
+    (void)state;
+    read_across_a_stop(LOOP_BACKEND_DEFAULT);
+    read_across_a_stop(LOOP_BACKEND_POLL);
+}
+
 /* The end. */
 
 static int leaves_a_reader(void *arg)
@@ -1963,6 +2010,7 @@ int main(void)
         everywhere(an_idle_reader_costs_few_looks),
         everywhere(much_goes_both_ways_past_slow_readers),
         behaviour(everything_may_be_cancelled_anywhere),
+        behaviour(a_reader_goes_on_in_the_next_run),
         behaviour(readers_end_with_their_loop),
     };
 

@@ -576,6 +576,82 @@ static int a_callback_of_a_closed_file_is_nobodys_rival(void *arg)
     return 0;
 }
 
+/* Stops, between or in the midst of looks. */
+
+static int adds_an_ear(void *arg)
+{
+    struct ear *ear = arg;
+
+    CHECK_STATUS(loop_add_reader(ear->fd, hear, ear), 0);
+    return task_sleep(TASK_MILLISECOND);
+}
+
+static int puts_and_stops(void *fd)
+{
+    put(*(int *)fd, "a");
+    loop_stop(loop_current());
+    return task_yield();
+}
+
+static int puts_and_sleeps(void *fd)
+{
+    put(*(int *)fd, "a");
+    return task_sleep(TASK_MILLISECOND);
+}
+
+static int stop(struct loop *loop, void *arg)
+{
+    (void)arg;
+    loop_stop(loop);
+    return 0;
+}
+
+/* Runs that hear of a byte once: the first does not end before its time, the
+ * second is stopped as the byte comes. */
+static void stop_as_it_comes(enum loop_backend backend, bool in_the_look)
+{
+    struct loop_options options = test_options(NULL);
+    struct loop_hooks stops = {.poll_ends = stop};
+    struct ear ear = {.name = "in", .takes = true};
+    struct loop *loop;
+    int pair[2];
+
+    make_local(pair);
+    unblock(pair[0]);
+    ear.fd = pair[0];
+    options.backend = backend;
+    loop = loop_new(&options);
+    assert_non_null(loop);
+    assert_int_equal(loop_run_main(loop, adds_an_ear, &ear), 0);
+    if (in_the_look)
+        assert_int_equal(loop_add_hooks(loop, &stops), 0);
+    assert_int_equal(
+        loop_run_main(loop, in_the_look ? puts_and_sleeps : puts_and_stops,
+                      &pair[1]),
+        -EAGAIN);
+    assert_record(in_the_look ? "in a" : "");
+    assert_int_equal(loop_remove_hooks(loop, &stops), 0);
+    assert_int_equal(loop_run_main(loop, sleeps, NULL), 0);
+    assert_record(in_the_look ? "" : "in a");
+    test_loop_free(loop, NULL);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void what_comes_as_the_loop_stops_is_told_in_the_next_run(void **state)
+{
+    (void)state;
+    stop_as_it_comes(LOOP_BACKEND_DEFAULT, false);
+    stop_as_it_comes(LOOP_BACKEND_POLL, false);
+}
+
+static void what_a_look_finds_as_it_stops_the_loop_is_told(void **state)
+{
+    (void)state;
+    stop_as_it_comes(LOOP_BACKEND_DEFAULT, true);
+    stop_as_it_comes(LOOP_BACKEND_POLL, true);
+}
+
 /* The end. */
 
 static int leaves_a_callback(void *arg)
@@ -656,6 +732,8 @@ int main(void)
         everywhere(a_duplicate_does_not_make_the_loop_spin),
         everywhere(a_callback_of_a_closed_file_ends_when_its_number_is_reused),
         everywhere(a_callback_of_a_closed_file_is_nobodys_rival),
+        behaviour(what_comes_as_the_loop_stops_is_told_in_the_next_run),
+        behaviour(what_a_look_finds_as_it_stops_the_loop_is_told),
         behaviour(callbacks_go_with_their_loop),
         behaviour(without_memory_nothing_is_added),
     };

@@ -13,7 +13,8 @@
 static struct {
     int eventfd_error; /* 0: it does not fail */
     int pipe_error;
-    unsigned fcntls; /* until one fails; 0: none does */
+    unsigned fcntls;      /* until one fails; 0: none does */
+    unsigned interrupted; /* so many reads are */
 } faults;
 
 int __real_eventfd(unsigned value, int flags);
@@ -22,6 +23,8 @@ int __real_pipe(int fds[2]);
 int __wrap_pipe(int fds[2]);
 int __real_fcntl(int fd, int command, int arg);
 int __wrap_fcntl(int fd, int command, int arg);
+ssize_t __real_read(int fd, void *buf, size_t n);
+ssize_t __wrap_read(int fd, void *buf, size_t n);
 
 int __wrap_eventfd(unsigned value, int flags)
 {
@@ -40,6 +43,13 @@ int __wrap_fcntl(int fd, int command, int arg)
     errno = EMFILE;
     return faults.fcntls && !--faults.fcntls ? -1
                                              : __real_fcntl(fd, command, arg);
+}
+
+ssize_t __wrap_read(int fd, void *buf, size_t n)
+{
+    errno = EINTR;
+    return faults.interrupted && faults.interrupted-- ? -1
+                                                      : __real_read(fd, buf, n);
 }
 
 static const struct wakeup_kind *const kinds[] = {WAKEUP_BEST,
@@ -126,6 +136,25 @@ static void errno_is_left_alone(void **state)
         task__wakeup_close(&wakeup);
         wakeup.kind->wake(-1);
         assert_int_equal(errno, ENOTTY);
+        errno = 0;
+    }
+}
+
+static void draining_goes_on_when_it_is_interrupted(void **state)
+{
+    (void)state;
+    for (int i = 0; i < KINDS; i++) {
+        struct wakeup wakeup = open_kind(kinds[i]);
+
+        wakeup.kind->wake(wakeup.writer);
+        wakeup.kind->wake(wakeup.writer);
+        faults.interrupted = 3;
+        errno = ENOTTY;
+        assert_int_equal(wakeup.kind->drain(wakeup.reader, 10), 2);
+        assert_int_equal(errno, ENOTTY);
+        assert_int_equal(faults.interrupted, 0);
+        assert_false(is_readable(&wakeup));
+        task__wakeup_close(&wakeup);
         errno = 0;
     }
 }
@@ -224,6 +253,7 @@ int main(void)
         behaviour(draining_tells_how_often_it_was_woken),
         behaviour(a_descriptor_is_not_inherited_and_never_blocks),
         behaviour(errno_is_left_alone),
+        behaviour(draining_goes_on_when_it_is_interrupted),
         behaviour(a_full_pipe_loses_no_wakeup_and_does_not_block),
         behaviour(closing_closes_all_and_may_come_again),
         behaviour(the_best_kind_is_opened),

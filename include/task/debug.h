@@ -77,7 +77,8 @@ enum loop_error_kind {
 
     /** A task that had not ended `shutdown_timeout` after it was cancelled at
      *  the end of the loop was dropped: its stack is gone, what it owned is
-     *  not freed. */
+     *  not freed. Without a time-out too, where nothing can wake it any more:
+     *  a LOOP_ERROR_DEADLOCK has told before what it waits for. */
     LOOP_ERROR_SHUTDOWN,
 
     /** A server has no descriptor or no memory for another connection, and has

@@ -42,16 +42,13 @@ int loop_run_turn(struct loop *loop, task_time timeout)
 
         status = task__loop_look(loop, waits ? clock_after(now, timeout) : now);
     }
-    if (loop_is_inherited(loop))
-        status = -EPERM;
-    else if (!is_alive(loop))
+    if (!is_alive(loop))
         status = 0;
     else if (status)
         task__report_deadlock(loop);
     else
         status = 1;
-    task__loop_leave(loop);
-    return status;
+    return task__loop_leave(loop, status);
 }
 
 int loop_fd(struct loop *loop)

@@ -55,9 +55,11 @@ static void take_off(struct loop *loop, struct loop_hooks *hooks)
     look_who_is_told(loop);
 }
 
+/* In the child of a fork no other is told. */
 static struct loop_hooks *take_next(struct loop *loop)
 {
-    struct loop_hooks *hooks = loop->hooks.next;
+    struct loop_hooks *hooks =
+        loop_is_inherited(loop) ? NULL : loop->hooks.next;
 
     if (hooks)
         loop->hooks.next = hooks->next;

@@ -74,7 +74,7 @@ static void destroy(struct loop *loop, const struct task_local *local,
 {
     struct aside before;
 
-    if (!local->destroy || !value)
+    if (!local->destroy || !value || loop_is_inherited(loop))
         return;
     before = aside_begin(loop);
     local->destroy(value);

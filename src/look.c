@@ -250,6 +250,11 @@ static NEVER_INLINE task_time limit_after_hooks(struct loop *loop,
 static ALWAYS_INLINE void settle(struct loop *loop, task_time now,
                                  bool was_stirred)
 {
+    if (unlikely(loop->hooks.first)) {
+        task__hooks_poll_ends(loop);
+        if (loop_is_inherited(loop))
+            return;
+    }
     loop->resumed_at = now;
     if (loop->inbox && !was_stirred && unlikely(!inbox_is_quiet(loop->inbox)))
         task__inbox_run(loop->inbox);
@@ -283,7 +288,8 @@ static COLD int give_up(struct loop *loop, task_time now)
 }
 
 /* The inbox is taken once, before or after the wait, as each time takes its
- * line away from those who post. */
+ * line away from those who post. In the child of a fork the look is over: the
+ * batch that follows runs nothing. */
 int task__loop_look(struct loop *loop, task_time limit)
 {
     task_time now = task__clock_now(&loop->clock);
@@ -291,8 +297,11 @@ int task__loop_look(struct loop *loop, task_time limit)
     task_time until;
 
     loop_note_steps(loop, now);
-    if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog))
+    if (unlikely(loop->watchdog) && task__watchdog_has_news(loop->watchdog)) {
         task__watchdog_tell(loop->watchdog);
+        if (loop_is_inherited(loop))
+            return 0;
+    }
     if (unlikely(was_stirred)) {
         task__inbox_run(loop->inbox);
         limit = now;
@@ -301,14 +310,15 @@ int task__loop_look(struct loop *loop, task_time limit)
     until = wait_limit(loop, now, limit);
     if (unlikely(is_deadlocked(loop)))
         return give_up(loop, now);
-    if (unlikely(loop->hooks.first))
+    if (unlikely(loop->hooks.first)) {
         until = limit_after_hooks(loop, &now, limit);
+        if (loop_is_inherited(loop))
+            return 0;
+    }
     if (likely(until > now || has_to_ask(loop)))
         now = wait_until(loop, now, until);
     else
         note_busy(loop, now);
-    if (unlikely(loop->hooks.first))
-        task__hooks_poll_ends(loop);
     settle(loop, now, was_stirred);
     return 0;
 }

@@ -137,7 +137,6 @@ static void destroy(struct loop *loop)
     struct allocator allocator = loop->allocator;
 
     task__overflow_destroy(loop);
-    task__streams_abandon(loop); /* before a hook may do something to one */
     task__free_all(loop);
     task__servers_destroy(loop);
     task__signals_destroy(loop);
@@ -232,14 +231,12 @@ int loop_free(struct loop *loop)
     task__workers_finish(loop);
     loop->wants_alarm = false;
     task__debugger_remove(loop);
-    if (loop->watchdog)
-        task__watchdog_leave(loop->watchdog);
+    task__trace_destroy(loop);
+    task__loop_tell_end(loop);
+    if (loop_is_inherited(loop))
+        return -EPERM;
     task__watchdog_stop(loop);
     task__overflow_leave(loop);
-    task__trace_destroy(loop);
-    if (loop->hooks.first)
-        task__hooks_run_ends(loop);
-    task__hooks_destroy(loop);
     task__ask_leave(loop->ask);
     destroy(loop);
     task__scheduler_current = NULL;
@@ -271,8 +268,10 @@ int loop_run(task_fn *fn, void *arg)
     if (!loop)
         return -ENOMEM;
     status = loop_run_main(loop, fn, arg);
-    loop_free(loop);
-    return status;
+    if (!loop_free(loop))
+        return status;
+    loop_free(loop); /* what the child of a fork has inherited */
+    return -EPERM;
 }
 
 void loop_set_debug(struct loop *loop, bool debug)

@@ -257,9 +257,12 @@ static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
 #define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
 
 /* run_enter.c: make a loop this thread's current one, or say why not; and leave
- * it. */
+ * it: `status`, or -EPERM in the child of a fork, where nothing is touched. */
 int task__loop_enter(struct loop *loop, struct call_site site);
-void task__loop_leave(struct loop *loop);
+int task__loop_leave(struct loop *loop, int status);
+
+/* run_enter.c: the user's functions, and the watchdog, hear that a run ends. */
+void task__loop_tell_leave(struct loop *loop);
 
 /*
  * look.c: look at the world: what has happened becomes ready. With nothing
@@ -300,8 +303,10 @@ int task__loop_open_inbox(struct loop *loop);
 /* lost.c: have a number for this thread, and learn of its end. */
 void task__loop_know_thread(void);
 
-/* shutdown.c: end what is left, but for what nothing can end. */
+/* shutdown.c: end what is left, but for what nothing can end; then call the
+ * user's functions for the last time. */
 void task__loop_shut_down(struct loop *loop);
+void task__loop_tell_end(struct loop *loop);
 
 /* stats.c */
 void task__stats_publish(struct loop *loop);
@@ -317,6 +322,7 @@ bool task__name_copy(struct task *task, const char *name);
 void task__discard(struct task *task);
 void task__end(struct task *task, int status);
 void task__unpin(struct task *task);
+void task__tell_all(struct loop *loop); /* the user, as the loop ends */
 void task__free_all(struct loop *loop);
 
 /* inspect.c: whether this, which may point anywhere, is a task that is not done

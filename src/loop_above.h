@@ -54,7 +54,14 @@ void task__remotes_refuse(struct loop *loop);
 /* stream_close.c: what they were at in streams is over. */
 void task__streams_abandon(struct loop *loop);
 
-/* They are gone: close and free what they have left. */
+/* server.c, process.c, stream_close.c: the user is told of what they have left,
+ * and may free some of it. */
+void task__servers_tell(struct loop *loop);
+void task__processes_tell(struct loop *loop);
+void task__streams_tell(struct loop *loop);
+
+/* They are gone, and the user is told of nothing any more: close and free what
+ * they have left. */
 
 /* stream_close.c */
 void task__streams_destroy(struct loop *loop);

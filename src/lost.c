@@ -49,8 +49,10 @@ static void lose(void)
         return;
     if (loop->watchdog) /* which may tell of the step that it ends in */
         task__watchdog_leave(loop->watchdog);
-    task__watchdog_stop(loop);
     tell(loop);
+    if (loop_is_inherited(loop)) /* by the child of a fork in what was called */
+        return;
+    task__watchdog_stop(loop);
     if (loop->inbox)
         refuse_others(loop);
     task__ask_leave(loop->ask);

@@ -316,20 +316,9 @@ static void disown_streams(struct task_process *process)
     }
 }
 
-/* One that is told of, and is killed if the hook has not done so. */
-static void end_left(struct task_process *process)
-{
-    if (!process->is_freed)
-        task__report_leak(process->loop, "a process", process->file,
-                          process->line);
-    if (!process->is_freed)
-        free_process(process);
-}
-
-/* All that have descriptors are killed before one of them is waited for. The
- * hook may free those that it is told of, and others: until all were told of
+/* The hook may free those that it is told of, and others: until all was told of
  * they stay, as while a task is at them. */
-void task__processes_destroy(struct loop *loop)
+void task__processes_tell(struct loop *loop)
 {
     struct list_node *node;
 
@@ -338,7 +327,19 @@ void task__processes_destroy(struct loop *loop)
         disown_streams(process_at(node));
     }
     for (node = loop->processes.first; node; node = node->next)
-        end_left(process_at(node));
+        if (!process_at(node)->is_freed)
+            task__report_leak(loop, "a process", process_at(node)->file,
+                              process_at(node)->line);
+}
+
+/* All that have descriptors are killed before one of them is waited for. */
+void task__processes_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
+    for (node = loop->processes.first; node; node = node->next)
+        if (!process_at(node)->is_freed)
+            free_process(process_at(node));
     while ((node = loop->processes.first)) {
         process_at(node)->communicates = false;
         if (process_at(node)->has_ended)

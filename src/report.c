@@ -23,11 +23,14 @@ void task__report(struct loop *loop, struct loop_error *error)
     task__report_fd(loop, error, -1);
 }
 
-/* A report that the hook itself causes goes to stderr. */
+/* A report that the hook itself causes goes to stderr. Of what the child of a
+ * fork has inherited the parent tells. */
 void task__report_fd(struct loop *loop, struct loop_error *error, int fd)
 {
     loop_error_fn *hook = loop->options.on_error;
 
+    if (loop_is_inherited(loop))
+        return;
     error->loop = loop;
     error->fd = fd;
     if (error->task) {

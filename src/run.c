@@ -54,8 +54,8 @@ static int watch_main_end(struct loop *loop, struct task *task)
         task->was_read = true;
         status = task->status;
     }
-    if (status == -EPERM && loop_is_inherited(loop))
-        return status;
+    if (loop_is_inherited(loop))
+        return -EPERM;
     if (handles_sigint)
         status = task__interrupt_end(loop, task, status);
     task_detach(task);
@@ -89,8 +89,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg)
         status = -ENOMEM;
     }
     list_remove(&end.node);
-    task__loop_leave(loop);
-    return status;
+    return task__loop_leave(loop, status);
 }
 
 int loop_run_forever(struct loop *loop)
@@ -100,8 +99,7 @@ int loop_run_forever(struct loop *loop)
     if (status)
         return status;
     status = run_until(loop, NULL);
-    task__loop_leave(loop);
-    return status == -EAGAIN ? 0 : status;
+    return task__loop_leave(loop, status == -EAGAIN ? 0 : status);
 }
 
 void loop_stop(struct loop *loop)

@@ -59,22 +59,30 @@ int task__loop_enter(struct loop *loop, struct call_site site)
     if (unlikely(loop->watchdog))
         task__watchdog_enter(loop->watchdog);
     PROBE1(loop_enters, loop);
-    if (unlikely(loop->hooks.first))
+    if (unlikely(loop->hooks.first)) {
         task__hooks_run_begins(loop);
+        if (loop_is_inherited(loop))
+            return -EPERM;
+    }
     return 0;
 }
 
-void task__loop_leave(struct loop *loop)
+void task__loop_tell_leave(struct loop *loop)
+{
+    if (unlikely(loop->hooks.first))
+        task__hooks_run_ends(loop);
+    if (unlikely(loop->watchdog) && !loop_is_inherited(loop))
+        task__watchdog_leave(loop->watchdog);
+}
+
+int task__loop_leave(struct loop *loop, int status)
 {
     __atomic_store_n(&loop->running, false, __ATOMIC_RELAXED);
     loop->stopping = false;
+    task__loop_tell_leave(loop);
     if (loop_is_inherited(loop))
-        return;
-    if (unlikely(loop->hooks.first))
-        task__hooks_run_ends(loop);
+        return -EPERM;
     PROBE1(loop_leaves, loop);
-    if (unlikely(loop->watchdog))
-        task__watchdog_leave(loop->watchdog);
     scheduler_hurry(&loop->scheduler);
     task__ask_leave(loop->ask);
     task__scheduler_current = NULL;
@@ -88,4 +96,5 @@ void task__loop_leave(struct loop *loop)
     task__stats_publish(loop);
     if (loop->wants_alarm)
         task__loop_set_alarm(loop);
+    return status;
 }

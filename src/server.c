@@ -171,19 +171,24 @@ void task__servers_stop(struct loop *loop)
         task__server_stop_listening(server_at(node));
 }
 
-/* The hook may free those that it is told of, and others: until all were told
- * of they stay, as while a call is under way. */
-void task__servers_destroy(struct loop *loop)
+/* The hook may free those that it is told of, and others: until all was told of
+ * they stay, as while a call is under way. */
+void task__servers_tell(struct loop *loop)
 {
     struct list_node *node;
 
-    task__servers_stop(loop);
     for (node = loop->servers.first; node; node = node->next)
         server_at(node)->n_calls = 1;
     for (node = loop->servers.first; node; node = node->next)
         if (!server_at(node)->is_closed)
             task__report_leak(loop, "a server", server_at(node)->file,
                               server_at(node)->line);
+}
+
+void task__servers_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
     while ((node = loop->servers.first)) {
         server_at(node)->is_freed = true;
         server_at(node)->n_connections = 0;

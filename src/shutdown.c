@@ -1,7 +1,9 @@
 /*
- * The end of a loop: what is left is cancelled, and run to its end.
+ * The end of a loop: what is left is cancelled, and run to its end; and who is
+ * told of what has none.
  */
 #include "loop.h"
+#include "loop_above.h"
 #include "report.h"
 
 /* Ask all tasks that are left to end; false: none is new. */
@@ -105,4 +107,19 @@ void task__loop_shut_down(struct loop *loop)
         end_tasks(loop, limit);
     if (!loop_is_inherited(loop))
         run_last_callbacks(loop);
+}
+
+/* The last calls of the user's functions. Nothing is freed before they have
+ * returned, and nothing outside of the process touched after the first: one may
+ * fork, and what the child finds is the parent's. */
+void task__loop_tell_end(struct loop *loop)
+{
+    task__servers_stop(loop);    /* what tasks have started at the end */
+    task__streams_abandon(loop); /* before a hook may do something to one */
+    task__loop_tell_leave(loop);
+    task__hooks_destroy(loop);
+    task__tell_all(loop);
+    task__servers_tell(loop);
+    task__processes_tell(loop);
+    task__streams_tell(loop);
 }

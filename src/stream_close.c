@@ -215,9 +215,9 @@ void task__streams_abandon(struct loop *loop)
 }
 
 /* No task is left, and no job; whoever was in one may have been dropped. The
- * hook may abort those that it is told of, and others: until all were told of
+ * hook may abort those that it is told of, and others: until all was told of
  * they stay, as while a call is under way. */
-void task__streams_destroy(struct loop *loop)
+void task__streams_tell(struct loop *loop)
 {
     struct list_node *node;
 
@@ -225,6 +225,12 @@ void task__streams_destroy(struct loop *loop)
         stream_at(node)->calls = 1;
     for (node = loop->streams.first; node; node = node->next)
         report_open(stream_at(node));
+}
+
+void task__streams_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
     while ((node = loop->streams.first)) {
         struct task_stream *s = stream_at(node);
 

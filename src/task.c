@@ -140,7 +140,7 @@ static void report_end(struct task *task)
  * last call of the user's: that may have handles of others. Scopes are closed
  * before the first, as some are on no stack of the loop's, and known to others.
  */
-void task__free_all(struct loop *loop)
+void task__tell_all(struct loop *loop)
 {
     struct pool *pool = &loop->task_pool;
     struct task *task = NULL;
@@ -158,6 +158,12 @@ void task__free_all(struct loop *loop)
         report_end(task);
     while ((task = task__pool_next(pool, task)))
         task__locals_destroy(task);
-    while ((task = task__pool_next(pool, task)))
+}
+
+void task__free_all(struct loop *loop)
+{
+    struct task *task = NULL;
+
+    while ((task = task__pool_next(&loop->task_pool, task)))
         free_task(task);
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -103,6 +104,12 @@ struct forked {
     struct task *future;
     pid_t pid;
     void (*in_child)(struct forked *forked);
+    void (*in_parent)(struct forked *forked); /* after its end; NULL: nothing */
+    int pipe[2];
+    pid_t program;
+    char path[40];
+    enum loop_error_kind kind; /* the report to fork in; 0: none */
+    bool in_destructor;        /* of a local */
     unsigned reports;
 };
 
@@ -544,6 +551,422 @@ static void the_childs_doings_do_not_move_the_parents_alarm(void **state)
     test_loop_free(loop, NULL);
 }
 
+/* Fork in what the loop calls outside of its batches. */
+
+/* The child goes on; the parent does so after its end. */
+static void fork_once(struct forked *forked)
+{
+    if (forked->pid >= 0)
+        return;
+    forked->pid = fork_child();
+    if (!forked->pid)
+        return;
+    CHECK(went_well(forked->pid));
+    if (forked->in_parent)
+        forked->in_parent(forked);
+}
+
+static int fork_in_a_hook(struct loop *loop, void *arg)
+{
+    (void)loop;
+    fork_once(arg);
+    return 0;
+}
+
+static void fork_in_a_report(const struct loop_error *error, void *arg)
+{
+    struct forked *forked = arg;
+
+    EXPECT(forked->pid != 0);
+    forked->reports++;
+    if (error->kind == forked->kind)
+        fork_once(forked);
+}
+
+static void fork_in_reports(struct forked *forked, enum loop_error_kind kind)
+{
+    forked->kind = kind;
+    loop_set_error_handler(forked->loop, fork_in_a_report, forked);
+}
+
+static void write_a_byte(struct forked *forked)
+{
+    CHECK(write(forked->pipe[1], "", 1) == 1);
+}
+
+/* Nothing comes before the child has ended. */
+static int read_a_byte(void *arg)
+{
+    struct forked *forked = arg;
+    char byte;
+
+    return (int)task_read(forked->pipe[0], &byte, 1);
+}
+
+static void free_in_the_child(struct forked *forked)
+{
+    EXPECT(loop_current() == NULL);
+    EXPECT(loop_free(forked->loop) == 0);
+    end_child();
+}
+
+/* A run of this main, which returns `status`, and in the child -EPERM. */
+static void check_fork_in_a_hook(struct loop_hooks hooks, task_fn *main_fn,
+                                 int status)
+{
+    struct forked forked = {.pid = -1, .in_parent = write_a_byte};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+    int found;
+
+    hooks.arg = &forked;
+    assert_int_equal(pipe(forked.pipe), 0);
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    found = loop_run_main(loop, main_fn, &forked);
+    if (!forked.pid) {
+        EXPECT(found == -EPERM);
+        free_in_the_child(&forked);
+    }
+    assert_int_equal(found, status);
+    assert_true(forked.pid > 0);
+    test_loop_free(loop, NULL);
+    close(forked.pipe[0]);
+    close(forked.pipe[1]);
+    assert_int_equal(forked.reports, 0);
+    assert_checks();
+}
+
+static void a_fork_as_a_run_begins_ends_it_in_the_child(void **state)
+{
+    (void)state;
+    check_fork_in_a_hook((struct loop_hooks){.run_begins = fork_in_a_hook},
+                         read_a_byte, 1);
+}
+
+static void a_fork_as_a_run_ends_is_known_by_its_result(void **state)
+{
+    (void)state;
+    check_fork_in_a_hook((struct loop_hooks){.run_ends = fork_in_a_hook},
+                         sleep_a_while, 0);
+}
+
+static void the_child_of_a_fork_as_a_wait_begins_does_not_wait(void **state)
+{
+    (void)state;
+    check_fork_in_a_hook((struct loop_hooks){.poll_begins = fork_in_a_hook},
+                         read_a_byte, 1);
+}
+
+static void a_fork_when_a_wait_is_over_ends_the_inherited_run(void **state)
+{
+    (void)state;
+    check_fork_in_a_hook((struct loop_hooks){.poll_ends = fork_in_a_hook},
+                         sleep_a_while, 0);
+}
+
+static int fork_before_a_ready_task(struct task *task, void *arg)
+{
+    (void)task;
+    fork_once(arg);
+    return 0;
+}
+
+static void a_fork_when_a_task_was_made_ends_the_inherited_run(void **state)
+{
+    (void)state;
+    check_fork_in_a_hook(
+        (struct loop_hooks){.task_created = fork_before_a_ready_task},
+        read_a_byte, 1);
+}
+
+static void a_fork_in_a_hook_ends_the_inherited_turn(void **state)
+{
+    struct loop_hooks all[] = {{.run_begins = fork_in_a_hook},
+                               {.poll_begins = fork_in_a_hook},
+                               {.poll_ends = fork_in_a_hook},
+                               {.run_ends = fork_in_a_hook}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct forked forked = {.pid = -1};
+        struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
+        int status;
+
+        all[i].arg = &forked;
+        task_detach(loop_create_task(loop, sleep_a_while, NULL));
+        assert_int_equal(loop_add_hooks(loop, &all[i]), 0);
+        status = loop_run_turn(loop, 0);
+        if (!forked.pid) {
+            EXPECT(status == -EPERM);
+            free_in_the_child(&forked);
+        }
+        assert_int_equal(status, 1);
+        test_loop_free(loop, NULL);
+        assert_checks();
+    }
+}
+
+static int expect_the_parent(struct loop *loop, void *arg)
+{
+    (void)loop;
+    EXPECT(((struct forked *)arg)->pid != 0);
+    return 0;
+}
+
+static void in_the_child_no_other_hooks_are_called(void **state)
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    struct loop_hooks first = {.poll_begins = fork_in_a_hook, .arg = &forked};
+    struct loop_hooks other = {.poll_begins = expect_the_parent,
+                               .poll_ends = expect_the_parent,
+                               .run_ends = expect_the_parent,
+                               .arg = &forked};
+    int status;
+
+    (void)state;
+    assert_int_equal(loop_add_hooks(loop, &first), 0);
+    assert_int_equal(loop_add_hooks(loop, &other), 0);
+    status = loop_run_main(loop, sleep_a_while, NULL);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        free_in_the_child(&forked);
+    }
+    assert_int_equal(status, 0);
+    test_loop_free(loop, NULL);
+    assert_checks();
+}
+
+static int run_until_deadlock(struct loop *loop)
+{
+    return loop_run_main(loop, sleep_for_ever, NULL);
+}
+
+static int turn_until_deadlock(struct loop *loop)
+{
+    task_detach(loop_create_task(loop, sleep_for_ever, NULL));
+    return loop_run_turn(loop, TASK_FOREVER);
+}
+
+static void check_fork_in_a_deadlock(int (*run)(struct loop *loop))
+{
+    struct forked forked = {.pid = -1};
+    struct loop *loop = make_loop(&forked, LOOP_CLOCK_VIRTUAL);
+    int status;
+
+    fork_in_reports(&forked, LOOP_ERROR_DEADLOCK);
+    status = run(loop);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        free_in_the_child(&forked);
+    }
+    assert_int_equal(status, -EDEADLK);
+    test_loop_free(loop, NULL);
+    assert_checks();
+}
+
+static void a_fork_in_the_report_of_a_deadlock_ends_the_run(void **state)
+{
+    (void)state;
+    check_fork_in_a_deadlock(run_until_deadlock);
+    check_fork_in_a_deadlock(turn_until_deadlock);
+}
+
+/* Long enough for the watchdog, which may have to wait for a processor. */
+static int hold_the_loop_and_read(void *arg)
+{
+    const struct watchdog *watchdog = loop_current()->watchdog;
+    task_time end = loop_time() + 200 * TASK_MILLISECOND;
+
+    while (loop_time() < end || !task__watchdog_has_news(watchdog))
+        continue;
+    return read_a_byte(arg);
+}
+
+static void a_fork_in_the_report_of_a_stall_ends_the_run(void **state)
+{
+    struct forked forked = {.pid = -1, .in_parent = write_a_byte};
+    struct loop_options options = test_options(NULL);
+    int status;
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    options.stall_timeout = 20 * TASK_MILLISECOND;
+    forked.loop = loop_new(&options);
+    assert_non_null(forked.loop);
+    assert_int_equal(pipe(forked.pipe), 0);
+    fork_in_reports(&forked, LOOP_ERROR_STALL);
+    status = loop_run_main(forked.loop, hold_the_loop_and_read, &forked);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        free_in_the_child(&forked);
+    }
+    assert_int_equal(status, 1);
+    assert_true(forked.pid > 0);
+    test_loop_free(forked.loop, NULL);
+    close(forked.pipe[0]);
+    close(forked.pipe[1]);
+    assert_checks();
+}
+
+/* Fork as a loop is freed. */
+
+static void fork_in_a_destructor(void *value)
+{
+    struct forked *forked = value;
+
+    EXPECT(forked->pid != 0);
+    if (forked->in_destructor)
+        fork_once(forked);
+}
+
+static int failure = -EIO;
+static struct task_local some = {.destroy = fork_in_a_destructor};
+static struct task_local others = {.destroy = fork_in_a_destructor};
+
+/* Nor by a request. */
+static int never_end_with_locals(void *arg)
+{
+    CHECK_STATUS(task_local_set(&some, arg), 0);
+    CHECK_STATUS(task_local_set(&others, arg), 0);
+    while (task_sleep(TASK_FOREVER))
+        continue;
+    return 0;
+}
+
+static int close_at_once(struct task_stream *stream, void *arg)
+{
+    (void)arg;
+    return task_stream_close(stream);
+}
+
+/* What the end of the loop tells of, and ends. */
+static int leave_much(void *arg)
+{
+    struct forked *forked = arg;
+    struct task_process *process;
+    struct task_server *server;
+
+    CHECK_STATUS(task_process_shell(&process, "exec sleep 100", NULL), 0);
+    forked->program = task_process_pid(process);
+    CHECK_STATUS(
+        task_start_unix_server(&server, forked->path, close_at_once, NULL), 0);
+    CHECK(task_create(return_number, &failure) != NULL);
+    task_detach(task_create(never_end_with_locals, arg));
+    return task_yield();
+}
+
+/* Nobody has killed it before. */
+static void end_the_program(struct forked *forked)
+{
+    siginfo_t info = {0};
+
+    CHECK(kill(forked->program, SIGTERM) == 0);
+    CHECK(waitid(P_PID, (id_t)forked->program, &info, WEXITED | WNOWAIT) == 0);
+    CHECK_STATUS(info.si_status, SIGTERM);
+}
+
+static void look_for_the_socket(struct forked *forked)
+{
+    CHECK(access(forked->path, F_OK) == 0);
+    end_the_program(forked);
+}
+
+/* In a report, a local's destructor, or one of the hooks (NULL: there are
+ * none). */
+static void check_fork_at_the_end(struct forked forked,
+                                  struct loop_hooks *hooks)
+{
+    struct loop_options options = test_options(NULL);
+    int status;
+
+    options.debug = true;
+    options.shutdown_timeout = TASK_SECOND;
+    options.on_error = fork_in_a_report;
+    options.on_error_arg = &forked;
+    forked.pid = -1;
+    forked.loop = loop_new(&options);
+    snprintf(forked.path, sizeof forked.path, "/tmp/task-fork-%d",
+             (int)getpid());
+    assert_non_null(forked.loop);
+    assert_int_equal(loop_run_main(forked.loop, leave_much, &forked), 0);
+    if (hooks) {
+        hooks->arg = &forked;
+        assert_int_equal(loop_add_hooks(forked.loop, hooks), 0);
+    }
+    status = loop_free(forked.loop);
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        free_in_the_child(&forked);
+    }
+    assert_int_equal(status, 0);
+    assert_true(forked.pid > 0);
+    assert_true(forked.reports >= 4);
+    assert_checks();
+}
+
+static void a_fork_in_the_last_reports_leaves_the_parents_alone(void **state)
+{
+    enum loop_error_kind kinds[] = {LOOP_ERROR_UNAWAITED, LOOP_ERROR_SHUTDOWN,
+                                    LOOP_ERROR_LEAK};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        check_fork_at_the_end(
+            (struct forked){.in_parent = end_the_program, .kind = kinds[i]},
+            NULL);
+}
+
+static void a_fork_as_a_local_is_dropped_leaves_the_parents_alone(void **state)
+{
+    (void)state;
+    check_fork_at_the_end(
+        (struct forked){.in_parent = end_the_program, .in_destructor = true},
+        NULL);
+}
+
+static void a_fork_in_the_last_hook_leaves_the_parents_alone(void **state)
+{
+    struct loop_hooks hooks = {.run_ends = fork_in_a_hook};
+
+    (void)state;
+    check_fork_at_the_end((struct forked){.in_parent = end_the_program},
+                          &hooks);
+}
+
+static void a_fork_as_the_last_run_begins_leaves_the_parents_alone(void **state)
+{
+    struct loop_hooks hooks = {.run_begins = fork_in_a_hook};
+
+    (void)state;
+    check_fork_at_the_end((struct forked){.in_parent = look_for_the_socket},
+                          &hooks);
+}
+
+static int remember_the_loop(void *arg)
+{
+    struct forked *forked = arg;
+
+    forked->loop = loop_current();
+    fork_in_reports(forked, LOOP_ERROR_UNAWAITED);
+    CHECK(task_create(return_number, &failure) != NULL);
+    return task_yield();
+}
+
+static void
+a_fork_as_loop_run_frees_its_loop_is_known_by_its_result(void **state)
+{
+    struct forked forked = {.pid = -1};
+    int status = loop_run(remember_the_loop, &forked);
+
+    (void)state;
+    if (!forked.pid) {
+        EXPECT(status == -EPERM);
+        end_child();
+    }
+    assert_int_equal(status, 0);
+    assert_checks();
+}
+
 /* Generations. */
 
 static int fork_again(void *arg)
@@ -780,6 +1203,20 @@ int main(void)
         behaviour(the_inherited_loop_can_be_freed_in_a_callback),
         behaviour(a_loop_that_does_not_run_is_inherited_too),
         behaviour(the_childs_doings_do_not_move_the_parents_alarm),
+        behaviour(a_fork_as_a_run_begins_ends_it_in_the_child),
+        behaviour(a_fork_as_a_run_ends_is_known_by_its_result),
+        behaviour(the_child_of_a_fork_as_a_wait_begins_does_not_wait),
+        behaviour(a_fork_when_a_wait_is_over_ends_the_inherited_run),
+        behaviour(a_fork_when_a_task_was_made_ends_the_inherited_run),
+        behaviour(a_fork_in_a_hook_ends_the_inherited_turn),
+        behaviour(in_the_child_no_other_hooks_are_called),
+        behaviour(a_fork_in_the_report_of_a_deadlock_ends_the_run),
+        behaviour(a_fork_in_the_report_of_a_stall_ends_the_run),
+        behaviour(a_fork_in_the_last_reports_leaves_the_parents_alone),
+        behaviour(a_fork_as_a_local_is_dropped_leaves_the_parents_alone),
+        behaviour(a_fork_in_the_last_hook_leaves_the_parents_alone),
+        behaviour(a_fork_as_the_last_run_begins_leaves_the_parents_alone),
+        behaviour(a_fork_as_loop_run_frees_its_loop_is_known_by_its_result),
         behaviour(a_child_may_fork_again),
         behaviour(scopes_of_an_inherited_task_cannot_be_used),
         behaviour(in_the_child_of_a_fork_nobody_runs_it),

@@ -8,7 +8,9 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 /*
  * What is lost is never freed: so it lies in an arena, where nobody looks for
@@ -47,7 +49,37 @@ struct lost {
     enum loop_error_kind kind;
     char message[200];
     int status; /* of a coroutine that another thread runs in it */
+    bool forks; /* in the first report */
+    pid_t pid;
 };
+
+/* The child ends when its thread has lost the loop; it is waited for. */
+static pthread_key_t ends_the_child;
+static char last_round;
+
+static void end_child(void *round)
+{
+    if (round == &last_round)
+        _exit(0);
+    pthread_setspecific(ends_the_child, &last_round);
+}
+
+static void fork_once(struct lost *lost)
+{
+    int status = -1;
+
+    lost->forks = false;
+    pthread_key_create(&ends_the_child, end_child);
+    lost->pid = fork();
+    if (!lost->pid) {
+        alarm(10);
+        pthread_setspecific(ends_the_child, lost);
+        return;
+    }
+    CHECK(waitpid(lost->pid, &status, 0) == lost->pid);
+    CHECK_STATUS(status, 0);
+    pthread_key_delete(ends_the_child);
+}
 
 static void keep_report(const struct loop_error *error, void *arg)
 {
@@ -58,6 +90,8 @@ static void keep_report(const struct loop_error *error, void *arg)
     snprintf(lost->message, sizeof lost->message, "%s", error->message);
     CHECK(error->loop == lost->loop);
     CHECK_STATUS(task_sleep(1), -EPERM);
+    if (lost->forks)
+        fork_once(lost);
 }
 
 static void *runs(void *arg)
@@ -267,6 +301,20 @@ static void its_watchdog_ends_with_it(void **state)
     assert_null(lost.loop->watchdog);
 }
 
+/* The watchdog's thread is none of the child's. */
+static void a_child_that_is_forked_meanwhile_ends_too(void **state)
+{
+    struct lost lost;
+
+    (void)state;
+    make_lost(&lost, has_one_that_holds_and_exits);
+    lost.loop->options.stall_timeout = TASK_MILLISECOND;
+    lost.forks = true;
+    thread_join(thread_start(runs, &lost));
+    assert_true(lost.pid > 0);
+    assert_checks();
+}
+
 /* Nothing is lost by a thread that has left its loops. */
 static void one_that_ended_after_a_run_is_not_told_of(void **state)
 {
@@ -289,6 +337,7 @@ int main(void)
         behaviour(one_that_is_cancelled_is_told_of),
         behaviour(those_that_wait_for_it_are_told),
         behaviour(its_watchdog_ends_with_it),
+        behaviour(a_child_that_is_forked_meanwhile_ends_too),
         behaviour(one_that_ended_after_a_run_is_not_told_of),
     };
 

@@ -65,7 +65,7 @@ enum loop_error_kind {
 
     /** (debug) A handle neither awaited nor detached, a lock still held, a
      *  stream, server or process not closed. The hook may close those that it
-     *  is told of, until all of a kind were; then they are gone. */
+     *  is told of, until all were; then they are gone. */
     LOOP_ERROR_LEAK,
 
     /** (debug) A task parked more than 100 times after a request was

@@ -34,7 +34,8 @@ struct task_local {
      *  reference; NULL: the child has none. Called only with @p destroy. */
     void *(*inherit)(void *value);
 
-    /** Frees a value: when another takes its place, and when its task ends. */
+    /** Frees a value: when another takes its place, and when its task ends;
+     *  but none that the child of a fork has inherited. */
     void (*destroy)(void *value);
 };
 

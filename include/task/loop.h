@@ -155,7 +155,8 @@ struct loop_options {
  *         -EBUSY    a loop runs in this thread; @p fn was not called,
  *         -EINVAL   @p fn is NULL,
  *         -ENOMEM   no memory for the loop or main; @p fn was not called,
- *         -EPERM    this is the child of a fork in one of the tasks.
+ *         -EPERM    this is the child of a fork in one of the tasks, or in any
+ *                   other function of the program's that the loop has called.
  *
  * Source: asyncio.run
  */
@@ -284,7 +285,8 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  *
  * @return 0, or
  *         -EBUSY  @p loop runs, or another one in this thread; it stays usable,
- *         -EPERM  this is the child of a fork in one of the tasks that were run.
+ *         -EPERM  this is the child of a fork in what was run or called here;
+ *                 the loop is inherited, and may be freed as such.
  *
  * Source: asyncio's loop.close, asyncio.Runner.close
  */

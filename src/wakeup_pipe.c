@@ -9,35 +9,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static int prepare(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
-    return 0;
-}
-
 static int open_both(int *reader, int *writer)
 {
-    int fds[2];
-    int error;
+    int ends[2];
 
-    if (pipe(fds))
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
         return -errno;
-    fds[0] = own_fd(fds[0]);
-    fds[1] = own_fd(fds[1]);
-    error = prepare(fds[0]);
-    if (!error)
-        error = prepare(fds[1]);
-    if (error) {
-        close(fds[0]);
-        close(fds[1]);
-        return error;
-    }
-    *reader = fds[0];
-    *writer = fds[1];
+    *reader = own_fd(ends[0]);
+    *writer = own_fd(ends[1]);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * parent's alone.
  */
 #include "loop.h"
+#include "process.h"
 #include "record.h"
 
 #include <dirent.h>
@@ -999,31 +1000,6 @@ static void a_child_may_fork_again(void **state)
     check_fork_in_a_task(run_one_that_forks, LOOP_CLOCK_REAL);
 }
 
-/* Descriptors. */
-
-/* How many are open that exec would keep; those open at first do not count. */
-static size_t kept_by_exec(void)
-{
-    size_t n = 0;
-
-    for (int fd = STDERR_FILENO + 1; fd < 256; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-
-        n += flags >= 0 && !(flags & FD_CLOEXEC);
-    }
-    return n;
-}
-
-static int sleep_short_and_long(void *arg)
-{
-    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
-    CHECK_STATUS(task_sleep(6 * TASK_MILLISECOND), 0);
-    CHECK_STATUS((long long)kept_by_exec(), (long long)*(size_t *)arg);
-    loop_fd(loop_current());
-    CHECK_STATUS((long long)kept_by_exec(), (long long)*(size_t *)arg);
-    return 0;
-}
-
 /* Scopes that are open where the process forks. */
 
 static void cannot_use(struct task_timeout *timeout, struct task_group *group)
@@ -1154,15 +1130,96 @@ static void unless_the_runner_goes_on_there(void **state)
     check_fork_in_once(do_nothing, 4);
 }
 
-static void descriptors_of_a_loop_do_not_survive_exec(void **state)
+/* Descriptors. */
+
+static bool refuses_eventfd;
+
+int __real_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags)
+{
+    errno = ENOSYS;
+    return refuses_eventfd ? -1 : __real_eventfd(value, flags);
+}
+
+/* How many are open that exec would keep, and how many are open. */
+static size_t kept_by_exec(size_t *n_open)
+{
+    size_t n = 0;
+
+    *n_open = 0;
+    for (int fd = STDERR_FILENO + 1; fd < 256; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        *n_open += flags >= 0;
+        n += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return n;
+}
+
+static void open_process(struct task_process **process)
+{
+    const struct task_process_options options = {.stdin_mode = TASK_PIPE,
+                                                 .stdout_mode = TASK_PIPE,
+                                                 .stderr_mode = TASK_PIPE};
+
+    CHECK_STATUS(task_process_shell(process, "read line", &options), 0);
+}
+
+/* The poller's, its timer's, and the outer one; an inbox's, which remotes,
+ * workers and signals share; a process's, of which there is a watch and three
+ * pipes; and a trace's. */
+static int open_all_sorts(void *arg)
+{
+    size_t *before = arg;
+    size_t n_open;
+    struct loop *loop = loop_current();
+    struct loop_remote *remote = loop_remote_open();
+    struct task_process *process;
+
+    CHECK(remote != NULL);
+    CHECK_STATUS(loop_trace_start(loop, "/dev/null"), 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, unreached_call, NULL), 0);
+    CHECK_STATUS(task_to_thread(return_number, &three), 3);
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    CHECK_STATUS(task_sleep(6 * TASK_MILLISECOND), 0);
+    open_process(&process);
+    (void)loop_fd(loop); /* there may be none */
+    CHECK_STATUS((long long)kept_by_exec(&n_open), (long long)before[0]);
+    CHECK(n_open >= before[1] + 6);
+    task_process_free(process);
+    loop_remote_close(remote);
+    return loop_remove_signal_handler(SIGUSR1);
+}
+
+static void check_what_survives_exec(void)
 {
     struct forked forked = {.pid = -1};
     struct loop *loop = make_loop(&forked, LOOP_CLOCK_REAL);
-    size_t before = kept_by_exec();
+    size_t before[2];
+
+    before[0] = kept_by_exec(&before[1]);
+    assert_int_equal(loop_run_main(loop, open_all_sorts, before), 0);
+    test_loop_free(loop, NULL);
+    assert_checks();
+}
+
+static void descriptors_of_a_loop_do_not_survive_exec(void **state)
+{
+    (void)state;
+    check_what_survives_exec();
+}
+
+static void nor_do_those_that_others_are_replaced_by(void **state)
+{
+    const struct child_kind *best = task__child_best;
 
     (void)state;
-    assert_int_equal(loop_run_main(loop, sleep_short_and_long, &before), 0);
-    test_loop_free(loop, NULL);
+    task__child_best = &task__child_thread;
+    refuses_eventfd = true;
+    check_what_survives_exec();
+    task__child_best = best;
+    refuses_eventfd = false;
 }
 
 /* Another thread ran it, and was about to publish them. */
@@ -1222,6 +1279,7 @@ int main(void)
         behaviour(in_the_child_of_a_fork_nobody_runs_it),
         behaviour(unless_the_runner_goes_on_there),
         behaviour(descriptors_of_a_loop_do_not_survive_exec),
+        behaviour(nor_do_those_that_others_are_replaced_by),
         behaviour(stats_of_an_inherited_loop_are_no_eternal_wait),
     };
 

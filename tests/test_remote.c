@@ -34,8 +34,8 @@ static unsigned n_blocks; /* of calls, made so far; atomic */
 
 int __real_eventfd(unsigned value, int flags);
 int __wrap_eventfd(unsigned value, int flags);
-int __real_pipe(int fds[2]);
-int __wrap_pipe(int fds[2]);
+int __real_pipe2(int fds[2], int flags);
+int __wrap_pipe2(int fds[2], int flags);
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__real_aligned_alloc(size_t align, size_t size);
@@ -51,10 +51,10 @@ int __wrap_eventfd(unsigned value, int flags)
                : __real_eventfd(value, flags);
 }
 
-int __wrap_pipe(int fds[2])
+int __wrap_pipe2(int fds[2], int flags)
 {
     errno = faults.descriptor_error;
-    return faults.descriptor_error ? -1 : __real_pipe(fds);
+    return faults.descriptor_error ? -1 : __real_pipe2(fds, flags);
 }
 
 void *__wrap_calloc(size_t n, size_t size)

@@ -45,11 +45,11 @@ int __wrap_eventfd(unsigned value, int flags)
     return fails() ? -1 : __real_eventfd(value, flags);
 }
 
-int __real_pipe(int ends[2]);
-int __wrap_pipe(int ends[2]);
-int __wrap_pipe(int ends[2])
+int __real_pipe2(int ends[2], int flags);
+int __wrap_pipe2(int ends[2], int flags);
+int __wrap_pipe2(int ends[2], int flags)
 {
-    return fails() ? -1 : __real_pipe(ends);
+    return fails() ? -1 : __real_pipe2(ends, flags);
 }
 
 int __real_epoll_ctl(int epoll, int operation, int fd,

@@ -17,12 +17,12 @@
 
 /*
  * In the child of a fork in a task, ThreadSanitizer sees no more what the
- * switches order, and takes that for races.
+ * switches order, and takes that for races; and it wants no threads there.
  */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-    return "report_bugs=0";
+    return "report_bugs=0:die_after_fork=0";
 }
 
 /* In a child: say what is not so, and end. */
@@ -209,6 +209,27 @@ static void can_run_new_loops(struct forked *forked)
     cannot_use_the_loop(forked);
 }
 
+static int await_a_program(void *arg)
+{
+    struct task_process *process = NULL;
+    int status;
+
+    (void)arg;
+    EXPECT(task_process_shell(&process, "exit 3", NULL) == 0);
+    status = task_process_wait(process);
+    task_process_free(process);
+    EXPECT(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void can_run_programs(struct forked *forked)
+{
+    (void)forked;
+    EXPECT(loop_run(await_a_program, NULL) == 3);
+    task__child_best = &task__child_thread;
+    EXPECT(loop_run(await_a_program, NULL) == 3);
+}
+
 static void can_free_the_loop(struct forked *forked)
 {
     EXPECT(loop_free(forked->loop) == 0);
@@ -304,6 +325,12 @@ static void a_new_loop_runs_on_the_stack_of_an_inherited_task(void **state)
     (void)state;
     check_fork_in_a_task(can_run_new_loops, LOOP_CLOCK_VIRTUAL);
     check_fork_in_a_task(can_run_new_loops, LOOP_CLOCK_REAL);
+}
+
+static void a_loop_of_the_child_runs_programs(void **state)
+{
+    (void)state;
+    check_fork_in_a_task(can_run_programs, LOOP_CLOCK_REAL);
 }
 
 static void
@@ -1251,6 +1278,7 @@ int main(void)
         behaviour(the_inherited_loop_cannot_be_used),
         behaviour(inherited_tasks_cannot_be_used),
         behaviour(a_new_loop_runs_on_the_stack_of_an_inherited_task),
+        behaviour(a_loop_of_the_child_runs_programs),
         behaviour(freeing_the_inherited_loop_touches_nothing_of_the_parents),
         behaviour(a_child_that_exits_leaves_the_parent_alone),
         behaviour(the_inherited_loop_run_returns_in_the_child),

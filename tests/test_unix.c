@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A folder of this process, and the path in it that all use. */
@@ -424,6 +425,47 @@ static void the_end_of_the_loop_removes_the_path(void **state)
     assert_false(exists(path));
 }
 
+/* In a child. */
+static void close_inherited(struct task_server *server, struct loop *loop)
+{
+    (void)loop;
+    task_server_close(server);
+    task_server_free(server);
+}
+
+static void free_inherited(struct task_server *server, struct loop *loop)
+{
+    (void)server;
+    loop_free(loop);
+}
+
+static int a_child_of_a_fork_leaves_the_server_and_its_path(void *arg)
+{
+    void (*fns[])(struct task_server *, struct loop *) = {close_inherited,
+                                                          free_inherited};
+    struct task_server *server = start_at_path();
+
+    (void)arg;
+    expect_echo(task_unix_connect(path)); /* the socket is watched */
+    for (size_t i = 0; i < sizeof fns / sizeof fns[0]; i++) {
+        struct loop *loop = loop_current();
+        int status = -1;
+        pid_t pid = fork();
+
+        if (!pid) {
+            fns[i](server, loop);
+            _exit(0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK_STATUS(status, 0);
+        CHECK(exists(path));
+        expect_echo(task_unix_connect(path));
+    }
+    task_server_free(server);
+    CHECK(!exists(path));
+    return 0;
+}
+
 static int a_descriptor_may_be_a_unix_socket(void *arg)
 {
     struct task_server_options options = {.handler = echoes};
@@ -522,6 +564,7 @@ int main(void)
         in_main(a_file_in_its_place_is_left_alone),
         in_main(a_path_is_kept_on_request),
         behaviour(the_end_of_the_loop_removes_the_path),
+        in_main(a_child_of_a_fork_leaves_the_server_and_its_path),
         in_main(a_descriptor_may_be_a_unix_socket),
         in_main(calls_that_fail_leave_no_path),
         in_main(a_server_whose_socket_is_shut_down_ends),

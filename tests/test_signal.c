@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -481,6 +482,76 @@ static int a_signal_of_another_thread_reaches_the_loop(void *arg)
     }
     CHECK_STATUS(pthread_join(thread, NULL), 0);
     CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    return 0;
+}
+
+/* A thread that blocks in a read, and what that has returned. */
+struct blocked {
+    int pipe[2];
+    pid_t id; /* atomic; 0: it has not begun */
+    ssize_t result;
+};
+
+static void *read_one(void *arg)
+{
+    struct blocked *blocked = arg;
+    char byte;
+
+    __atomic_store_n(&blocked->id, (pid_t)__real_syscall(SYS_gettid),
+                     __ATOMIC_RELEASE);
+    blocked->result = read(blocked->pipe[0], &byte, 1);
+    return NULL;
+}
+
+/* As the kernel says; if it does not say, after a moment. */
+static void await_sleep(const struct blocked *blocked)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    char name[64];
+    char line[512];
+
+    for (int i = 0; i < 1000; i++) {
+        pid_t id = __atomic_load_n(&blocked->id, __ATOMIC_ACQUIRE);
+        FILE *file;
+
+        snprintf(name, sizeof name, "/proc/self/task/%d/stat", (int)id);
+        file = id ? fopen(name, "r") : NULL;
+        if (file) {
+            char *end =
+                fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+
+            fclose(file);
+            if (end && end[2] == 'S')
+                return;
+        }
+        nanosleep(&moment, NULL);
+    }
+}
+
+static int a_read_of_another_thread_goes_on_after_its_signal(void *arg)
+{
+    struct blocked blocked = {.result = -1};
+    pthread_t thread;
+    unsigned n = 0;
+
+    (void)arg;
+    if (HAVE_TSAN) /* it keeps signals until the read returns */
+        return 0;
+    CHECK_STATUS(pipe(blocked.pipe), 0);
+    CHECK_STATUS(loop_add_signal_handler(SIGUSR1, count, &n), 0);
+    CHECK_STATUS(pthread_create(&thread, NULL, read_one, &blocked), 0);
+    await_sleep(&blocked);
+    CHECK_STATUS(pthread_kill(thread, SIGUSR1), 0);
+    while (!n) {
+        CHECK_STATUS(task_yield(), 0);
+        let_through();
+    }
+    CHECK_STATUS(write(blocked.pipe[1], "", 1), 1);
+    CHECK_STATUS(pthread_join(thread, NULL), 0);
+    CHECK_STATUS(blocked.result, 1);
+    CHECK_STATUS(loop_remove_signal_handler(SIGUSR1), 0);
+    close(blocked.pipe[0]);
+    close(blocked.pipe[1]);
     return 0;
 }
 
@@ -1585,6 +1656,7 @@ static const struct CMUnitTest tests[] = {
     leakless_in_main(errno_is_kept),
     leakless_in_main(a_storm_neither_blocks_nor_is_lost),
     leakless_in_main(a_signal_of_another_thread_reaches_the_loop),
+    leakless_in_main(a_read_of_another_thread_goes_on_after_its_signal),
     leakless(a_handler_stays_over_runs_and_goes_with_its_loop),
     leakless_in_main(a_task_waits_for_a_signal),
     leakless_in_main(what_is_known_of_a_signal_is_told),

@@ -888,6 +888,34 @@ static void without_a_hook_each_is_a_line_on_stderr(void **state)
                                  "misuse_without_hook+0x\n"));
 }
 
+static void say_misuse(const struct loop_error *error, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", error->message);
+}
+
+static void misuse_in_spite_of_the_environment(void *arg)
+{
+    struct loop *loop;
+
+    setenv("TASK_DEBUG", "1", 1);
+    loop = loop_new(NULL);
+    loop_set_error_handler(loop, say_misuse, NULL);
+    loop_set_debug(loop, false);
+    CHECK_STATUS(loop_run_main(loop, NULL, arg), -EINVAL);
+    CHECK_STATUS(loop_run_main(loop, leaves_all, arg), 0);
+    CHECK_STATUS(loop_free(loop), 0);
+}
+
+static void switched_off_it_is_off_whatever_the_environment_says(void **state)
+{
+    (void)state;
+    assert_int_equal(child_listen(misuse_in_spite_of_the_environment, NULL,
+                                  said, sizeof said),
+                     0);
+    assert_string_equal(masked(said), "");
+}
+
 /* Faults. */
 
 static int goes_through_much(void *arg)
@@ -1028,6 +1056,7 @@ int main(void)
         behaviour(the_use_of_stacks_is_told_at_the_end),
         behaviour(a_tasks_figure_is_its_own),
         behaviour(without_a_hook_each_is_a_line_on_stderr),
+        behaviour(switched_off_it_is_off_whatever_the_environment_says),
         behaviour(between_runs_the_loop_that_it_is_about_is_told),
         behaviour(a_hook_between_runs_does_not_free_its_loop),
         behaviour(without_memory_it_goes_on),

@@ -194,23 +194,31 @@ static int jobs_one_after_the_other_share_a_thread(void *arg)
     return 0;
 }
 
-/* A thread watches for its next job, which is `n` more in its lane. */
-static void submit_to_a_watcher(int n)
+/* A thread watches for its next job, and sees it once the gate is opened. */
+static struct gate *let_one_watch(void)
 {
     static struct gate gate; /* it may be in there when all is done */
-    struct work work = {LANE_USERS, nothing, NULL};
-    struct task *tasks[2];
 
-    CHECK(n <= 2);
     gate = (struct gate)GATE_INIT;
     __atomic_store_n(&watch_gate, &gate, __ATOMIC_RELEASE);
     CHECK_STATUS(run_nothing(LANE_USERS), 0);
     gate_await(&gate, 1);
     __atomic_store_n(&threads.n_signals, 0, __ATOMIC_RELAXED);
+    return &gate;
+}
+
+/* What comes is `n` more jobs in its lane. */
+static void submit_to_a_watcher(int n)
+{
+    struct gate *gate = let_one_watch();
+    struct work work = {LANE_USERS, nothing, NULL};
+    struct task *tasks[2];
+
+    CHECK(n <= 2);
     for (int i = 0; i < n; i++)
         tasks[i] = start_work(&work);
     record("%u", __atomic_load_n(&threads.n_signals, __ATOMIC_RELAXED));
-    gate_open(&gate);
+    gate_open(gate);
     for (int i = 0; i < n; i++)
         CHECK_STATUS(task_await(tasks[i]), 0);
 }
@@ -230,6 +238,37 @@ static int the_second_does(void *arg)
     submit_to_a_watcher(2);
     CHECK_RECORD("1");
     CHECK(threads.n_created == 2);
+    return 0;
+}
+
+static int one_that_is_taken_back_makes_way_for_the_next(void *arg)
+{
+    struct gate *gate = let_one_watch();
+    struct work work = {LANE_USERS, nothing, NULL};
+    struct task *task;
+
+    (void)arg;
+    CHECK_STATUS(task_cancel_await(start_work(&work)), -ECANCELED);
+    CHECK(stats().jobs == 0);
+    task = start_work(&work);
+    gate_open(gate);
+    CHECK_STATUS(task_await(task), 0);
+    CHECK(threads.n_created == 1);
+    return 0;
+}
+
+/* It was seen, and is not there any more when the thread comes for it. */
+static int nor_does_one_that_the_watcher_misses_end_its_thread(void *arg)
+{
+    struct gate *gate = let_one_watch();
+    struct work work = {LANE_USERS, nothing, NULL};
+
+    (void)arg;
+    CHECK_STATUS(task_cancel_await(start_work(&work)), -ECANCELED);
+    gate_open(gate);
+    gate_await_passed(gate, 1);
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK(threads.n_created == 1);
     return 0;
 }
 
@@ -1110,6 +1149,8 @@ int main(void)
         with_threads(jobs_one_after_the_other_share_a_thread),
         with_threads(a_job_that_is_watched_for_wakes_no_thread),
         with_threads(the_second_does),
+        with_threads(one_that_is_taken_back_makes_way_for_the_next),
+        with_threads(nor_does_one_that_the_watcher_misses_end_its_thread),
         threaded(a_loop_spins_for_its_jobs),
         with_threads(a_verb_says_what_a_task_waits_for),
         with_threads(threads_for_files_and_names_have_small_stacks),

@@ -172,6 +172,8 @@ void task_dump(FILE *out)
     char chars[LINE];
     struct text text = TEXT_IN(chars);
 
+    if (!out)
+        return;
     flockfile(out);
     if (loop) {
         dump_loop(loop, &text, put_in_file, out);

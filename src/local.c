@@ -99,6 +99,8 @@ int task_local_set(struct task_local *local, void *value)
 
     if (!self)
         return MISUSE(-EPERM, OUTSIDE_A_TASK);
+    if (!local)
+        return MISUSE(-EINVAL, "the local is NULL");
     at = find(self, local);
     if (!*at)
         return value ? put(self, local, value) : 0;

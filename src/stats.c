@@ -85,6 +85,8 @@ static bool read_published(const struct loop *loop, struct loop_stats *stats)
 
 void loop_get_stats(const struct loop *loop, struct loop_stats *stats)
 {
+    if (!loop || !stats)
+        return;
     if (scheduler_current() == &loop->scheduler)
         count(loop, stats);
     else

@@ -731,6 +731,19 @@ static void outside_of_a_loop_it_says_so(void **state)
     free(dump);
 }
 
+static int nothing_is_written_to_no_file(void *arg)
+{
+    (void)arg;
+    task_dump(NULL);
+    return 0;
+}
+
+static void nor_outside_of_a_loop(void **state)
+{
+    (void)state;
+    task_dump(NULL);
+}
+
 static int every_state_has_its_word(void *arg)
 {
     struct task *parked = test_start(sleeps_long, NULL, "parked");
@@ -1432,6 +1445,8 @@ int main(void)
         in_main(a_process_is_named_by_its_number),
         in_main(signals_are_named),
         behaviour(outside_of_a_loop_it_says_so),
+        in_main(nothing_is_written_to_no_file),
+        behaviour(nor_outside_of_a_loop),
         in_main(every_state_has_its_word),
         in_main(a_daemon_is_called_one),
         in_main(requests_are_counted),

@@ -289,6 +289,18 @@ static int callbacks_have_none_and_hand_on_none(void *arg)
     return 0;
 }
 
+static int null_is_no_local(void *arg)
+{
+    int value;
+
+    (void)arg;
+    loop_set_debug(loop_current(), true);
+    CHECK_STATUS(task_local_set(NULL, &value), -EINVAL);
+    CHECK(task_local_get(NULL) == NULL);
+    CHECK_RECORD("misuse(task-1, -22)");
+    return 0;
+}
+
 static void outside_of_a_loop_there_are_none(void **state)
 {
     int value;
@@ -297,6 +309,8 @@ static void outside_of_a_loop_there_are_none(void **state)
     assert_null(task_local_get(&plain));
     assert_int_equal(task_local_set(&plain, &value), -EPERM);
     assert_int_equal(task_local_set(&plain, NULL), -EPERM);
+    assert_int_equal(task_local_set(NULL, &value), -EPERM);
+    assert_null(task_local_get(NULL));
 }
 
 static void a_second_run_starts_with_none(void **state)
@@ -804,6 +818,7 @@ int main(void)
         in_main(an_eager_child_has_its_values_at_once),
         in_main(a_child_of_a_group_inherits_from_who_creates_it),
         in_main(callbacks_have_none_and_hand_on_none),
+        in_main(null_is_no_local),
         behaviour(outside_of_a_loop_there_are_none),
         behaviour(a_second_run_starts_with_none),
         in_main(a_value_is_destroyed_before_anyone_hears_of_the_end),

@@ -114,6 +114,30 @@ static void in_the_error_hook_the_task_runs_unless_it_has_ended(void **state)
     assert_record("task 2, task 3");
 }
 
+static int null_has_no_figures_and_takes_none(void *arg)
+{
+    struct loop_stats now = {.tasks = 77};
+
+    (void)arg;
+    loop_get_stats(NULL, &now);
+    loop_get_stats(loop_current(), NULL);
+    CHECK(now.tasks == 77);
+    return 0;
+}
+
+static void nor_where_no_loop_runs(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_stats now = {.tasks = 77};
+
+    (void)state;
+    loop_get_stats(NULL, &now);
+    loop_get_stats(NULL, NULL);
+    loop_get_stats(loop, NULL);
+    assert_int_equal(now.tasks, 77);
+    test_loop_free(loop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +145,8 @@ int main(void)
         in_main(tasks_of_any_stack_size_are_counted),
         in_main(in_a_callback_no_task_runs),
         behaviour(in_the_error_hook_the_task_runs_unless_it_has_ended),
+        in_main(null_has_no_figures_and_takes_none),
+        behaviour(nor_where_no_loop_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,8 +221,8 @@ struct loop_stats {
  * May be called from any thread while the loop exists. From another one each
  * figure is right, but they may be of slightly different moments.
  *
- * @param loop   a loop
- * @param stats  is filled
+ * @param loop   a loop; NULL does nothing
+ * @param stats  is filled; NULL does nothing
  */
 void loop_get_stats(const struct loop *loop, struct loop_stats *stats);
 
@@ -283,7 +283,8 @@ TASK_SUSPENDS int task_wait_all_blocked(void);
  * loop's allocator, and makes do with two dozen lines if there is none. Until
  * it returns nothing can suspend.
  *
- * @param out  an open file; where no loop runs, one line says so
+ * @param out  an open file; where no loop runs, one line says so; NULL does
+ *             nothing
  *
  * Source: asyncio's print_call_graph, and python -m asyncio pstree
  */

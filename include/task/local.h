@@ -27,6 +27,10 @@ TASK_BEGIN_DECLS
  * there is one, each task owns its value: a child starts with what @p inherit
  * returns, or without one.
  *
+ * The main of each run begins with none, as does what loop_create_task() makes
+ * outside of tasks: nothing goes on from one run to the next. (The context of
+ * asyncio's Runner does.)
+ *
  * Both functions are called as callbacks are: they may not suspend.
  */
 struct task_local {
@@ -47,7 +51,7 @@ struct task_local {
  * In a function of task_to_thread() it is that of the task that waits for it; a
  * loop that such a function runs has no part in that.
  *
- * @param local  a local
+ * @param local  a local; NULL has no value
  *
  * @return the value, borrowed; NULL when none is set, and outside a task.
  *
@@ -68,6 +72,7 @@ void *task_local_get(const struct task_local *local);
  * @return 0, or
  *         -ENOMEM  out of memory: the former value stays, @p value is still the
  *                  caller's,
+ *         -EINVAL  @p local is NULL,
  *         -EPERM   called outside a task.
  *
  * Source: Python's ContextVar.set

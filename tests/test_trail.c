@@ -24,6 +24,8 @@ static void run_other(struct ready *ready)
 
 static void empty_queue(void)
 {
+    if (!HAS_TRAILS)
+        skip();
     memset(&queue, 0, sizeof queue);
     queue.ready.end = &queue.ready.first;
 }

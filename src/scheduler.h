@@ -64,7 +64,8 @@ struct scheduler {
     uint64_t counted;    /* ... and how many switches there had been */
     uint64_t trusted;    /* not again until there were so many */
 
-    bool is_crowded;    /* so many run in a turn that few are in the cache */
+    bool is_crowded; /* many had run when that was found out last: few of those
+                         * that run in a turn are in the cache */
     struct trail trail; /* as long: of those that yield */
 
     struct timers *timers;

@@ -18,7 +18,8 @@
 
 enum { TRAIL = 16 };
 
-/* Of the ready queue, since the turn began: none that stands there has run. */
+/* Of the ready queue as it grows, before its turn begins: all from `before` on
+ * still stand there. */
 struct trail {
     struct ready *before; /* who is told next; NULL: it is not that long yet */
     unsigned n;           /* how many have yielded, as long */
@@ -30,11 +31,11 @@ enum { FRAME_UNIT = CACHE_LINE / 2 };
 
 /* Of a frame that waits, what is needed at once: the half of a line that it
  * begins in, and the next one. */
-static ALWAYS_INLINE void prefetch_frame(const char *sp)
+static ALWAYS_INLINE void prefetch_frame(uintptr_t sp)
 {
-    __builtin_prefetch(sp, 1);
-    if ((uintptr_t)sp & FRAME_UNIT)
-        __builtin_prefetch(sp + FRAME_UNIT, 1);
+    __builtin_prefetch((void *)sp, 1);
+    if (sp & FRAME_UNIT)
+        __builtin_prefetch((void *)(sp + FRAME_UNIT), 1);
 }
 
 static ALWAYS_INLINE void trail_tell(struct task *before,
@@ -68,15 +69,15 @@ static ALWAYS_INLINE void trail_add(struct trail *trail, struct ready *first,
 /* A task runs next. */
 static ALWAYS_INLINE void trail_follow(struct task *task)
 {
-    uint32_t told = task->ready.behind.frame;
-    intptr_t distance = task->ready.behind.task;
-    intptr_t frames = (int32_t)(told << 1) / 2;
+    uint32_t told = HAS_TRAILS ? task->ready.behind.frame : 0;
+    intptr_t distance = (intptr_t)task->ready.behind.task * CACHE_LINE;
+    intptr_t frames = (intptr_t)(int32_t)(told << 1) / 2 * FRAME_UNIT;
 
-    if (!HAS_TRAILS || likely(!told))
+    if (likely(!told))
         return;
     task->ready.run = NULL;
-    __builtin_prefetch((char *)task + distance * CACHE_LINE, 1);
-    prefetch_frame((char *)task->context.sp + frames * FRAME_UNIT);
+    __builtin_prefetch((void *)((uintptr_t)task + (uintptr_t)distance), 1);
+    prefetch_frame((uintptr_t)task->context.sp + (uintptr_t)frames);
 }
 
 #endif

@@ -70,7 +70,8 @@ static ALWAYS_INLINE void go_ahead(struct scheduler *scheduler)
     if (HAVE_ASAN) /* it may be less than a task */
         return;
     __builtin_prefetch(ahead->next, 1);
-    prefetch_frame(container_of(ahead, const struct task, ready)->context.sp);
+    prefetch_frame(
+        (uintptr_t)container_of(ahead, const struct task, ready)->context.sp);
 }
 
 /* Take the first off the batch. */
@@ -93,8 +94,7 @@ static ALWAYS_INLINE void begin_batch(struct scheduler *scheduler)
     ready->end = &ready->first;
     if (unlikely(scheduler->random))
         scheduler->batch = task__scheduler_shuffle(scheduler, scheduler->batch);
-    if (unlikely(scheduler->is_crowded))
-        scheduler->trail = (struct trail){0};
+    scheduler->trail = (struct trail){0}; /* of the queue that begins now */
     look_ahead(scheduler);
 }
 
@@ -123,7 +123,7 @@ static ALWAYS_INLINE const struct task *prefetch_rest(const struct ready *next)
     return task;
 }
 
-/* And its frames, beyond the first line, which prefetch() sends for: by one
+/* And its frames, beyond what prefetch_frame() sends for: by one
  * that suspends some calls deep. */
 static ALWAYS_INLINE void prefetch_frames(const struct ready *next)
 {

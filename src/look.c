@@ -22,10 +22,10 @@ enum { CROWD = 8, PLENTY = 256 };
 
 /*
  * Measure by the clock what a nanosecond is in ticks, and so what PATIENCE is:
- * none as long as the measure is too short to be relied on, where every turn
- * has to be seen, and after a stop in this look. The two are read side by side,
- * as the look so far may have taken long; and in this order, so that a delay in
- * between makes the measure, of which this is the end, too short.
+ * none as long as the measure is too short to be relied on, and after a stop in
+ * this look. The two are read side by side, as the look so far may have taken
+ * long; and in such an order that a delay in between makes the measure that
+ * ends here, and the next one, too short.
  */
 static NEVER_INLINE void measure_ticks(struct loop *loop)
 {
@@ -39,18 +39,21 @@ static NEVER_INLINE void measure_ticks(struct loop *loop)
     if (elapsed < 10 * TASK_MICROSECOND)
         return;
     loop->measured_at = now;
-    loop->measured_at_tick = tick;
+    loop->measured_at_tick = clock_ticks();
     loop->tick_rate = (double)ticks / (double)elapsed;
-    if (!loop->clock.is_virtual && !loop->stopping)
+    if (!loop->stopping)
         scheduler->patience = (uint64_t)(loop->tick_rate * (double)PATIENCE);
 }
 
 /* To read the ticks takes as long as to handle an event: mostly they are told
- * from the time. */
+ * from the time. On the virtual clock every turn has to be seen: there is no
+ * patience. */
 static void set_patience(struct loop *loop, task_time now)
 {
     task_time elapsed = now - loop->measured_at;
 
+    if (loop->clock.is_virtual)
+        return;
     if (unlikely(!loop->scheduler.patience || elapsed > TASK_MILLISECOND))
         measure_ticks(loop);
     else

@@ -31,7 +31,8 @@ void task__scheduler_init(struct scheduler *scheduler, struct clock *clock,
  */
 enum { STEPS_ON_TRUST = 8, SHORT_TURNS = 64 };
 
-/* Of so many that run in a turn the first have left the cache when it ends. */
+/* Of so many that run in a turn the first have left the cache when it ends.
+ * (Turns that do not ask for patience add up: they are short.) */
 enum { CROWD = 2000 };
 
 NEVER_INLINE bool task__scheduler_is_patient(struct scheduler *scheduler)
@@ -185,7 +186,8 @@ static ALWAYS_INLINE void run_step(struct scheduler *scheduler,
         return;
     }
     scheduler->step_begins(scheduler, &step, ready);
-    run_in_step(scheduler, ready);
+    if (scheduler_current() == scheduler)
+        run_in_step(scheduler, ready);
     if (scheduler_current() != scheduler)
         return;
     scheduler->step_ends(scheduler, &step);
@@ -269,7 +271,8 @@ void task__scheduler_run_now(struct scheduler *scheduler, struct task *task)
         return;
     }
     scheduler->step_begins(scheduler, &step, &task->ready);
-    run_first(scheduler, self, task);
+    if (scheduler_current() == scheduler)
+        run_first(scheduler, self, task);
     if (scheduler_current() == scheduler)
         scheduler->step_ends(scheduler, &step);
 }

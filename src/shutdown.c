@@ -40,11 +40,11 @@ static void end_tasks(struct loop *loop, task_time limit)
             ask_to_end(loop, loop->n_tasks == loop->n_daemons);
         loop->stopping = false;
         task__loop_run_batch(loop);
-        if (loop_is_inherited(loop))
-            return;
-        if (loop->n_tasks)
+        if (loop->n_tasks && !loop_is_inherited(loop))
             status = task__loop_look(
                 loop, loop->n_ending ? limit : task__clock_now(&loop->clock));
+        if (loop_is_inherited(loop))
+            return;
         if (status && !ask_to_end(loop, false) && !ask_to_end(loop, true)) {
             task__report_deadlock(loop);
             return;

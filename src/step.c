@@ -94,7 +94,8 @@ static void tell(struct loop *loop, const struct timed_step *step)
         loop->longest_step = step->time;
     if (step->time > loop->options.slow_step)
         task__report_slow(loop, step);
-    if (loop->watchdog && task__watchdog_has_news(loop->watchdog))
+    if (loop->watchdog && !loop_is_inherited(loop) &&
+        task__watchdog_has_news(loop->watchdog))
         task__watchdog_tell(loop->watchdog);
     if (step->task && step->task->done)
         note_end(loop, step->task);

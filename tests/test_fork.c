@@ -706,6 +706,45 @@ static void a_fork_when_a_task_was_made_ends_the_inherited_run(void **state)
         read_a_byte, 1);
 }
 
+/* So many steps go before the one at whose beginning it forks. */
+static int steps_left;
+
+static int fork_before_a_step(struct task *task, void *arg)
+{
+    (void)task;
+    if (steps_left-- == 0)
+        fork_once(arg);
+    return 0;
+}
+
+static int yield_and_read(void *arg)
+{
+    CHECK_STATUS(task_yield(), 0);
+    return read_a_byte(arg);
+}
+
+static int have_another_read(void *arg)
+{
+    const struct task_options eager = {.eager = true};
+
+    return task_await(task_create_with(read_a_byte, arg, &eager));
+}
+
+/* One that begins, one that goes on, and one within another. */
+static void the_child_of_a_fork_before_a_step_runs_none(void **state)
+{
+    static task_fn *const mains[] = {read_a_byte, yield_and_read,
+                                     have_another_read};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        steps_left = i > 0;
+        check_fork_in_a_hook(
+            (struct loop_hooks){.step_begins = fork_before_a_step}, mains[i],
+            1);
+    }
+}
+
 static void a_fork_in_a_hook_ends_the_inherited_turn(void **state)
 {
     struct loop_hooks all[] = {{.run_begins = fork_in_a_hook},
@@ -1293,6 +1332,7 @@ int main(void)
         behaviour(the_child_of_a_fork_as_a_wait_begins_does_not_wait),
         behaviour(a_fork_when_a_wait_is_over_ends_the_inherited_run),
         behaviour(a_fork_when_a_task_was_made_ends_the_inherited_run),
+        behaviour(the_child_of_a_fork_before_a_step_runs_none),
         behaviour(a_fork_in_a_hook_ends_the_inherited_turn),
         behaviour(in_the_child_no_other_hooks_are_called),
         behaviour(a_fork_in_the_report_of_a_deadlock_ends_the_run),

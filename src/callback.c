@@ -134,8 +134,7 @@ static bool is_queued(const struct callback *callback)
 static void make_ready(struct callback *callback)
 {
     callback->at.ready.run = run_callback;
-    callback->loop->n_queued++;
-    ready_push(&callback->loop->scheduler, &callback->at.ready);
+    loop_queue(callback->loop, &callback->at.ready);
 }
 
 static void fire(struct timer *timer)

@@ -139,12 +139,9 @@ static void ask_losers(struct ready *asker)
 
 static void ask_losers_later(struct race *race)
 {
-    struct task *self = race->several.waiter.task;
-
-    loop_of_task(self)->n_queued++;
     race->asks_later = true;
     race->asker.run = ask_losers;
-    ready_push(self->scheduler, &race->asker);
+    loop_queue(loop_of_task(race->several.waiter.task), &race->asker);
 }
 
 /*

@@ -256,6 +256,14 @@ static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
 
 #define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
 
+/* Have something run in the next turn, which there is, then: it counts itself
+ * as queued no more when it runs. */
+static inline void loop_queue(struct loop *loop, struct ready *ready)
+{
+    loop->n_queued++;
+    ready_push(&loop->scheduler, ready);
+}
+
 /* run_enter.c: make a loop this thread's current one, or say why not; and leave
  * it: `status`, or -EPERM in the child of a fork, where nothing is touched. */
 int task__loop_enter(struct loop *loop, struct call_site site);

@@ -30,8 +30,7 @@ void task__repeat_queue(struct repeated_call *call)
     if (call->is_queued)
         return;
     call->is_queued = true;
-    call->loop->n_queued++;
-    ready_push(&call->loop->scheduler, &call->ready);
+    loop_queue(call->loop, &call->ready);
 }
 
 void task__repeat_release(struct repeated_call *call)

@@ -56,8 +56,7 @@ void task__report_later(struct loop *loop, const struct loop_error *error,
     if (task_of_late(late))
         task_of_late(late)->references += TASK_PIN;
     loop->late = late;
-    loop->n_queued++;
-    ready_push(&loop->scheduler, &late->ready);
+    loop_queue(loop, &late->ready);
 }
 
 void task__reports_destroy(struct loop *loop)

@@ -21,14 +21,11 @@ static bool is_full(const struct task_server *server)
 /* Have it accept in the next turn. */
 static void queue(struct listener *listener)
 {
-    struct loop *loop = listener->server->loop;
-
     if (listener->is_queued)
         return;
     listener->is_queued = true;
     listener->server->n_calls++;
-    loop->n_queued++;
-    ready_push(&loop->scheduler, &listener->ready);
+    loop_queue(listener->server->loop, &listener->ready);
 }
 
 static void queue_all(struct task_server *server)
@@ -313,8 +310,8 @@ static void accept_some(struct listener *listener)
         take_pause(listener, error);
 }
 
-/* Whether somebody else has its number. While it is observed an event would
- * tell of that. */
+/* Whether somebody else has its number. While it is observed an event tells of
+ * that soon. */
 static bool is_lost(const struct listener *listener)
 {
     return listener->is_lost || (listener->fd >= 0 && !listener->is_observed &&

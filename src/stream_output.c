@@ -297,8 +297,7 @@ static void go_on_later(struct task_stream *s)
         return;
     s->calls++;
     s->more.run = go_on;
-    s->loop->n_queued++;
-    ready_push(&s->loop->scheduler, &s->more);
+    loop_queue(s->loop, &s->more);
 }
 
 /* There is room, or an error. */

@@ -15,8 +15,8 @@ static const struct wait_kind READING = {
 };
 
 /* Whether writing has met what ended the connection. The system tells one call
- * of that; reading then finds an end that the peer has not sent. (Where it has,
- * writing meets -EPIPE.) */
+ * of that; reading then finds an end that the peer has not sent. (After an end
+ * that it has sent a reset is -EPIPE; only a time-out may be told for that.) */
 static bool was_cut(const struct task_stream *s)
 {
     int error = s->write_error;

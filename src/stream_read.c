@@ -216,14 +216,15 @@ static ssize_t fill_on(struct task_stream *s, struct task *self)
 
 /* Drop a line that is too long, or what has arrived of it; as no more arrives
  * meanwhile than a system may keep, that comes to an end. That of a file may be
- * of any length, but while it is read others run, and a request may come. */
+ * of any length, but while it is read others run, and a request may come.
+ * (What is no file, but always ready, as /dev/zero, may have no end.) */
 static ssize_t drop_line(struct task_stream *s, struct task *self)
 {
     enum { ROUNDS = 1024 };
     ssize_t result = 1;
 
     for (size_t i = 0; !drop_to_newline(s) && result > 0; i++) {
-        if (i >= ROUNDS && (!s->is_file || self->undelivered))
+        if (i >= ROUNDS && (s->kind != DESCRIPTOR_FILE || self->undelivered))
             break;
         result = fill_on(s, self);
     }

@@ -17,18 +17,19 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* What the handler knows of a loop; each field is read and written at once. */
+/* What the handler knows of a loop; each field is read and written at once, and
+ * flags that are exchanged are words, as every processor can do that. */
 struct ask_target {
     struct ask_target *next; /* in the list of all, which only grows */
-    bool is_used;            /* a loop has it */
+    unsigned is_used;        /* a loop has it */
     bool is_running;         /* in this thread */
     pthread_t thread;
-    unsigned users;  /* handlers that are about to signal that thread */
-    bool is_nudged;  /* the next signal there is only to interrupt a wait */
-    bool is_late;    /* ... and the loop has not reacted to the one before */
-    bool is_waiting; /* in the poller */
-    unsigned n_seen; /* dumps that it was asked for, and has begun */
-    unsigned n_told; /* likewise: when it was told last who holds it */
+    unsigned users;     /* handlers that are about to signal that thread */
+    unsigned is_nudged; /* the next signal there is only to interrupt a wait */
+    unsigned is_late;   /* ... and the loop has not reacted to the one before */
+    bool is_waiting;    /* in the poller */
+    unsigned n_seen;    /* dumps that it was asked for, and has begun */
+    unsigned n_told;    /* likewise: when it was told last who holds it */
 };
 
 extern unsigned task__asks; /* so far */

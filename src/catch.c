@@ -22,17 +22,17 @@ static struct receiver *receivers; /* the last made first */
 /* What handlers and receivers share is ordered as if one came after the
  * other. */
 
-static bool load(const bool *flag)
+static bool load(const unsigned *flag)
 {
     return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
 }
 
-static void store(bool *flag, bool value)
+static void store(unsigned *flag, bool value)
 {
     __atomic_store_n(flag, value, __ATOMIC_SEQ_CST);
 }
 
-static bool exchange(bool *flag, bool value)
+static bool exchange(unsigned *flag, bool value)
 {
     return __atomic_exchange_n(flag, value, __ATOMIC_SEQ_CST);
 }

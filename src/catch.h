@@ -34,11 +34,12 @@ struct receiver {
     struct post post;
     bool is_used;
 
-    /* What handlers see and change. */
-    bool wanted[NSIG];
-    bool pending[NSIG];        /* caught, and not taken */
+    /* What handlers see and change: flags of whole words, which every processor
+     * can exchange. */
+    unsigned wanted[NSIG];
+    unsigned pending[NSIG];    /* caught, and not taken */
     uintptr_t reblocked[NSIG]; /* once caught, block it in this thread; 0: no */
-    bool is_posted;
+    unsigned is_posted;
     unsigned handlers; /* that are at work with it */
     struct caught caught[NSIG];
 

@@ -44,7 +44,7 @@ struct watchdog {
      * until that has answered, or the loop's thread has gone on without. */
     struct sight suspect;
     task_time held;
-    bool asks;
+    unsigned asks; /* a word: every processor can exchange that */
 
     /* Set by the handler; read by the loop, in the same thread. */
     struct caught_step caught;

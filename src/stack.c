@@ -24,7 +24,7 @@ int task__stacks_init(struct stacks *stacks, const struct allocator *allocator,
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     memset(stacks, 0, sizeof *stacks);
-    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4 / STACKS_SLAB_MAX)
+    if (size < TASK_STACK_MIN || size > SIZE_MAX / 4)
         return -EINVAL;
     stacks->allocator = allocator;
     stacks->page = page;

@@ -310,12 +310,11 @@ static void accept_some(struct listener *listener)
         take_pause(listener, error);
 }
 
-/* Whether somebody else has its number. While it is observed an event tells of
- * that soon. */
+/* Whether somebody else has its number, also since the event was met. */
 static bool is_lost(const struct listener *listener)
 {
-    return listener->is_lost || (listener->fd >= 0 && !listener->is_observed &&
-                                 !task__server_owns(listener));
+    return listener->is_lost ||
+           (listener->fd >= 0 && !task__server_owns(listener));
 }
 
 static void run(struct ready *ready)

@@ -388,6 +388,44 @@ static int a_number_that_another_server_has_is_left_alone(void *arg)
     return 0;
 }
 
+/* A listening socket that is not the library's, at a free port. */
+static int listen_elsewhere(void)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET,
+                                    .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    CHECK_STATUS(bind(fd, (const struct sockaddr *)&any, sizeof any), 0);
+    CHECK_STATUS(listen(fd, 1), 0);
+    return fd;
+}
+
+/* To accept there would block, too. */
+static int nor_is_one_accepted_by_that_is_reused_after_an_event(void *arg)
+{
+    struct task_server *server = start_echo();
+    struct task *waiter = test_start(waits_closed, server, "waiter");
+    int number = task_server_fd(server, 0);
+    int fds[3];
+
+    (void)arg;
+    fds[0] = dial_at_once(port(server));
+    CHECK_STATUS(task_yield(), 0); /* the server runs after us */
+    CHECK_STATUS(close(number), 0);
+    CHECK_STATUS(listen_elsewhere(), number);
+    fds[1] = dial_at_once(port_of_fd(number));
+    CHECK_STATUS(task_wait_all_blocked(), 0);
+    CHECK(task_done(waiter));
+    CHECK_STATUS(task_await(waiter), -EBADF);
+    task_server_free(server);
+    fds[2] = accept4(number, NULL, NULL, SOCK_NONBLOCK);
+    CHECK(fds[2] >= 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(task_close(fds[i]), 0);
+    CHECK_STATUS(close(number), 0);
+    return 0;
+}
+
 static int accepted_in_the_end(struct task_stream *stream, void *arg)
 {
     char byte;
@@ -785,6 +823,7 @@ int main(void)
         in_main(a_listener_that_is_closed_by_others_ends_the_server),
         in_main(a_number_that_is_reused_is_left_alone),
         in_main(a_number_that_another_server_has_is_left_alone),
+        in_main(nor_is_one_accepted_by_that_is_reused_after_an_event),
         in_main(others_run_after_a_backlog_was_accepted),
         in_main(a_connection_costs_one_more_call_at_the_most),
         in_main(backlogs_are_clamped),

@@ -30,12 +30,11 @@ enum { FRAME_UNIT = CACHE_LINE / 2 };
 #define TRAIL_IS_TOLD (UINT32_C(1) << 31)
 
 /* Of a frame that waits, what is needed at once: the half of a line that it
- * begins in, and the next one. */
+ * begins in, and the next one, of the same line or the next. */
 static ALWAYS_INLINE void prefetch_frame(uintptr_t sp)
 {
     __builtin_prefetch((void *)sp, 1);
-    if (sp & FRAME_UNIT)
-        __builtin_prefetch((void *)(sp + FRAME_UNIT), 1);
+    __builtin_prefetch((void *)(sp + FRAME_UNIT), 1);
 }
 
 static ALWAYS_INLINE void trail_tell(struct task *before,

@@ -189,7 +189,7 @@ static const struct wait_kind RACING = {
     .n_needed = task__several_n,
 };
 
-/* One that won before the race began asks nobody. */
+/* One that had won before the race began has asked nobody: we do. */
 static void run_race(struct race *race, struct task *self)
 {
     struct several *several = &race->several;

@@ -64,9 +64,10 @@ struct scheduler {
     uint64_t counted;    /* ... and how many switches there had been */
     uint64_t trusted;    /* not again until there were so many */
 
-    bool is_crowded; /* many had run when that was found out last: few of those
-                         * that run in a turn are in the cache */
-    struct trail trail; /* as long: of those that yield */
+    /* Many had run when that was found out last: so few of those that run in a
+     * turn are in the cache. As long, the trail of those that yield. */
+    bool is_crowded;
+    struct trail trail;
 
     struct timers *timers;
     struct clock *clock;

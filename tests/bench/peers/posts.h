@@ -1,7 +1,7 @@
 /* Calls from another thread, as those of ../remote.c, for event loops that have
- * a wake-up but no list of calls: theirs is under a mutex. The loop runs on core
- * 0, the other thread on core 1. A library defines the three functions, and runs
- * take_posted() when it is woken. */
+ * a wake-up but no list of calls: theirs is under a mutex, in records that are
+ * there before. The loop runs on core 0, the other thread on core 1. A library
+ * defines the three functions, and runs take_posted() when it is woken. */
 #ifndef POSTS_H
 #define POSTS_H
 
@@ -14,10 +14,13 @@ enum { POSTS = 1000000, TRIPS = 5000 };
 
 struct post {
     struct post *next;
+    void (*fn)(void *arg);
+    void *arg;
 };
 
 static struct post posts[POSTS];
-static struct post *posted;
+static struct post *posted; /* a queue */
+static struct post **last = &posted;
 static long n_taken, n_expected;
 static bool answering; /* what is posted is answered: a round trip */
 static bool asked;
@@ -53,20 +56,29 @@ static void take_posted(void)
     pthread_mutex_lock(&mutex);
     post = posted;
     posted = NULL;
+    last = &posted;
     pthread_mutex_unlock(&mutex);
     for (; post; post = post->next)
-        n_taken++;
+        post->fn(post->arg);
     if (n_taken == n_expected)
         stop_loop();
     else if (answering)
         ask();
 }
 
+static void count(void *arg)
+{
+    ++*(long *)arg;
+}
+
 static void post_one(struct post *post)
 {
+    post->next = NULL;
+    post->fn = count;
+    post->arg = &n_taken;
     pthread_mutex_lock(&mutex);
-    post->next = posted;
-    posted = post;
+    *last = post;
+    last = &post->next;
     pthread_mutex_unlock(&mutex);
     wake_loop();
 }

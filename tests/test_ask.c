@@ -1,4 +1,7 @@
 /* Dumps that a signal asks for: of loops that wait, run, or are held. */
+
+/* The linker wraps: timer_settime pthread_kill task__spin_while */
+
 #include "base.h"
 #include "child.h"
 #include "mask.h"

@@ -3,6 +3,9 @@
  * told by its last byte, and its socket is replaced by one of a pair that is
  * full until it is to be connected.
  */
+
+/* The linker wraps: socket connect getsockopt getsockname setsockopt close */
+
 #include "bodies.h"
 #include "cancel_points.h"
 #include "descriptors.h"

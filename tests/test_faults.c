@@ -6,6 +6,12 @@
  * and each time another call is refused: the first, the second ..., until there
  * are no more.
  */
+
+/* The linker wraps: realloc mmap munmap mprotect madvise syscall mincore */
+/* The linker wraps: epoll_create1 epoll_ctl epoll_wait epoll_pwait poll */
+/* The linker wraps: ppoll timerfd_create timerfd_settime eventfd */
+/* The linker wraps: clock_nanosleep */
+
 #include "child.h"
 #include "record.h"
 

@@ -1,4 +1,7 @@
 /* Files through worker threads, and sending from them. */
+
+/* The linker wraps: preadv2 preadv readv sendfile */
+
 #include "everywhere.h"
 
 #include "bodies.h"

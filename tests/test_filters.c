@@ -2,6 +2,9 @@
  * What a filter of system calls, an old kernel or one that only looks like Linux
  * refuses, or answers in its own way, each time: all goes well without it.
  */
+
+/* The linker wraps: clone syscall fcntl madvise mincore preadv2 pwritev2 */
+
 #include "leaks.h"
 
 #include <fcntl.h>

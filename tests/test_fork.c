@@ -2,6 +2,9 @@
  * fork: the child has no loop, may run new ones where it stands, and leaves the
  * parent's alone.
  */
+
+/* The linker wraps: eventfd */
+
 #include "loop.h"
 #include "process.h"
 #include "record.h"

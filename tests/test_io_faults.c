@@ -7,6 +7,12 @@
  * nobody hears; of another error somebody does at most, once, and does again what
  * was to be done. So in the end all has come through, and nothing is left open.
  */
+
+/* The linker wraps: recv send recvmsg sendmsg preadv2 pwritev2 preadv */
+/* The linker wraps: pwritev readv writev sendfile accept4 connect getsockopt */
+/* The linker wraps: fstat poll epoll_ctl epoll_create1 timerfd_create */
+/* The linker wraps: epoll_wait syscall fcntl close */
+
 #include "everywhere.h"
 
 #include "descriptors.h"

@@ -7,6 +7,11 @@
  * the second ..., until there are no more. Either it is told, and there is no
  * child; or there is, and all goes well. Nothing is left behind.
  */
+
+/* The linker wraps: fork clone pipe2 dup2 chdir setsid execve epoll_ctl */
+/* The linker wraps: waitid waitpid read write open fcntl syscall */
+/* The linker wraps: pthread_create malloc */
+
 #include "launch.h"
 #include "leaks.h"
 #include "process.h"

@@ -1,5 +1,8 @@
 /* Queues: who gets which item, and what becomes of it when somebody is
  * cancelled, the queue is shut down, or there is no memory. */
+
+/* The linker wraps: realloc */
+
 #include "random.h"
 #include "record.h"
 

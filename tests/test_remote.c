@@ -2,6 +2,10 @@
  * Calls into a loop from other threads and signal handlers. All of it is run by
  * an eventfd, where there is one, and then by a pipe.
  */
+
+/* The linker wraps: eventfd pipe2 calloc aligned_alloc posix_memalign */
+/* The linker wraps: task__spin_while */
+
 #include "bodies.h"
 #include "gate.h"
 #include "record.h"

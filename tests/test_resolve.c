@@ -4,6 +4,9 @@
  * What is numeric is asked of the system. Names are looked up by a function here
  * that a test has wait, and that tells by the name what comes out.
  */
+
+/* The linker wraps: getaddrinfo freeaddrinfo */
+
 #include "bodies.h"
 #include "cancel_points.h"
 #include "descriptors.h"

@@ -1,6 +1,10 @@
 /*
  * Servers whose system calls fail: accepting, and opening.
  */
+
+/* The linker wraps: socket bind listen accept4 setsockopt getsockopt */
+/* The linker wraps: getsockname fcntl */
+
 #include "bodies.h"
 #include "descriptors.h"
 #include "peers.h"

@@ -2,6 +2,9 @@
  * Signals: callbacks, tasks that wait, SIGINT of a run; and what is left of it
  * in the process.
  */
+
+/* The linker wraps: sigismember syscall */
+
 #include "base.h"
 #include "bodies.h"
 #include "cancel_points.h"

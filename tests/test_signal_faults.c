@@ -2,6 +2,9 @@
  * Signals where system calls fail: each in turn, until none is left. A handler
  * or a wait is refused then, or works; and nothing is different afterwards.
  */
+
+/* The linker wraps: sigaction eventfd pipe2 epoll_ctl calloc aligned_alloc */
+
 #include "leaks.h"
 
 #include <pthread.h>

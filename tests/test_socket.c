@@ -1,4 +1,7 @@
 /* Messages, accepting and connecting. */
+
+/* The linker wraps: fcntl */
+
 #include "everywhere.h"
 
 #include "bodies.h"

@@ -1,3 +1,5 @@
+/* The linker wraps: realloc */
+
 #include "store.h"
 
 #include "random.h"

@@ -6,6 +6,10 @@
  * ..., until there are no more. Whatever fails, what is read is the beginning of
  * what was written, both ends hear of it, and nothing is left open.
  */
+
+/* The linker wraps: recv send recvmsg sendmsg preadv2 pwritev2 shutdown */
+/* The linker wraps: fstat setsockopt getsockopt epoll_ctl poll close */
+
 #include "streams.h"
 
 #include "random.h"

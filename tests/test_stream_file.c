@@ -2,6 +2,9 @@
  * Streams of files, whose reading and writing is left to worker threads: here to
  * calls that take a millisecond, and do little, or fail, when they are told to.
  */
+
+/* The linker wraps: task__file_readv task__file_writev */
+
 #include "streams.h"
 
 #include "bodies.h"

@@ -2,6 +2,9 @@
  * Traces: what they say, and what becomes of them when something fails. That a
  * file is one that Perfetto reads, trace.sh tests.
  */
+
+/* The linker wraps: write ftruncate */
+
 #include "bodies.h"
 #include "child.h"
 #include "loop.h"

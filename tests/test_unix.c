@@ -1,6 +1,9 @@
 /*
  * Unix sockets: connecting, listening, their files, and servers with a path.
  */
+
+/* The linker wraps: socket bind listen connect unlink */
+
 #include "bodies.h"
 #include "cancel_points.h"
 #include "descriptors.h"

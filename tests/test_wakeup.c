@@ -1,4 +1,7 @@
 /* Both kinds of wake-up, by themselves. */
+
+/* The linker wraps: eventfd pipe2 fcntl read */
+
 #include "record.h"
 
 #include "wakeup.h"

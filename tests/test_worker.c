@@ -1,4 +1,8 @@
 /* Worker threads: lanes, when threads start and end, what they cannot have. */
+
+/* The linker wraps: pthread_create pthread_join pthread_cond_signal eventfd */
+/* The linker wraps: calloc task__spin_while */
+
 #include "bodies.h"
 #include "gate.h"
 #include "record.h"

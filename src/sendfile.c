@@ -75,8 +75,8 @@ static int work(void *arg)
     return 0;
 }
 
-/* By a worker; -EAGAIN: `out` has to be waited for. */
-static ssize_t delegate(struct task *self, struct sending *sending)
+/* Have a worker send: 0, or why none has. */
+static int delegate(struct task *self, struct sending *sending)
 {
     struct fd_job out;
     struct fd_job in;
@@ -87,7 +87,7 @@ static ssize_t delegate(struct task *self, struct sending *sending)
     status = task__worker_run(LANE_FILES, work, sending);
     task__fd_end_job(&in);
     task__fd_end_job(&out);
-    return status ? status : sending->result;
+    return status;
 }
 
 /* Until it has sent something. An event may come while a worker is at it: so
@@ -98,8 +98,8 @@ static ssize_t send_much(struct task *self, struct sending *sending)
 
     do {
         result = delegate(self, sending);
-        if (result != -EAGAIN)
-            return result;
+        if (result || sending->result != -EAGAIN)
+            return result ? result : sending->result;
         result =
             task__fd_wait_surely(self, sending->out, POLLOUT, &task__writing);
     } while (result > 0 && !is_closed(sending));

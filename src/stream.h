@@ -211,10 +211,11 @@ static ALWAYS_INLINE ssize_t stream_attempt(struct task_stream *s,
     return result;
 }
 
-/* Whether an error of a system call lasts. */
+/* Whether an error lasts: not so a want of memory, threads or descriptors. */
 static inline bool stream_is_failure(ssize_t result)
 {
-    return result < 0 && result != -ENOMEM && result != -ENOBUFS;
+    return result < 0 && result != -ENOMEM && result != -ENOBUFS &&
+           result != -EAGAIN && result != -EMFILE && result != -ENFILE;
 }
 
 /* A call that waits for bytes goes on, or ends with an error. */

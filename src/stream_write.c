@@ -110,7 +110,9 @@ static int write_all(struct task_stream *s, struct task *self, const char *data,
         if (s->fd < 0)
             return s->broken;
         if (result < 0)
-            return task__stream_fail(s, (int)result);
+            return written || stream_is_failure(result)
+                       ? task__stream_fail(s, (int)result)
+                       : (int)result;
         written += (size_t)result;
     }
     return s->broken;

@@ -1,6 +1,6 @@
 /* Files through worker threads, and sending from them. */
 
-/* The linker wraps: preadv2 preadv readv sendfile */
+/* The linker wraps: preadv2 preadv readv sendfile pthread_create */
 
 #include "everywhere.h"
 
@@ -9,6 +9,7 @@
 #include "scheduler.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,6 +93,21 @@ ssize_t __wrap_sendfile(int out, int in, off_t *offset, size_t n)
         return __real_sendfile(out, in, offset, n);
     errno = EINVAL;
     return -1;
+}
+
+/* The library's threads cannot be had. */
+static bool has_no_threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *arg), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *arg), void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*fn)(void *arg), void *arg)
+{
+    return has_no_threads ? EAGAIN
+                          : __real_pthread_create(thread, attr, fn, arg);
 }
 
 static bool is_open(int fd)
@@ -367,6 +383,33 @@ static int a_file_is_sent_whole(void *arg)
 }
 
 /* By a thread: a disk would have the loop wait. */
+/* They are told, and can be tried again. */
+static int without_threads_nothing_waits_for_them(void *arg)
+{
+    char name[] = "/tmp/task-test-XXXXXX";
+    int fd = mkstemp(name); /* no thread has written it */
+    off_t offset = 0;
+    char chars[10];
+    int pair[2];
+
+    (void)arg;
+    unlink(name);
+    CHECK_STATUS(ftruncate(fd, MUCH), 0);
+    make_free_local(pair);
+    cached = 0;
+    has_no_threads = true;
+    CHECK_STATUS(task_sendfile(pair[1], fd, &offset, MUCH), -EAGAIN);
+    CHECK_STATUS(task_pread(fd, chars, sizeof chars, 0), -EAGAIN);
+    has_no_threads = false;
+    CHECK_STATUS(task_pread(fd, chars, sizeof chars, 0), sizeof chars);
+    CHECK(task_sendfile(pair[1], fd, &offset, MUCH) > 0);
+    cached = -1;
+    CHECK_STATUS(task_close(pair[0]), 0);
+    CHECK_STATUS(task_close(pair[1]), 0);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
 static int a_file_is_sent_to_a_file(void *arg)
 {
     static char buf[SIZE];
@@ -1127,6 +1170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_main(what_is_in_memory_needs_no_thread),
+        in_main(without_threads_nothing_waits_for_them),
         in_main(much_is_moved_by_a_thread),
         in_main(whoever_never_waits_lets_others_run),
         in_main(a_number_may_be_closed_while_others_run),

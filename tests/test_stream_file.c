@@ -390,6 +390,25 @@ static int a_read_that_fails_breaks_the_reading(void *arg)
     return 0;
 }
 
+/* No thread can be had for a moment. */
+static int what_was_not_begun_can_be_tried_again(void *arg)
+{
+    struct file file = open_file();
+
+    (void)arg;
+    worker.fail_at = 1;
+    worker.error = -EAGAIN;
+    CHECK_STATUS(write_row(file.s, 0, 10), -EAGAIN);
+    CHECK_STATUS(write_row(file.s, 0, 10), 0);
+    CHECK_STATUS(look(&file), 10);
+    CHECK_STATUS(lseek(task_stream_fd(file.s), 0, SEEK_SET), 0);
+    worker.fail_at = worker.n_jobs + 1;
+    CHECK_STATUS(reads(file.s), -EAGAIN);
+    CHECK_STATUS(reads(file.s), 10);
+    close_file(&file);
+    return 0;
+}
+
 /* The end while a job is at work, but a write that is closed: the descriptor stays
  * open as long, and nobody else gets its number. */
 static int the_end_waits_for_no_job_and_takes_nothing_from_it(void *arg)
@@ -684,6 +703,7 @@ int main(void)
         in_streams(a_line_too_long_is_dropped_whole),
         in_streams(a_write_that_fails_breaks_the_writing),
         in_streams(a_read_that_fails_breaks_the_reading),
+        in_streams(what_was_not_begun_can_be_tried_again),
         in_streams(the_end_waits_for_no_job_and_takes_nothing_from_it),
         in_streams(closing_waits_for_the_writes_of_others),
         in_streams(closing_tells_that_a_write_of_others_has_failed),

@@ -28,6 +28,7 @@
  *
  * What every call here may return, besides what its system call does:
  *
+ *     -EAGAIN     no worker thread can be started, which a file needs,
  *     -EBADF      the number is not open, or was closed while it waited,
  *     -EBUSY      another task or a callback waits for the same,
  *     -ECANCELED  a request was waiting, or came before anything was moved,

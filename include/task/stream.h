@@ -31,12 +31,15 @@
  *
  * What every suspending call may return besides what its comment names:
  *
+ *     -EAGAIN       no worker thread can be started, which a file needs,
  *     -EBADF        another task has closed the stream meanwhile, or the
  *                   descriptor is not open for that,
  *     -EBUSY        something else waits for the same descriptor,
  *     -ECANCELED    a request was waiting, or came before there was a result,
  *     -ECONNABORTED a server has aborted the connection,
  *     -EINVAL       the stream is NULL, or of another loop,
+ *     -EMFILE, -ENFILE
+ *                   no descriptor is left for the loop's own,
  *     -ENOMEM       out of memory: nothing was taken,
  *     -ENOSPC       the user has too many descriptors watched by epoll,
  *     -EPERM        called outside a task;

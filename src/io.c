@@ -99,7 +99,7 @@ static COLD ssize_t move_other(struct task *self, struct descriptor *descriptor,
                                const struct way *way, struct transfer *transfer,
                                const struct wait_kind *kind)
 {
-    unsigned heard = self->cancelling - self->undelivered;
+    unsigned heard = task_heard(self);
     ssize_t result;
 
     do {

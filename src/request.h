@@ -81,11 +81,20 @@ static inline void task_keep_request(struct task *task)
  * what they returned is granted, and the request comes next: false. */
 bool task__waiter_pass_on(struct waiter *waiter, struct task_chain *requests);
 
+/* How many requests the task has heard of. One that was delivered and made
+ * undelivered again may have been taken back, so it is not just a difference. */
+static inline unsigned task_heard(const struct task *task)
+{
+    return task->cancelling > task->undelivered
+               ? task->cancelling - task->undelivered
+               : 0;
+}
+
 /* Before a part of what has begun and is to be complete, which those that wait
  * do not end: how many the task had heard of. */
 static inline unsigned task_put_requests_aside(struct task *task)
 {
-    unsigned heard = task->cancelling - task->undelivered;
+    unsigned heard = task_heard(task);
 
     task->undelivered = 0;
     return heard;

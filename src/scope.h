@@ -7,6 +7,7 @@
 #ifndef TASK_SRC_SCOPE_H
 #define TASK_SRC_SCOPE_H
 
+#include "request.h"
 #include "scheduler.h"
 
 #include <task/scope.h>
@@ -55,9 +56,7 @@ static ALWAYS_INLINE bool scope_begin(struct task_scope *scope,
     scope->error = 0;
     scope->state = SCOPE_OPEN;
     scope->cancelling = self->cancelling;
-    scope->heard = self->cancelling > self->undelivered
-                       ? self->cancelling - self->undelivered
-                       : 0;
+    scope->heard = task_heard(self);
     scope->deliveries = self->deliveries;
     scope->began = self->scheduler->scope_asks;
     scope->outer = self->scope;

@@ -304,6 +304,28 @@ static int a_request_put_aside_may_be_taken_back(void *arg)
     return 0;
 }
 
+/* The first ends a job that has not begun, and is taken back at once. */
+static int a_request_after_one_taken_back_is_not_lost(void *arg)
+{
+    struct file file = open_file();
+    struct writing writing = {file.s, 0, 5000};
+    struct task *task = start(writes_and_hears, &writing);
+
+    (void)arg;
+    worker.most = 1000;
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND * 9 / 4), 0);
+    task_cancel(task);
+    CHECK_STATUS(task_uncancel(task), 0);
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND * 3 / 4), 0);
+    CHECK_STATUS(worker.n_at_work, 1);
+    task_cancel(task);
+    CHECK_STATUS(task_await(task), 0);
+    CHECK_RECORD("wrote 0, then -125");
+    CHECK_STATUS(look(&file), 5000);
+    close_file(&file);
+    return 0;
+}
+
 /* Reads a line that is too long, whenever it is cancelled, and the next one. */
 static int reads_lines(void *arg)
 {
@@ -700,6 +722,7 @@ int main(void)
         in_streams(a_job_at_work_is_done_and_the_request_comes_next),
         in_streams(a_write_that_has_begun_is_complete),
         in_streams(a_request_put_aside_may_be_taken_back),
+        in_streams(a_request_after_one_taken_back_is_not_lost),
         in_streams(a_line_too_long_is_dropped_whole),
         in_streams(a_write_that_fails_breaks_the_writing),
         in_streams(a_read_that_fails_breaks_the_reading),

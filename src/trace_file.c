@@ -74,7 +74,7 @@ static int write_all(struct trace *trace)
         write_live(trace);
     }
     if (!trace->is_ended)
-        task__chrome_end(&trace->file);
+        trace->file.error = task__chrome_end(&trace->file);
     trace->is_ended = true;
     return trace->file.error;
 }

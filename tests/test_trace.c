@@ -703,6 +703,39 @@ static void a_stream_is_written_in_whole_pages(void **state)
     assert_checks();
 }
 
+static int trace_with_room(size_t room)
+{
+    struct loop *loop = test_loop_new(NULL);
+    int status;
+
+    disk.room = room;
+    disk.is_on = true;
+    assert_int_equal(loop_trace_start(loop, path), 0);
+    assert_int_equal(loop_run_main(loop, yields, NULL), 0);
+    status = loop_trace_stop(loop);
+    disk.is_on = false;
+    loop_free(loop);
+    return status;
+}
+
+/* The times in it, and so its length, are others each time. */
+static void a_trace_without_room_for_its_end_is_not_complete(void **state)
+{
+    enum { AROUND = 32 };
+    struct stat status;
+    int n_whole = 0;
+
+    (void)state;
+    assert_int_equal(trace_with_room(1 << 20), 0);
+    assert_int_equal(stat(path, &status), 0);
+    for (int i = -AROUND; i <= AROUND; i++)
+        if (trace_with_room((size_t)(status.st_size + i)) == 0) {
+            assert_true(is_whole());
+            n_whole++;
+        }
+    assert_in_range(n_whole, 1, 2 * AROUND);
+}
+
 /* Disks are full where a block ends, and so does a part of the trace. */
 static void a_full_disk_ends_a_trace_and_not_the_loop(void **state)
 {
@@ -885,6 +918,7 @@ int main(void)
         behaviour(a_pipe_is_refused),
         behaviour(want_of_memory_is_told_and_leaves_nothing),
         behaviour(a_stream_is_written_in_whole_pages),
+        behaviour(a_trace_without_room_for_its_end_is_not_complete),
         behaviour(a_full_disk_ends_a_trace_and_not_the_loop),
         behaviour(a_full_device_is_told_of_when_the_trace_stops),
         behaviour(writes_may_be_interrupted_and_short),

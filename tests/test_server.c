@@ -1220,6 +1220,30 @@ static int a_shutdown_that_is_cancelled_stops_there(void *arg)
     return 0;
 }
 
+/* "quit": the task that it starts for that is asked when the handler is. */
+static int quits(struct task_stream *stream, void *arg)
+{
+    (void)stream;
+    return task_await(task_create(shuts_down, *(struct task_server **)arg));
+}
+
+static int a_shutdown_for_which_a_handler_waits_is_cancelled_with_it(void *arg)
+{
+    struct task_server *server = NULL;
+    int fd;
+
+    (void)arg;
+    server = start_with(
+        (struct task_server_options){.handler = quits, .arg = &server});
+    fd = dial(port(server));
+    CHECK_STATUS(task_server_wait_closed(server), 0);
+    CHECK(loop_time() == 5 * TASK_SECOND);
+    CHECK_RECORD("shut down -125");
+    task_server_free(server);
+    CHECK_STATUS(task_close(fd), 0);
+    return 0;
+}
+
 /* The end of the loop. */
 
 static int leaves_a_server(void *arg)
@@ -1659,6 +1683,7 @@ int main(void)
         in_main(a_shutdown_without_grace_takes_a_turn),
         in_main(a_shutdown_may_come_in_any_turn),
         in_main(a_shutdown_that_is_cancelled_stops_there),
+        in_main(a_shutdown_for_which_a_handler_waits_is_cancelled_with_it),
         behaviour(the_end_of_the_loop_ends_its_servers),
         behaviour(the_end_of_the_loop_does_not_wait_for_peers),
         behaviour(a_server_that_was_not_closed_is_reported),

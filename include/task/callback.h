@@ -96,6 +96,9 @@ int loop_call_cancel(int64_t id);
  *         -EBADF   @p fd is not open,
  *         -EBUSY   a task waits to read from it,
  *         -EINVAL  @p fn is NULL,
+ *         -ELOOP   it is an epoll descriptor that would watch itself,
+ *         -EMFILE, -ENFILE
+ *                  no descriptor is left for the loop's own,
  *         -ENOMEM  out of memory,
  *         -ENOSPC  the user has too many descriptors watched by epoll,
  *         -ESHUTDOWN

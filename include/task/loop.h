@@ -148,6 +148,8 @@ struct loop_options {
  * @param arg  passed to @p fn
  *
  * @return what @p fn returned, or
+ *         -EAGAIN   loop_stop() ended the run before main had ended: that was
+ *                   cancelled, and has ended,
  *         -EDEADLK  nothing can wake main any more: nothing is ready, there is
  *                   no timer, descriptor, job, remote or signal handler; the
  *                   error hook was told who waits for what, main and the others
@@ -216,6 +218,7 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg);
  *                   cancelled,
  *         -EBUSY    @p loop runs, or another one in this thread,
  *         -EINVAL   @p loop is NULL,
+ *         -ENOMEM   no memory, thread or signal for `stall_timeout`,
  *         -EPERM    the loop was inherited over fork.
  *
  * Source: asyncio's loop.run_forever
@@ -324,6 +327,7 @@ struct loop *loop_current(void);
  *                   wake them, have a remote open meanwhile (thread.h),
  *         -EBUSY    @p loop runs, or another one in this thread,
  *         -EINVAL   @p loop is NULL,
+ *         -ENOMEM   no memory, thread or signal for `stall_timeout`,
  *         -EPERM    the loop was inherited over fork.
  *
  * Source: libuv's uv_run(UV_RUN_ONCE)
@@ -349,7 +353,8 @@ int loop_run_turn(struct loop *loop, task_time timeout);
  *                   can stand,
  *         -EINVAL   @p loop is NULL,
  *         -EPERM    the loop was inherited over fork,
- *         -errno    it could not be opened: -EMFILE, -ENFILE, -ENOMEM.
+ *         -errno    it could not be opened: -EMFILE, -ENFILE, -ENOMEM,
+ *                   -ENOSPC.
  *
  * Source: libuv's uv_backend_fd
  */

@@ -127,6 +127,8 @@ struct task_select_case {
  *         -EDEADLK    a task is the caller,
  *         -EINVAL     @p n is 0, a case is of no kind, a task is another
  *                     loop's, or a descriptor's events have others,
+ *         -EMFILE, -ENFILE
+ *                     no descriptor is left for the loop's own,
  *         -ENOMEM     out of memory; nothing fired,
  *         -ENOSPC     the user has too many descriptors watched by epoll,
  *         -EOPNOTSUPP a descriptor never gives the events, as a file no POLLPRI,

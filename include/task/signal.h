@@ -46,6 +46,7 @@ TASK_BEGIN_DECLS
  *         -ENOMEM  out of memory,
  *         -EMFILE, -ENFILE
  *                  no descriptor for wake-ups,
+ *         -ENOSPC  the user has too many descriptors watched by epoll,
  *         -ESHUTDOWN
  *                  the loop is being freed,
  *         -EPERM   called outside a loop.
@@ -95,6 +96,7 @@ int loop_remove_signal_handler(int signo);
  *         -ENOMEM     out of memory,
  *         -EMFILE, -ENFILE
  *                     no descriptor for wake-ups,
+ *         -ENOSPC     the user has too many descriptors watched by epoll,
  *         -EPERM      called outside a task.
  *
  * Source: sigwaitinfo(2)

@@ -61,6 +61,7 @@ TASK_BEGIN_DECLS
  *         -ENOMEM     out of memory, at the first call in a loop,
  *         -EMFILE, -ENFILE
  *                     no descriptor for wake-ups, likewise,
+ *         -ENOSPC     the user has too many descriptors watched by epoll,
  *         -EPERM      called outside a task.
  *
  * Source: asyncio.to_thread

@@ -173,12 +173,10 @@ static int begin_due(struct race *race)
 static int wait(struct race *race)
 {
     struct task *self = race->waiter.task;
-    int result;
+    int result = task_check_requests(self);
 
-    if (self->undelivered) {
-        task_take_requests(self);
-        return -ECANCELED;
-    }
+    if (result)
+        return result;
     result = task__park_until(
         &race->waiter, race->n_begun < race->n ? race->due : TASK_FOREVER);
     return result == -ECANCELED ? result : 0;

@@ -100,10 +100,7 @@ static NEVER_INLINE int yield_to(struct context *from, struct context *to)
     scheduler = scheduler_current_anew();
     self = scheduler->current;
     restore_errno(scheduler, &self->context);
-    if (likely(!self->undelivered))
-        return 0;
-    task_take_requests(self);
-    return -ECANCELED;
+    return task_check_requests(self);
 }
 
 /* If the next one is no task that has begun: apart, so that task__yield calls

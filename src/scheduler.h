@@ -183,6 +183,15 @@ static inline void task_take_requests(struct task *task)
     task_count_delivery(task);
 }
 
+/* Take a waiting request: -ECANCELED; 0: there is none. */
+static ALWAYS_INLINE int task_check_requests(struct task *task)
+{
+    if (likely(!task->undelivered))
+        return 0;
+    task_take_requests(task);
+    return -ECANCELED;
+}
+
 /*
  * What every suspending call does first: take a waiting request.
  *
@@ -198,11 +207,7 @@ static ALWAYS_INLINE int task_enter_at(struct task **self,
     *self = task;
     if (unlikely(!task))
         return misuse_at(site, -EPERM, OUTSIDE_A_TASK);
-    if (unlikely(task->undelivered)) {
-        task_take_requests(task);
-        return -ECANCELED;
-    }
-    return 0;
+    return task_check_requests(task);
 }
 
 /* In a function that is always inline in the public one, which is `call`. */

@@ -221,9 +221,10 @@ static int select_until(struct task_select_case cases[], size_t n,
 
     do {
         result = fire_first(self, cases, n);
+        if (result == -EAGAIN && task_check_requests(self))
+            result = -ECANCELED;
         if (result == -EAGAIN)
-            result = self->undelivered ? (task_take_requests(self), -ECANCELED)
-                                       : wait(cases, n, self, when);
+            result = wait(cases, n, self, when);
     } while (result == -EAGAIN);
     return result;
 }

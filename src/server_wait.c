@@ -196,11 +196,9 @@ static int shut_down(struct task_server *server, struct task *self,
     if (status != -ETIMEDOUT)
         return status;
     cancel_handlers(server);
-    if (self->undelivered) { /* one that awaits this task has passed it on */
-        task_take_requests(self);
-        return -ECANCELED;
-    }
-    status = await_end_for(server, self, grace);
+    status = task_check_requests(self); /* a handler may await this task */
+    if (!status)
+        status = await_end_for(server, self, grace);
     if (status != -ETIMEDOUT)
         return status;
     status = (int)server->n_connections;

@@ -121,10 +121,8 @@ static int send_all(struct task_stream *s, struct task *self)
         return s->write_error;
     if (!stream_pending(s) && !s->is_written)
         return 0;
-    if (self->undelivered) {
-        task_take_requests(self);
+    if (task_check_requests(self))
         return -ECANCELED;
-    }
     if (s->is_written)
         return task__stream_await_writers(s, self);
     return task__stream_await(s, self, NULL, 0, true, &CLOSING);

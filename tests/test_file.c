@@ -382,8 +382,7 @@ static int a_file_is_sent_whole(void *arg)
     return 0;
 }
 
-/* By a thread: a disk would have the loop wait. */
-/* They are told, and can be tried again. */
+/* It is told, and can be tried again. */
 static int without_threads_nothing_waits_for_them(void *arg)
 {
     char name[] = "/tmp/task-test-XXXXXX";
@@ -410,6 +409,7 @@ static int without_threads_nothing_waits_for_them(void *arg)
     return 0;
 }
 
+/* By a thread: a disk would have the loop wait. */
 static int a_file_is_sent_to_a_file(void *arg)
 {
     static char buf[SIZE];

@@ -1220,7 +1220,7 @@ static int a_shutdown_that_is_cancelled_stops_there(void *arg)
     return 0;
 }
 
-/* "quit": the task that it starts for that is asked when the handler is. */
+/* It waits for the task that shuts down: so that is asked when it is. */
 static int quits(struct task_stream *stream, void *arg)
 {
     (void)stream;

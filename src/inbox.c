@@ -6,8 +6,9 @@
  */
 #include "inbox.h"
 
+#include "cancelling.h"
+
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 static_assert(sizeof(loop_fn *) == sizeof(size_t), "a head is told by it");
@@ -65,14 +66,14 @@ void task__inbox_retain(struct inbox *inbox)
 
 void task__inbox_release(struct inbox *inbox)
 {
-    int former;
+    struct cancelling former;
 
     if (__atomic_sub_fetch(&inbox->references, 1, __ATOMIC_ACQ_REL))
         return;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+    former = cancelling_stop();
     task__wakeup_close(&inbox->wakeup);
     free(inbox);
-    pthread_setcancelstate(former, NULL);
+    cancelling_restore(former);
 }
 
 void task__inbox_abandon(struct inbox *inbox)
@@ -84,11 +85,10 @@ void task__inbox_abandon(struct inbox *inbox)
  * for, and that its thread does not know of. */
 static void wake(const struct inbox *inbox)
 {
-    int former;
+    struct cancelling former = cancelling_stop();
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     inbox->wakeup.kind->wake(inbox->wakeup.writer);
-    pthread_setcancelstate(former, NULL);
+    cancelling_restore(former);
 }
 
 /*

@@ -3,11 +3,11 @@
  */
 #include "launch.h"
 
+#include "cancelling.h"
 #include "own_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -176,15 +176,14 @@ int task__launch(const struct launch *launch, struct launch_room *room,
     int saved_errno = errno;
     sigset_t all;
     sigset_t former;
-    int former_cancel;
+    struct cancelling own = cancelling_stop();
     int result;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former_cancel);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &former);
     result = task__launch_way(launch, room, launched);
     pthread_sigmask(SIG_SETMASK, &former, NULL);
-    pthread_setcancelstate(former_cancel, NULL);
+    cancelling_restore(own);
     errno = saved_errno;
     return result;
 }

@@ -1,6 +1,7 @@
 /*
  * Coroutines that other threads have run, and wait for.
  */
+#include "cancelling.h"
 #include "loop.h"
 #include "loop_above.h"
 #include "remote.h"
@@ -108,12 +109,8 @@ void task__remotes_refuse(struct loop *loop)
     }
 }
 
-/* What waits is on this stack: so nothing may end the thread meanwhile. */
 static void wait_for_answer(struct remote_run *run)
 {
-    int former;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     task__worker_pause();
     task__spin_while(&spin, &run->has_ended, 0);
     pthread_mutex_lock(&run->mutex);
@@ -121,9 +118,10 @@ static void wait_for_answer(struct remote_run *run)
         pthread_cond_wait(&run->ended, &run->mutex);
     pthread_mutex_unlock(&run->mutex);
     task__worker_resume();
-    pthread_setcancelstate(former, NULL);
 }
 
+/* What is posted is on this stack: so nothing may end the thread until it is
+ * answered. */
 static NEVER_INLINE int run_there(struct loop_remote *remote, task_fn *fn,
                                   void *arg, task_time timeout)
 {
@@ -135,11 +133,13 @@ static NEVER_INLINE int run_there(struct loop_remote *remote, task_fn *fn,
         .timeout = timeout,
         .mutex = PTHREAD_MUTEX_INITIALIZER,
         .ended = PTHREAD_COND_INITIALIZER,
+        .status = -ESHUTDOWN,
     };
+    struct cancelling former = cancelling_stop();
 
-    if (!task__inbox_post(remote->inbox, &run.post))
-        return -ESHUTDOWN;
-    wait_for_answer(&run);
+    if (task__inbox_post(remote->inbox, &run.post))
+        wait_for_answer(&run);
+    cancelling_restore(former);
     pthread_cond_destroy(&run.ended);
     pthread_mutex_destroy(&run.mutex);
     return run.status;

@@ -4,7 +4,7 @@
  */
 
 /* The linker wraps: eventfd pipe2 calloc aligned_alloc posix_memalign */
-/* The linker wraps: task__spin_while */
+/* The linker wraps: task__spin_while pthread_setcancelstate */
 
 #include "bodies.h"
 #include "gate.h"
@@ -104,6 +104,23 @@ static int sleep_until_a_spin(void)
     for (int i = 0; i < 1000 && !n_loop_spins && !status; i++)
         status = task_sleep(TASK_MILLISECOND);
     return status;
+}
+
+/* Of this thread, as soon as it may not be cancelled. */
+static _Thread_local bool is_to_be_cancelled;
+
+int __real_pthread_setcancelstate(int state, int *former);
+int __wrap_pthread_setcancelstate(int state, int *former);
+
+int __wrap_pthread_setcancelstate(int state, int *former)
+{
+    int error = __real_pthread_setcancelstate(state, former);
+
+    if (is_to_be_cancelled && state == PTHREAD_CANCEL_DISABLE) {
+        is_to_be_cancelled = false;
+        pthread_cancel(pthread_self());
+    }
+    return error;
 }
 
 static struct loop_options real_clock(void)
@@ -1112,6 +1129,62 @@ static int who_waits_for_a_coroutine_spins(void *arg)
     return 0;
 }
 
+static int takes_a_while_and_sets(void *arg)
+{
+    struct table *table = arg;
+    int status = task_sleep(TASK_MILLISECOND);
+
+    __atomic_store_n(&table->status, 1, __ATOMIC_RELEASE);
+    task_event_set(&table->event);
+    return status;
+}
+
+/* The key's destructor, as the thread ends: has the coroutine? */
+static void counts_if_it_has_ended(void *arg)
+{
+    struct table *table = arg;
+
+    if (__atomic_load_n(&table->status, __ATOMIC_ACQUIRE) == 1)
+        table->n++;
+}
+
+static void *runs_it_and_is_cancelled_as_it_wakes_the_loop(void *arg)
+{
+    struct table *table = arg;
+    pthread_key_t key;
+    int type;
+
+    CHECK(!pthread_key_create(&key, counts_if_it_has_ended));
+    pthread_setspecific(key, table);
+    usleep(3000);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    is_to_be_cancelled = true;
+    loop_remote_run(table->remote, takes_a_while_and_sets, arg, TASK_FOREVER);
+    return NULL;
+}
+
+/* What the loop knows of a coroutine is on the stack of who waits for it. (What
+ * a thread that is cancelled so leaves on its stack, ASan takes for bugs.) */
+static int who_waits_for_a_coroutine_is_cancelled_only_then(void *arg)
+{
+    struct table table = {.n = 0};
+    pthread_t thread;
+    void *end;
+
+    (void)arg;
+    if (HAVE_ASAN)
+        return 0;
+    table = open_table();
+    thread =
+        thread_start(runs_it_and_is_cancelled_as_it_wakes_the_loop, &table);
+    CHECK_STATUS(task_event_wait(&table.event), 0);
+    CHECK(!pthread_join(thread, &end));
+    CHECK(end == PTHREAD_CANCELED);
+    CHECK(table.n == 1);
+    loop_remote_close(table.remote);
+    return 0;
+}
+
 static int one_that_is_in_time_is_not_cancelled(void *arg)
 {
     int six = 6;
@@ -1759,6 +1832,7 @@ int main(void)
         behaviour(a_job_of_one_that_is_dropped_is_not_begun),
         in_main(another_thread_runs_a_coroutine),
         in_main(who_waits_for_a_coroutine_spins),
+        in_main(who_waits_for_a_coroutine_is_cancelled_only_then),
         in_main(one_that_is_in_time_is_not_cancelled),
         in_main(one_that_is_late_is_cancelled_and_awaited),
         in_main(without_any_time_it_is_cancelled_before_it_begins),

@@ -45,8 +45,8 @@ struct published_stats {
     uintptr_t words[sizeof(struct loop_stats) / sizeof(uintptr_t)];
 };
 
-/* Calls that other threads have posted: all together one thing that is ready
- * while there are any. */
+/* Calls that were posted: all together one thing that is ready while there are
+ * any. */
 struct remote_calls {
     struct ready ready;
     struct inbox_row *first;
@@ -144,9 +144,14 @@ struct loop {
 
     struct list servers; /* not freed */
 
-    size_t n_remotes; /* open */
-    struct remote_calls calls;
+    size_t n_remotes;        /* open */
     struct list remote_runs; /* begun, and waited for */
+
+    /* What comes joins one of these: not one that was there already when the
+     * run began. */
+    struct remote_calls calls[2];
+    unsigned calls_joined;
+
     struct lane_share shares[N_LANES];
 
     /* overflow.c */

@@ -92,11 +92,12 @@ static void run_row(struct loop *loop, struct inbox_row *row)
 static void run_received(struct ready *ready)
 {
     struct loop *loop = loop_current();
-    struct inbox_row *row = loop->calls.first;
-    size_t n = loop->calls.n_rows;
+    struct remote_calls *calls =
+        container_of(ready, struct remote_calls, ready);
+    struct inbox_row *row = calls->first;
+    size_t n = calls->n_rows;
 
-    (void)ready;
-    loop->calls.n_rows = 0;
+    calls->n_rows = 0;
     while (n-- && is_current(loop)) {
         struct inbox_row *next = (struct inbox_row *)row->next;
 
@@ -108,7 +109,7 @@ static void run_received(struct ready *ready)
 void task__remote_receive(struct inbox_row *row)
 {
     struct loop *loop = loop_current();
-    struct remote_calls *calls = &loop->calls;
+    struct remote_calls *calls = &loop->calls[loop->calls_joined];
 
     if (calls->n_rows++)
         calls->last->next = (uintptr_t)row;

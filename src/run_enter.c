@@ -31,6 +31,13 @@ static void change_thread(struct loop *loop)
         task__signals_move(loop);
 }
 
+/* Behind those that were noticed in the last run stand what the loop's own
+ * thread has called since; what it has posted after that comes later. */
+static void begin_calls(struct loop *loop)
+{
+    loop->calls_joined ^= loop->calls[loop->calls_joined].n_rows > 0;
+}
+
 int task__loop_enter(struct loop *loop, struct call_site site)
 {
     int error = may_enter(loop, site);
@@ -52,6 +59,7 @@ int task__loop_enter(struct loop *loop, struct call_site site)
     if (loop->inbox &&
         unlikely(!inbox_is_of_thread(loop->inbox, task__scheduler_thread)))
         change_thread(loop);
+    begin_calls(loop);
     loop->scheduler.time = loop->woke_at;
     loop->resumed_at = loop->woke_at;
     if (unlikely(loop->is_tracing))

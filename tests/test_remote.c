@@ -500,6 +500,53 @@ static void calls_before_the_run_come_before_those_in_it(void **state)
     test_loop_free(loop, NULL);
 }
 
+static int calls_b_at_its_end(void *arg)
+{
+    (void)arg;
+    return loop_remote_call(left_open, says_it, text("b"));
+}
+
+static int calls_d(struct loop *loop, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    return loop_remote_call(left_open, says_it, text("d"));
+}
+
+/* Two calls stand in the ready queue, and the third one comes by the inbox. */
+static void calls_between_runs_come_after_those_before(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+    struct loop_hooks hooks = {.run_begins = calls_d};
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, opens_one, NULL), 0);
+    assert_int_equal(loop_remote_call(left_open, says_it, text("a")), 0);
+    assert_int_equal(loop_run_main(loop, calls_b_at_its_end, NULL), 0);
+    assert_int_equal(loop_remote_call(left_open, says_it, text("c")), 0);
+    assert_record("");
+    assert_int_equal(loop_add_hooks(loop, &hooks), 0);
+    assert_int_equal(loop_run_turn(loop, 0), 1);
+    assert_record("a, b, c, d");
+    assert_int_equal(loop_remove_hooks(loop, &hooks), 0);
+    loop_remote_close(left_open);
+    test_loop_free(loop, NULL);
+}
+
+static void calls_before_a_loop_is_freed_keep_their_order(void **state)
+{
+    struct loop *loop = test_loop_new(NULL);
+
+    (void)state;
+    assert_int_equal(loop_run_main(loop, opens_one, NULL), 0);
+    assert_int_equal(loop_remote_call(left_open, says_it, text("a")), 0);
+    assert_int_equal(loop_run_main(loop, calls_b_at_its_end, NULL), 0);
+    assert_int_equal(loop_remote_call(left_open, says_it, text("c")), 0);
+    loop_remote_close(left_open);
+    test_loop_free(loop, NULL);
+    assert_record("a, b, c");
+}
+
 static void calls_again(void *arg)
 {
     struct table *table = arg;
@@ -1811,6 +1858,8 @@ int main(void)
         in_main(the_calls_of_each_thread_keep_their_order),
         in_main(own_calls_keep_their_order_with_call_soon),
         behaviour(calls_before_the_run_come_before_those_in_it),
+        behaviour(calls_between_runs_come_after_those_before),
+        behaviour(calls_before_a_loop_is_freed_keep_their_order),
         in_main(a_call_may_call),
         in_main_seeded(a_loop_with_a_seed_runs_all_calls),
         in_main(wrong_calls_are_refused),

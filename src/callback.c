@@ -159,15 +159,17 @@ static ALWAYS_INLINE int64_t begin(loop_fn *fn, void *arg,
     if (unlikely(!*callback))
         return -ENOMEM;
     timer_init(&(*callback)->at.timer, fire);
+    (*callback)->at.ready.run = NULL;
     return (*callback)->id;
 }
 
+/* While the last done callbacks run, it is set and does not come. */
 int64_t loop_call_soon(loop_fn *fn, void *arg)
 {
     struct callback *callback;
     int64_t id = begin(fn, arg, &callback, __func__);
 
-    if (id > 0)
+    if (id > 0 && likely(!callback->loop->freed))
         make_ready(callback);
     return id;
 }
@@ -180,7 +182,6 @@ static ALWAYS_INLINE int64_t call_at(task_time when, loop_fn *fn, void *arg,
 
     if (id < 0)
         return id;
-    callback->at.ready.run = NULL;
     if (when != TASK_FOREVER) {
         callback->loop->n_due++;
         task__timer_arm(&callback->loop->timers, &callback->at.timer, when);

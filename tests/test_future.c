@@ -928,6 +928,49 @@ static void who_goes_on_with_every_end_does_not_keep_the_loop(void **state)
     assert_record("1, then another, 2, then none");
 }
 
+static void is_called_too_late(void *arg)
+{
+    (void)arg;
+    CHECK_NOT_REACHED();
+}
+
+/* When nothing can be made any more: another one follows. */
+static void calls_soon_and_completes(struct task *task, void *arg)
+{
+    (void)task;
+    record("calls soon");
+    CHECK(!task_future_create());
+    CHECK(loop_call_soon(is_called_too_late, NULL) > 0);
+    CHECK_STATUS(loop_call_cancel(loop_call_soon(is_called_too_late, NULL)), 0);
+    CHECK_STATUS(task_future_complete(arg, 0), 0);
+}
+
+static void completes_both(struct task *task, void *arg)
+{
+    struct task *first = task_future_create();
+    struct task *second = task_future_create();
+
+    (void)task;
+    CHECK_STATUS(
+        task_add_done_callback(first, calls_soon_and_completes, second), 0);
+    CHECK_STATUS(task_add_done_callback(second, says_done, arg), 0);
+    CHECK_STATUS(task_future_complete(first, 0), 0);
+    task_detach(first);
+}
+
+static int leaves_one_that_completes_both(void *arg)
+{
+    return task_add_done_callback(task_current(), completes_both, arg);
+}
+
+static void what_the_last_callbacks_call_soon_is_not_called(void **state)
+{
+    (void)state;
+    assert_int_equal(run_virtual(leaves_one_that_completes_both, text("2nd")),
+                     0);
+    assert_record("calls soon, 2nd 0");
+}
+
 static int leaves_one_that_stays(void *arg)
 {
     struct task *task = task_create(sleeps_for_ever, NULL);
@@ -1000,6 +1043,7 @@ int main(void)
         behaviour(callbacks_of_what_ends_last_are_called),
         behaviour(callbacks_at_the_end_bring_about_others),
         behaviour(who_goes_on_with_every_end_does_not_keep_the_loop),
+        behaviour(what_the_last_callbacks_call_soon_is_not_called),
         behaviour(callbacks_of_what_was_dropped_are_not_called),
     };
 

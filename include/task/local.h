@@ -47,7 +47,8 @@ struct task_local {
  * Give the calling task's value.
  *
  * In an error hook it is the value of the task that the report is about, while
- * that is alive: a task that was detached and fails is, until the hook returns.
+ * that is alive: a task that was detached and fails is, until the hook returns,
+ * but for one with a done callback, which comes first.
  * In a function of task_to_thread() it is that of the task that waits for it; a
  * loop that such a function runs has no part in that.
  *

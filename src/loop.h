@@ -120,6 +120,7 @@ struct loop {
     size_t n_done_callbacks;
     size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct published_stats published;
+    size_t n_ended_stacks; /* in use, of tasks that are done */
     struct stacks stacks;
     struct stack_size *other_stacks;
 

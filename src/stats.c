@@ -47,6 +47,7 @@ static ALWAYS_INLINE void count(const struct loop *loop,
     for (const struct stack_size *size = loop->other_stacks; size;
          size = size->next)
         add_stacks(stats, &size->stacks);
+    stats->stacks_used -= loop->n_ended_stacks;
     if (stats->stacks_used < stats->tasks) /* who has begun has one */
         stats->new_tasks = stats->tasks - stats->stacks_used;
 }

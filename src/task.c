@@ -21,29 +21,32 @@ static ALWAYS_INLINE void free_task(struct task *task)
 }
 
 /* Nobody refers to a task that failed, and nobody has read that: unless the
- * hook retains it, it goes. */
-static COLD void let_go(struct task *task)
+ * hook retains it, it goes. The hook may be called on its stack. */
+static COLD void let_go(struct task *task, size_t n_stacks)
 {
+    loop_of_task(task)->n_ended_stacks += n_stacks;
     task__report_unread(task);
     task__locals_destroy(task);
+    loop_of_task(task)->n_ended_stacks -= n_stacks;
     if (!task->references)
         free_task(task);
 }
 
-static ALWAYS_INLINE void drop(struct task *task, uint64_t reference)
+static ALWAYS_INLINE void drop(struct task *task, uint64_t reference,
+                               size_t n_stacks)
 {
     task->references -= reference;
     if (task->references)
         return;
     if (unlikely(task->done && task->status < 0 && !task->was_read))
-        let_go(task);
+        let_go(task, n_stacks);
     else
         free_task(task);
 }
 
 void task__unpin(struct task *task)
 {
-    drop(task, TASK_PIN);
+    drop(task, TASK_PIN, 0);
 }
 
 COLD void task__discard(struct task *task)
@@ -95,13 +98,13 @@ void task__end(struct task *task, int status)
     if (unlikely(task->ending))
         loop->n_ending--;
     loop->scheduler.current = NULL; /* signal handlers look at that one */
-    drop(task, TASK_PIN);
+    drop(task, TASK_PIN, 1);
 }
 
 void task_detach(struct task *task)
 {
     if (task && task_has_handle(task) && !LOOP_REFUSES(loop_of_task(task)))
-        drop(task, TASK_HANDLE);
+        drop(task, TASK_HANDLE, 0);
 }
 
 struct task *task_retain(struct task *task)

@@ -90,8 +90,15 @@ static void check_in_hook(const struct loop_error *error, void *arg)
     if (error->task_id == 2) /* told of by another task */
         CHECK_STATS(.tasks = 1, .running = 1);
     else /* in the midst of its end */
-        CHECK_STATS(.tasks = 1, .parked = 1);
+        CHECK_STATS(.tasks = 2, .parked = 1, .ready = 1, .new_tasks = 1);
+    CHECK(stats().stacks_used == 1);
     record("task %d", (int)error->task_id);
+}
+
+static int does_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
 }
 
 static int leaves_failures(void *arg)
@@ -101,6 +108,7 @@ static int leaves_failures(void *arg)
     (void)arg;
     task_detach(task);
     task_detach(task_create(fails, NULL));
+    task_detach(task_create(does_nothing, NULL));
     return task_sleep(TASK_SECOND);
 }
 

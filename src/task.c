@@ -109,8 +109,9 @@ void task_detach(struct task *task)
 
 struct task *task_retain(struct task *task)
 {
-    if (task && !LOOP_REFUSES(loop_of_task(task)))
-        task->references += TASK_HANDLE;
+    if (!task || LOOP_REFUSES(loop_of_task(task)))
+        return NULL;
+    task->references += TASK_HANDLE;
     return task;
 }
 

@@ -177,6 +177,7 @@ static void cannot_use_its_tasks(struct forked *forked)
     EXPECT(task_await(parked) == -EPERM);
     EXPECT(task_cancel_await(parked) == -EPERM);
     EXPECT(!task_cancel(parked));
+    EXPECT(!task_retain(parked));
     EXPECT(!task_done(parked));
     EXPECT(task_status(parked) == -EINPROGRESS);
     EXPECT(task_add_done_callback(parked, unreached_end, NULL) == -EPERM);

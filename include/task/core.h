@@ -196,7 +196,8 @@ void task_detach(struct task *task);
  * @param task  a handle; or a borrowed pointer, such as task_current() gives
  *
  * @return @p task, which then has one more owner, who ends the handle by
- *         task_await() or task_detach(). NULL if @p task is.
+ *         task_await() or task_detach(). NULL if @p task is, or its loop was
+ *         inherited over fork.
  */
 struct task *task_retain(struct task *task);
 

@@ -103,10 +103,9 @@ int task_server_serve_forever(struct task_server *server)
 
     if (status)
         return request ? request : status;
-    if (server->is_serving) {
+    if (server->is_serving && !request) {
         leave(server);
-        return request ? request
-                       : MISUSE(-EBUSY, "another task serves already");
+        return MISUSE(-EBUSY, "another task serves already");
     }
     server->is_serving = true;
     status = serve_forever(server, self, request);

@@ -779,6 +779,22 @@ static int serving_ends_by_a_cancel(void *arg)
     return 0;
 }
 
+static int a_request_that_was_there_ends_what_another_task_serves(void *arg)
+{
+    struct task_server *server = start_echo();
+    struct task *first = test_start(serves, server, "first");
+    struct task *second = task_create(serves, server);
+
+    (void)arg;
+    task_cancel(second);
+    CHECK_STATUS(task_await(second), -ECANCELED);
+    CHECK_STATUS(try_port(port(server)), -ECONNREFUSED);
+    CHECK_STATUS(task_cancel_await(first), 0);
+    CHECK_RECORD("served -125, served 0");
+    task_server_free(server);
+    return 0;
+}
+
 /* Before it has begun: then too the end is waited for. */
 static int serving_ends_by_a_request_that_was_there(void *arg)
 {
@@ -1668,6 +1684,7 @@ int main(void)
         in_main(a_server_may_be_freed_at_once),
         in_main(serving_ends_by_a_cancel),
         in_main(serving_ends_by_a_request_that_was_there),
+        in_main(a_request_that_was_there_ends_what_another_task_serves),
         in_main(a_second_cancel_does_not_wait),
         in_main(serving_ends_when_somebody_closes),
         in_main(clients_are_closed_after_what_they_were_sent),

@@ -111,8 +111,8 @@ struct loop_options {
      *  where nothing else can happen it waits for that, also on a virtual clock. A
      *  main that the run leaves behind hears in the next one of what came at the
      *  end. Callbacks and tasks of the loop that take SIGINT (signal.h) get it
-     *  instead. Nothing is done if the program has a handler of its own, or SIGINT
-     *  is ignored. */
+     *  instead. Nothing is done if the program has a handler of its own, SIGINT is
+     *  ignored, or there is no memory or descriptor for it. */
     bool handle_sigint;
 
     /** The largest number of jobs that worker threads do for this loop at once,

@@ -27,7 +27,7 @@
  *
  * Nothing without the mark does. The mark means nothing to the compiler: it is
  * for the reader, and for tools that look for it. Called outside a task, such
- * a function returns -EPERM.
+ * a function returns -EPERM, or NULL if it returns a pointer.
  */
 #define TASK_SUSPENDS
 

@@ -170,7 +170,8 @@ struct task *task_create_at(task_fn *fn, void *arg,
  *
  * @return what the task's function returned, or
  *         -ENOMEM   @p task is NULL,
- *         -EDEADLK  the task is the caller, or waits, at some remove, for it,
+ *         -EDEADLK  the task is the caller, or awaits it, at some remove
+ *                   (task_wait() and its kin do not count),
  *         -EINVAL   the task belongs to another loop,
  *         -EPERM    called outside a task.
  *
@@ -304,7 +305,7 @@ unsigned task_uncancel(struct task *task);
  * @return what the task's function returned: -ECANCELED if it heeded the
  *         request; or
  *         -ENOMEM   @p task is NULL,
- *         -EDEADLK  the task is the caller, or waits, at some remove, for it,
+ *         -EDEADLK  the task is the caller, or awaits it, at some remove,
  *         -EINVAL   the task belongs to another loop,
  *         -EPERM    called outside a task.
  */

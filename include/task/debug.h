@@ -106,10 +106,13 @@ struct loop_error {
     /** In words, without a newline at the end; a deadlock's has many lines. */
     const char *message;
 
-    /** The status in question: a failed task's, a misused call's; else 0. */
+    /** The status in question: that of a task, a handler or a hook, or of a
+     *  call; why a server pauses; -EDEADLK of a deadlock; -ETIMEDOUT of a task
+     *  that was dropped. 0: there is none. */
     int status;
 
-    /** The task concerned, or NULL; then the id is 0 and the name NULL. */
+    /** The task concerned, or NULL; then the id is 0 and the name NULL, but of
+     *  a task that is gone (LOOP_ERROR_STALL). */
     const struct task *task;
     uint64_t task_id;
     const char *task_name;

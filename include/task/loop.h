@@ -126,7 +126,8 @@ struct loop_options {
     loop_error_fn *on_error;
     void *on_error_arg;
 
-    /** Where the loop takes its memory from, but for stacks: as realloc() with
+    /** Where the loop takes its memory from, but for stacks, and for what other
+     *  threads or signal handlers use too, or the user frees: as realloc() with
      *  @p size > 0, NULL if there is none, and as free() with size 0. NULL: the
      *  C library's. */
     void *(*alloc)(void *ptr, size_t size, void *arg);
@@ -197,8 +198,8 @@ struct loop *loop_new(const struct loop_options *options);
  *         -EINTR    with `handle_sigint`: SIGINT came, its request was the only
  *                   one that main has had and not taken back, and main ended as
  *                   *cancelled*,
- *         -EBUSY    @p loop runs, or another one in this thread; @p fn was not
- *                   called,
+ *         -EBUSY    @p loop or its error hook runs, or another loop in this
+ *                   thread; @p fn was not called,
  *         -EINVAL   @p loop or @p fn is NULL,
  *         -ENOMEM   no memory for main, or no memory, thread or signal for
  *                   `stall_timeout`; @p fn was not called,
@@ -216,7 +217,8 @@ int loop_run_main(struct loop *loop, task_fn *fn, void *arg);
  * @return 0         it was stopped, or
  *         -EDEADLK  nothing can happen any more, as in loop_run(); nothing was
  *                   cancelled,
- *         -EBUSY    @p loop runs, or another one in this thread,
+ *         -EBUSY    @p loop or its error hook runs, or another loop in this
+ *                   thread,
  *         -EINVAL   @p loop is NULL,
  *         -ENOMEM   no memory, thread or signal for `stall_timeout`,
  *         -EPERM    the loop was inherited over fork.
@@ -287,7 +289,8 @@ struct task *loop_create_task_at(struct loop *loop, task_fn *fn, void *arg,
  * @param loop  a loop that does not run; NULL does nothing
  *
  * @return 0, or
- *         -EBUSY  @p loop runs, or another one in this thread; it stays usable,
+ *         -EBUSY  @p loop or its error hook runs, or another loop in this
+ *                 thread; it stays usable,
  *         -EPERM  this is the child of a fork in what was run or called here;
  *                 the loop is inherited, and may be freed as such.
  *
@@ -325,7 +328,8 @@ struct loop *loop_current(void);
  *         -EDEADLK  nothing can wake the tasks that are left, as in loop_run();
  *                   nothing was cancelled. Where what the other loop does will
  *                   wake them, have a remote open meanwhile (thread.h),
- *         -EBUSY    @p loop runs, or another one in this thread,
+ *         -EBUSY    @p loop or its error hook runs, or another loop in this
+ *                   thread,
  *         -EINVAL   @p loop is NULL,
  *         -ENOMEM   no memory, thread or signal for `stall_timeout`,
  *         -EPERM    the loop was inherited over fork.

@@ -67,8 +67,8 @@ struct task_timeout {
  * -ECANCELED. A part that does not suspend is not stopped.
  *
  * @param timeout  in the caller's memory, until its end
- * @param delay    nanoseconds from now; 0 or less: the next turn is too late
- *                 already; TASK_FOREVER: no limit
+ * @param delay    nanoseconds from now; 0 or less: the time is up when the loop
+ *                 looks at its timers next; TASK_FOREVER: no limit
  *
  * Source: asyncio.timeout
  */
@@ -128,8 +128,8 @@ int task_timeout_reschedule(struct task_timeout *timeout, task_time when);
  *
  * @param timeout  open or ended
  *
- * @return true if its time was up before it ended: then its task was asked to
- *         cancel.
+ * @return true if its task was asked to cancel, as its time was up. A part that
+ *         has ended before the loop saw that has not hit its limit.
  *
  * Source: asyncio's Timeout.expired
  */

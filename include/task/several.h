@@ -86,7 +86,7 @@ TASK_SUSPENDS int task_wait(struct task *const tasks[], size_t n,
  *                     and none failed,
  *         -errno      the status of the first, in time, that failed; of those
  *                     done already, the first in the array,
- *         -EDEADLK    a task is the caller, or waits, at some remove, for it,
+ *         -EDEADLK    a task is the caller, or awaits it, at some remove,
  *         -EINVAL     a task belongs to another loop,
  *         -ENOMEM     out of memory for more than 8: nothing is ended; or an
  *                     entry is NULL,
@@ -114,7 +114,7 @@ TASK_SUSPENDS int task_gather(struct task *const tasks[], size_t n,
  *
  * @return the index of the winner, or
  *         -ECANCELED  the caller was cancelled,
- *         -EDEADLK    a task is the caller, or waits, at some remove, for it,
+ *         -EDEADLK    a task is the caller, or awaits it, at some remove,
  *         -EINVAL     @p n is 0, or a task belongs to another loop,
  *         -ENOMEM     out of memory,
  *         -EPERM      called outside a task.
@@ -186,7 +186,7 @@ struct task_as_completed {
  *
  * @return 0, or
  *         -EALREADY  @p it is open,
- *         -EDEADLK   a task is the caller, or waits, at some remove, for it,
+ *         -EDEADLK   a task is the caller, or awaits it, at some remove,
  *         -EINVAL    a task belongs to another loop,
  *         -ENOMEM    out of memory,
  *         -EPERM     called outside a task.

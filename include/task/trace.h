@@ -23,10 +23,10 @@ TASK_BEGIN_DECLS
  * monotonic clock, also where the loop's is virtual.
  *
  * What happens is kept in memory first, which takes some 50 ns each time that a
- * task runs; and written when a thousand such events have come together: the
- * loop waits for the file then. The file grows by 400 bytes each time that a
- * task waits. Where it cannot be written any more the trace ends, and holds
- * what was written until then. While no trace is made all this costs nothing.
+ * task runs; and written when 32 KiB of text have come together: the loop waits
+ * for the file then. The file grows by 400 bytes each time that a task waits.
+ * Where it cannot be written any more the trace ends, and holds what was
+ * written until then. While no trace is made all this costs nothing.
  *
  * @param loop  a loop, whether it runs or not: a task may trace its own
  * @param path  is created, or emptied: a file, not a pipe

@@ -108,7 +108,6 @@ static char *put_escaped(char *at, unsigned char c)
     return json_text(at, c < 0x80 ? escape : "\\ufffd");
 }
 
-/* A string of JSON. */
 char *task__json_string(char *at, const char *string)
 {
     const unsigned char *text = (const unsigned char *)string;

@@ -34,7 +34,7 @@ void task__signals_move(struct loop *loop);
 /* remote.c: calls have come. */
 void task__remote_receive(struct inbox_row *row);
 
-/* A loop is freed: by now nobody may come. */
+/* A loop is freed: from now on nobody may come. */
 
 /* server.c: stop listening. */
 void task__servers_stop(struct loop *loop);
@@ -42,7 +42,8 @@ void task__servers_stop(struct loop *loop);
 /* What could end has ended. */
 
 /* worker.c: take back the jobs that no thread has begun, since nobody waits for
- * them any more; wait for the others, and be done with the pool. */
+ * them any more. worker_threads.c: wait for the others, and be done with the
+ * pool. */
 void task__workers_withdraw(struct loop *loop);
 void task__workers_finish(struct loop *loop);
 

@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <pthread.h>
 
-/* Of who called for a wake, so many functions further out: some of them are the
- * library's own. */
+/* So many callers are told of where a wake came from another thread: the first
+ * of them are the library's own. */
 enum { OUTER = 8 };
 
 /* A call, and what is wrong with it. */

@@ -16,9 +16,8 @@ struct call_site {
     uintptr_t from;
 };
 
-/* In the public function itself, or always inline in it: so it does not matter
- * how many frames of the library's own a build has, nor who waits further
- * out. */
+/* In the public function itself, or always inline in it: so that the address is
+ * the user's, however many functions of the library's a build has inlined. */
 static ALWAYS_INLINE struct call_site site_here(const char *call)
 {
     return (struct call_site){call, (uintptr_t)__builtin_return_address(0)};

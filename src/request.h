@@ -81,8 +81,8 @@ static inline void task_keep_request(struct task *task)
  * what they returned is granted, and the request comes next: false. */
 bool task__waiter_pass_on(struct waiter *waiter, struct task_chain *requests);
 
-/* How many requests the task has heard of. One that was delivered and made
- * undelivered again may have been taken back, so it is not just a difference. */
+/* How many requests the task has heard of. One that was kept for the next call
+ * may have been taken back before: more may be undelivered than there are. */
 static inline unsigned task_heard(const struct task *task)
 {
     return task->cancelling > task->undelivered
@@ -90,8 +90,8 @@ static inline unsigned task_heard(const struct task *task)
                : 0;
 }
 
-/* Before a part of what has begun and is to be complete, which those that wait
- * do not end: how many the task had heard of. */
+/* Before a call's next part, which has to be done though requests wait: these
+ * are put aside. Returns how many others the task has heard of. */
 static inline unsigned task_put_requests_aside(struct task *task)
 {
     unsigned heard = task_heard(task);
@@ -100,14 +100,14 @@ static inline unsigned task_put_requests_aside(struct task *task)
     return heard;
 }
 
-/* After it: they come next, unless somebody has taken them back meanwhile. */
+/* After that part: they come next, but for those taken back meanwhile. */
 static inline void task_put_requests_back(struct task *task, unsigned heard)
 {
     task->undelivered = task->cancelling > heard ? task->cancelling - heard : 0;
 }
 
-/* What was delivered to a call is not told by it, and comes next: all since
- * there were so many, which the task had heard of. */
+/* A call that was told of requests has something else to return: so they come
+ * next, all since the task had heard of so many; one at the least. */
 static inline void task_undeliver(struct task *task, unsigned heard)
 {
     task_put_requests_back(task, heard);

@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-/* task__loop_run_batch, inline. What was made and woken while no loop ran, or
- * by what begins a run, is told of first. */
+/* task__loop_run_batch, inline. Hooks are told first what was made and woken
+ * while no loop ran, or by what begins a run. */
 static ALWAYS_INLINE void run_batch(struct loop *loop)
 {
     if (unlikely(loop->hooks.steps_wanted))

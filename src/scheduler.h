@@ -64,8 +64,8 @@ struct scheduler {
     uint64_t counted;    /* ... and how many switches there had been */
     uint64_t trusted;    /* not again until there were so many */
 
-    /* Many had run when that was found out last: so few of those that run in a
-     * turn are in the cache. As long, the trail of those that yield. */
+    /* Many tasks have run between the last two counts: so few of those that run
+     * in a turn are in the cache, and those that yield leave a trail. */
     bool is_crowded;
     struct trail trail;
 

@@ -1,8 +1,8 @@
 /*
  * The table of symbols of an ELF program: it is in the file, not in memory, and
- * is mapped for as long as it takes to look at it. Only calls of the kernel are
- * made, so that signal handlers may come here. What the file says is checked
- * before it is followed.
+ * is mapped for as long as it takes to look at it. Nothing here takes a lock or
+ * memory of the C library's, so that signal handlers may come here. What the
+ * file says is checked before it is followed.
  */
 #include "symbols.h"
 
@@ -72,11 +72,12 @@ static bool find_table(const struct image *image, struct image *symbols,
                : NULL;
 
     for (size_t i = 0; sections && i < header->e_shnum; i++) {
-        const ElfW(Shdr) *strings = &sections[sections[i].sh_link];
-
         if (sections[i].sh_type != SHT_SYMTAB ||
             sections[i].sh_link >= header->e_shnum)
             continue;
+
+        const ElfW(Shdr) *strings = &sections[sections[i].sh_link];
+
         *symbols = (struct image){
             at(image, sections[i].sh_offset, sections[i].sh_size),
             sections[i].sh_size};

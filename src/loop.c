@@ -142,6 +142,7 @@ static void destroy(struct loop *loop)
     task__signals_destroy(loop);
     task__processes_destroy(loop);
     task__streams_destroy(loop);
+    task__lookups_destroy(loop);
     if (loop->debug)
         task__marks_tell(loop);
     task__marks_destroy(loop);

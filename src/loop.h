@@ -144,6 +144,7 @@ struct loop {
     unsigned n_closed_streams;
 
     struct list servers; /* not freed */
+    struct list lookups; /* of names, not freed */
 
     size_t n_remotes;        /* open */
     struct list remote_runs; /* begun, and waited for */

@@ -5,6 +5,7 @@
  * it needs, and a task of its own that waits for it: when the caller is
  * cancelled, that task stays behind, and frees what comes too late.
  */
+#include "loop_above.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@
 
 struct lookup {
     struct loop *loop;
-    const char *host; /* or NULL; so is the service */
+    struct list_node node; /* in its list */
+    const char *host;      /* or NULL; so is the service */
     const char *service;
     const struct addrinfo *hints; /* or NULL */
     struct addrinfo hints_copy;
@@ -127,6 +129,7 @@ static struct lookup *make(struct loop *loop, const char *host,
     memset(lookup, 0, sizeof *lookup);
     end = lookup->names;
     lookup->loop = loop;
+    list_append(&loop->lookups, &lookup->node);
     lookup->host = copy_name(&end, host);
     lookup->service = copy_name(&end, service);
     if (hints) {
@@ -141,9 +144,18 @@ static struct lookup *make(struct loop *loop, const char *host,
 
 static void destroy(struct lookup *lookup)
 {
+    list_remove(&lookup->node);
     if (lookup->found)
         freeaddrinfo(lookup->found);
     task__blocks_free(&lookup->loop->blocks, lookup);
+}
+
+void task__lookups_destroy(struct loop *loop)
+{
+    struct list_node *node;
+
+    while ((node = loop->lookups.first))
+        destroy(container_of(node, struct lookup, node));
 }
 
 /* In the worker. */

@@ -10,6 +10,7 @@
 #include "bodies.h"
 #include "cancel_points.h"
 #include "descriptors.h"
+#include "gate.h"
 #include "peers.h"
 #include "record.h"
 
@@ -444,6 +445,40 @@ static void the_end_of_the_loop_waits_for_one_that_is_left(void **state)
     assert_int_equal(world.n_lists, 0);
 }
 
+static void *open_up_soon(void *arg)
+{
+    usleep(20000);
+    open_up();
+    return arg;
+}
+
+/* A worker is at it, and its task does not live to see the end. */
+static int drops_a_look_up(void *arg)
+{
+    pthread_t *opener = arg;
+
+    test_start(looks_up, text("name"), "looks up");
+    await_begun(1);
+    *opener = thread_start(open_up_soon, NULL);
+    return 0;
+}
+
+static void the_result_of_one_that_was_dropped_is_freed(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    pthread_t opener;
+
+    (void)state;
+    begin_world(true);
+    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
+    options.shutdown_timeout = 1;
+    assert_int_equal(run_with(options, drops_a_look_up, &opener), 0);
+    thread_join(opener);
+    assert_record("shutdown(look-up of a name, -110)");
+    assert_int_equal(world.n_ended, 1);
+    assert_int_equal(world.n_lists, 0);
+}
+
 static int looks_up_twice(void *arg)
 {
     int status = look_up("name", "80");
@@ -551,6 +586,7 @@ int main(void)
         behaviour(one_that_has_not_begun_never_begins),
         in_main(a_result_that_was_granted_is_delivered),
         behaviour(the_end_of_the_loop_waits_for_one_that_is_left),
+        behaviour(the_result_of_one_that_was_dropped_is_freed),
         behaviour(a_cancel_at_any_point_leaks_nothing),
         behaviour(memory_that_is_short_is_told),
         in_main(connecting_looks_names_up),

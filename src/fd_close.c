@@ -4,6 +4,7 @@
  */
 #include "fd.h"
 
+#include "loop_above.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -67,16 +68,32 @@ bool task__fd_is_closing(const struct descriptor *descriptor)
            descriptor->inode == task__fd_inode(descriptor->fd);
 }
 
+/* The last job has ended. */
+static void close_late(struct descriptor *descriptor)
+{
+    if (task__fd_is_closing(descriptor))
+        (void)close_now(descriptor->fd);
+    descriptor->is_closing = false;
+}
+
 void task__fd_end_job(struct fd_job *job)
 {
     struct descriptor *descriptor = job->descriptor;
 
     list_remove(&job->node);
-    if (likely(!descriptor->is_closing) || !list_empty(&descriptor->jobs))
-        return;
-    if (task__fd_is_closing(descriptor))
-        (void)close_now(descriptor->fd);
-    descriptor->is_closing = false;
+    if (unlikely(descriptor->is_closing) && list_empty(&descriptor->jobs))
+        close_late(descriptor);
+}
+
+static void end(struct descriptor *descriptor, void *arg)
+{
+    (void)arg;
+    close_late(descriptor);
+}
+
+void task__fds_destroy(struct loop *loop)
+{
+    task__descriptors_each(&loop->poller->descriptors, end, NULL);
 }
 
 /* Whether a worker uses the number; whoever waits for one is told that it is

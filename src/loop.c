@@ -160,6 +160,7 @@ static void destroy(struct loop *loop)
     }
     task__scheduler_destroy_stacks(&loop->stacks);
     if (loop->poller) {
+        task__fds_destroy(loop);
         loop->poller->backend->destroy(loop->poller);
         task__descriptors_destroy(&loop->poller->descriptors);
     }

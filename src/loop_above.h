@@ -70,6 +70,9 @@ void task__streams_destroy(struct loop *loop);
 /* resolve.c: what came of look-ups whose tasks were dropped. */
 void task__lookups_destroy(struct loop *loop);
 
+/* fd_close.c: numbers that stayed open for jobs of tasks that were dropped. */
+void task__fds_destroy(struct loop *loop);
+
 /* server.c, signals.c, process.c */
 void task__servers_destroy(struct loop *loop);
 void task__signals_destroy(struct loop *loop);

@@ -1127,6 +1127,37 @@ static void a_stream_is_closed_after_a_job_of_a_dropped_task(void **state)
     cached = -1;
 }
 
+static struct reading at_end_read;
+
+static int leaves_a_number_that_is_being_closed(void *arg)
+{
+    pthread_t *opener = arg;
+
+    at_end_read.fd = make_content();
+    hold(&at_end);
+    task_detach(start_at_work(&at_end, &at_end_read));
+    CHECK_STATUS(task_close(at_end_read.fd), 0);
+    *opener = thread_start(open_gate_soon, NULL);
+    return 0;
+}
+
+static void a_number_is_closed_after_a_job_of_a_dropped_task(void **state)
+{
+    struct loop_options options = test_options(NULL);
+    pthread_t opener;
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
+    options.shutdown_timeout = 1;
+    assert_int_equal(
+        run_with(options, leaves_a_number_that_is_being_closed, &opener), 0);
+    thread_join(opener);
+    assert_record("shutdown(task-2, -110)");
+    assert_false(is_open(at_end_read.fd));
+    gate = NULL;
+    cached = -1;
+}
+
 static void never(void *arg)
 {
     (void)arg;
@@ -1192,6 +1223,7 @@ int main(void)
         with_one_worker(closing_waits_for_what_is_at_work),
         in_main(a_number_that_is_being_closed_is_nobodys),
         behaviour(a_stream_is_closed_after_a_job_of_a_dropped_task),
+        behaviour(a_number_is_closed_after_a_job_of_a_dropped_task),
         with_one_worker(closing_does_not_wait_for_what_is_done),
         with_one_worker(what_has_taken_the_place_is_left_alone),
         with_one_worker(whoever_reads_beside_a_thread_does_so_by_another),

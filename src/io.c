@@ -144,11 +144,14 @@ static ALWAYS_INLINE ssize_t move_some(struct task *self,
 }
 
 /* No bytes: whatever the kind, nothing is waited for. */
-static ssize_t move_none(int fd)
+static ssize_t move_none(struct task *self, int fd)
 {
+    struct descriptor *descriptor;
     int saved_errno = errno;
-    ssize_t result = fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+    ssize_t result = fd_get(loop_of_task(self), fd, &descriptor);
 
+    if (!result && fcntl(fd, F_GETFD) < 0)
+        result = -errno;
     errno = saved_errno;
     return result;
 }
@@ -167,7 +170,7 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
     if (unlikely(n < 0))
         return misuse(call, -EINVAL, "there are less than no parts");
     if (unlikely(!size_of(&transfer)))
-        return move_none(fd);
+        return move_none(self, fd);
     saved_errno = fd_errno(self);
     result = fd_get(loop_of_task(self), fd, &descriptor);
     if (likely(!result))
@@ -287,7 +290,7 @@ static ALWAYS_INLINE ssize_t move_all(int fd, const struct way *way, char *buf,
     if (result)
         return result;
     if (!n)
-        return move_none(fd);
+        return move_none(self, fd);
     saved_errno = fd_errno(self);
     result = fd_get(loop_of_task(self), fd, &descriptor);
     if (!result)

@@ -839,6 +839,8 @@ static int closing_waits_for_what_is_at_work(void *arg)
     CHECK_STATUS(task_close(reading.fd), -EBADF);
     CHECK_STATUS(reads_from_it(&reading), -EBADF);
     CHECK_STATUS(reads_all_from_it(&reading), -EBADF);
+    CHECK_STATUS(task_read(reading.fd, reading.bytes, 0), -EBADF);
+    CHECK_STATUS(task_write_all(reading.fd, reading.bytes, 0), -EBADF);
     other = dup(0);
     CHECK(other != reading.fd);
     let_go();

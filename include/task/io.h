@@ -69,7 +69,8 @@ TASK_BEGIN_DECLS
  *         have; or see above, and
  *         -EINVAL      @p events has others,
  *         -EOPNOTSUPP  it is always ready to be read and written, as a regular
- *                      file, and neither was asked for.
+ *                      file, and neither was asked for. (Of /dev/null and its
+ *                      kin LOOP_BACKEND_POLL does not know that, and waits.)
  *
  * Source: poll(2); Trio's wait_readable and wait_writable
  */

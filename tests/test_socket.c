@@ -489,6 +489,7 @@ static int datagrams_end_with_a_shutdown(void *arg)
         let_run();
         CHECK_STATUS(task_cancel_await(task), 0);
         CHECK_STATUS(task_recv(pair[0], &(char){0}, 1, MSG_ERRQUEUE), -EAGAIN);
+        CHECK_STATUS(task_recv(pair[0], &(char){0}, 1, MSG_DONTWAIT), -EAGAIN);
         CHECK_RECORD("got 2 ab, got 0 , read 0 ");
         close_both(pair);
     }

@@ -237,7 +237,8 @@ TASK_SUSPENDS ssize_t task_sendfile(int out, int in, off_t *offset, size_t n);
  * Suspends until something can be received. A cancel ends it.
  *
  * @return how many bytes, 0 at the end of a stream, and of anything that was
- *         shut down for reading; or see above.
+ *         shut down for reading (with MSG_DONTWAIT what is no stream goes on
+ *         with -EAGAIN, as by recv()); or see above.
  *
  * Source: recv(2)
  */

@@ -116,7 +116,8 @@ struct loop_options {
     bool handle_sigint;
 
     /** The largest number of jobs that worker threads do for this loop at once,
-     *  in each lane (thread.h); 0: 32. */
+     *  in each lane (thread.h); 0: 32. One that waits in loop_remote_run() does
+     *  not count: when it goes on they may be more for a while. */
     unsigned worker_threads;
 
     /** How to ask the kernel. */

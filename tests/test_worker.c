@@ -448,6 +448,21 @@ static int a_loop_in_a_worker_does_not_wait_for_its_own_thread(void *arg)
     return 0;
 }
 
+/* They may be at work for loops that wait for this one's. */
+static int nor_for_another_that_is_at_work(void *arg)
+{
+    struct gate gate = GATE_INIT;
+    struct task *other = start_work(&(struct work){LANE_USERS, passes, &gate});
+
+    (void)arg;
+    gate_await(&gate, 1);
+    CHECK_STATUS(task__worker_run(LANE_USERS, works_without_threads, NULL),
+                 -EAGAIN);
+    gate_open(&gate);
+    CHECK_STATUS(task_await(other), 7);
+    return 0;
+}
+
 /* A worker that waits for the loop, which waits for a job that was in line. */
 
 struct knot {
@@ -1163,6 +1178,7 @@ int main(void)
         with_threads(without_any_thread_the_call_fails),
         with_threads(without_another_thread_a_job_waits_its_turn),
         with_threads(a_loop_in_a_worker_does_not_wait_for_its_own_thread),
+        with_threads(nor_for_another_that_is_at_work),
         threaded(jobs_that_nobody_is_left_for_fail),
         threaded(an_idle_thread_takes_what_another_makes_way_for),
         with_threads(threads_are_made_up_for),

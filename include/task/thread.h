@@ -55,8 +55,9 @@ TASK_BEGIN_DECLS
  * @return what @p fn returned; -EOWNERDEAD if it did not, and ended its thread, as
  *         by pthread_exit(); or, without having called it,
  *         -ECANCELED  a request was waiting, or came before a thread was free,
- *         -EAGAIN     there is no worker thread, or all wait for loops by
- *                     loop_remote_run(), and none could be started,
+ *         -EAGAIN     no thread could be started, and there is none, or all
+ *                     wait for loops by loop_remote_run(), or this loop runs
+ *                     in one itself,
  *         -EINVAL     @p fn is NULL,
  *         -ENOMEM     out of memory, at the first call in a loop,
  *         -EMFILE, -ENFILE

@@ -111,9 +111,9 @@ struct task_process_options {
 /**
  * Start a program.
  *
- * It runs when this returns. This process does not run meanwhile, up to the
- * moment when the program is loaded: a few hundred microseconds, however large
- * this process is.
+ * It runs when this returns. The calling thread, and so the loop, stands still
+ * until the program is loaded: a few hundred microseconds, and on Linux however
+ * large this process is. Other threads go on.
  *
  * May be called anywhere in the loop; does not suspend.
  *

@@ -256,14 +256,16 @@ int task_stream_set_limit(struct task_stream *s, size_t limit);
  * take now.
  *
  * If more than the high mark would be left, it waits until no more than the low
- * mark is. Then the bytes are sent from where they are, without a copy; a copy
+ * mark is; also behind others that wait so, and if there is no memory for the
+ * buffer. Then the bytes are sent from where they are, without a copy; a copy
  * is made of the rest when a request ends the wait. Where there is no memory
  * for that the wait goes on until all are sent.
  *
  * @param data  @p n bytes, the caller's again when it returns
  * @param n     0: nothing happens
  *
- * Suspends above the high mark. A cancel while it waits comes next.
+ * Suspends then, and while a worker thread writes to a file. A cancel while it
+ * waits comes next.
  *
  * @return 0: all are taken; else nothing was, unless the stream has failed: see
  *         above, and
@@ -338,8 +340,8 @@ int task_stream_write_eof(struct task_stream *s);
  * at once.
  *
  * @param high  a write waits when more bytes than that would be left in the
- *              buffer; SIZE_MAX: none waits; TASK_STREAM_DERIVED: four times
- *              @p low
+ *              buffer; SIZE_MAX: none waits as long as there is memory;
+ *              TASK_STREAM_DERIVED: four times @p low
  * @param low   and until no more than that are; 0: until it is empty;
  *              TASK_STREAM_DERIVED: a fourth of @p high. Both derived: as at
  *              the beginning

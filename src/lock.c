@@ -33,7 +33,7 @@ static const struct wait_kind ACQUIRING = {
     .each_awaited = name_owner,
 };
 static const struct wait_kind TAKING_BACK = {
-    .verb = "acquiring again lock",
+    .verb = "reacquiring lock",
     .describe = describe,
     .cancel = waiter_defer,
     .each_awaited = name_owner,

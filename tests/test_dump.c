@@ -327,7 +327,7 @@ static int a_condition_is_named_and_then_its_lock(void *arg)
     CHECK_STATUS(task_lock_acquire(&meeting.lock), 0);
     task_condition_notify(&meeting.condition, 1);
     task_yield();
-    CHECK_LINE("parked 0 us: acquiring again lock 0x held by task 1 "
+    CHECK_LINE("parked 0 us: reacquiring lock 0x held by task 1 "
                "\"task-1\"");
     CHECK_STATUS(task_lock_release(&meeting.lock), 0);
     return task_await(task);

@@ -24,7 +24,6 @@ static void admit(struct job *job)
     __atomic_add_fetch(&lane_of(job)->n_admitted, 1, __ATOMIC_RELAXED);
 }
 
-/* One of the share's jobs is at work no more: the next may be. */
 void task__pool_leave_share(struct job *job)
 {
     struct list_node *next;
@@ -40,7 +39,8 @@ void task__pool_leave_share(struct job *job)
 /*
  * Whether a job will be taken that no thread could be started for: by one that
  * is at work, and does not wait for a loop meanwhile, which may wait for the
- * job. So may a loop that runs in a worker thread itself.
+ * job. A loop that runs in a thread of the lane itself counts on none: others
+ * there may be at work for loops that wait for it.
  */
 static bool has_other_threads(const struct lane_threads *lane)
 {
@@ -72,7 +72,6 @@ static void refuse_all(struct lane_threads *lane, int error)
     }
 }
 
-/* Jobs that this thread does not take are somebody else's, or fail. */
 void task__pool_leave_to_others(struct lane_threads *lane)
 {
     int error = task__pool_provide_threads(lane);
@@ -111,7 +110,6 @@ int task__pool_submit(struct job *job)
     return error;
 }
 
-/* False: it is at work, or done. */
 bool task__pool_take_back(struct job *job)
 {
     bool is_in_queue;

@@ -129,8 +129,9 @@ static bool do_job(struct job *job)
     return true;
 }
 
-/* A thread leaves the pool, and the mutex; it joins the one before. What it has
- * made way for is another's, who may be idle, and need not wait for that. */
+/* A thread leaves the pool, unlocks the mutex, and joins the one that ended
+ * before. The job that its own has made way for is for others, and one that is
+ * idle hears of it before that join. */
 static void leave_pool(struct lane_threads *lane)
 {
     bool has_before = task__pool.has_ended;
@@ -242,8 +243,6 @@ static int start_thread(struct lane_threads *lane)
     return 0;
 }
 
-/* Have threads enough for the job that is new in the lane, and for what was
- * left there for want of them. */
 int task__pool_provide_threads(struct lane_threads *lane)
 {
     int error = 0;

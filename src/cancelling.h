@@ -14,9 +14,9 @@ struct cancelling {
 };
 
 /*
- * Not at all, from now on. By its state alone it would be, where it may be at
- * any time: glibc's handler of a cancel that is on its way looks at the type
- * only.
+ * Not at all, from now on. To disable it is not enough for a thread of the
+ * asynchronous type: glibc's handler of a cancel that is on its way looks at
+ * the type only.
  */
 static inline struct cancelling cancelling_stop(void)
 {

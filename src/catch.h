@@ -9,9 +9,9 @@
  * blocks, and a storm of signals is one post.
  *
  * Handlers may run in any thread, at any time, also while receivers come and
- * go. So their memory is never given back, but used again; and nobody who has
- * ended to want a signal goes on before the handlers that have seen him are
- * done.
+ * go. So the memory of receivers is never given back, but used again; and
+ * whoever ends to want a signal waits for the handlers that are at work with
+ * its receiver.
  *
  * A fork's child has neither our dispositions nor receivers.
  */
@@ -77,8 +77,9 @@ void task__catch_look(struct receiver *receiver);
 /* Take a signal that was caught, and what is known of the first of them. */
 bool task__catch_take(struct receiver *receiver, int signo, siginfo_t *info);
 
-/* A signal that was unblocked in this thread, from now on until the end of all
- * wants; or no more, and whether it was, in this one. */
+/* This thread has unblocked a signal for the time that it is waited for: once
+ * caught in it, it is blocked again there, so that later ones stay with the
+ * system. No more of that: whether this is the thread. */
 void task__catch_reblock(struct receiver *receiver, int signo);
 bool task__catch_reblock_no_more(struct receiver *receiver, int signo);
 

@@ -74,10 +74,10 @@ static ALWAYS_INLINE int fd_get(struct loop *loop, int fd,
 }
 
 /*
- * Suspend until any of these events, or POLLERR or POLLHUP, is told of; which
- * ones, and one that tells of nothing is possible. Nobody may wait for them
- * yet. -EBADF; -ECANCELED; -EPERM: it cannot be waited for, and is always
- * ready; -ENOMEM, -ENOSPC.
+ * Suspend until any of these events, or POLLERR or POLLHUP, is told of. Nobody
+ * may wait for them yet. Returns those that were told of, which may turn out to
+ * be in vain; or -EBADF; -ECANCELED; -EPERM: it cannot be waited for, and is
+ * always ready; -ENOMEM, -ENOSPC.
  */
 int task__fd_wait(struct task *self, struct descriptor *descriptor,
                   short events, const struct wait_kind *kind);

@@ -16,8 +16,8 @@
 
 enum { LAUNCH_AS_IT_IS = -1, LAUNCH_CLOSED = -2 };
 
-/* What a child is to be. All paths but `file` are resolved before the child
- * changes its folder. */
+/* What a child is to be. What is relative of `file` and `path` counts from
+ * `cwd`. */
 struct launch {
     const char *file; /* without a slash: looked for in `path` */
     const char *path;
@@ -25,7 +25,7 @@ struct launch {
     char *const *env;
     const char *cwd; /* NULL: ours */
     bool new_session;
-    int stdio[3]; /* what is to be 0, 1 and 2; or one of the values below */
+    int stdio[3]; /* what is to be 0, 1 and 2; or one of the values above */
     const int *pass_fds;
     size_t n_pass_fds;
 };

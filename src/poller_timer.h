@@ -64,9 +64,10 @@ poller_timer_wait(struct poller_timer *timer, int epoll,
 /*
  * Sleep until then, which is later than `now`, or a little less long: without
  * epoll, and on time by one system call however short it is, as the kernel
- * takes the end of the slack for a time of its clock. False: it has not slept,
- * and is to wait in another way. So is who slept less long than it should have:
- * what the slack was is not true any more, or something has come between.
+ * waits for the end of the slack, also where its beginning has passed. False:
+ * it has not slept, and is to wait in another way. That is so after a sleep
+ * that was too short, too: the slack is another one by now, or something has
+ * come between.
  */
 bool task__poller_timer_sleep(struct poller_timer *timer, task_time now,
                               task_time until);

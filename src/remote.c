@@ -74,7 +74,7 @@ static void run_own(struct ready *ready)
     run_call(loop_current(), &call);
 }
 
-/* It is not in the child of a fork in a call. */
+/* Not any more in the child, where a call has forked. */
 static bool is_current(const struct loop *loop)
 {
     return scheduler_current() == &loop->scheduler;

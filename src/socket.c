@@ -23,9 +23,8 @@ static ssize_t attempt_accept(struct descriptor *descriptor, void *operation)
         return flags;
     fd = accept4(descriptor->fd, accepting->addr, accepting->len,
                  SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        fd = socket_error_is_of_connection(-errno) ? -EINTR
-                                                   : -errno; /* the next */
+    if (fd < 0) /* -EINTR: try the next one */
+        fd = socket_error_is_of_connection(-errno) ? -EINTR : -errno;
     task__block_again(descriptor->fd, flags);
     if (fd == -EAGAIN && fd_is_shut(descriptor))
         fd = -EINVAL;

@@ -36,7 +36,7 @@ static const struct wait_kind WAITING = {
     .verb = "waiting at barrier",
     .describe = describe,
     .cancel = refuse,
-    .choose = leave,
+    .leave = leave,
 };
 
 int task_barrier_init(struct task_barrier *barrier, unsigned parties)

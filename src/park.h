@@ -102,7 +102,7 @@ static ALWAYS_INLINE void waiter_wake(struct waiter *waiter, int result)
 static ALWAYS_INLINE void waiter_wake_any(struct waiter *waiter, int result)
 {
     if (unlikely(waiter->task->waiter != waiter))
-        waiter = waiter->kind->choose(waiter);
+        waiter = waiter->kind->leave(waiter);
     waiter_wake(waiter, result);
 }
 

@@ -193,10 +193,11 @@ struct wait_kind {
      * it may go on before. */
     size_t (*n_needed)(const struct waiter *waiter);
 
-    /* The task has several waiters, of which this is chosen, or the one that it
-     * is parked with (also when the task is dropped): take all off their lists,
-     * and return the latter. */
-    struct waiter *(*choose)(struct waiter *waiter);
+    /* NULL: a task has nothing to leave but the list of its waiter. Else it has
+     * several waiters, of which this is any, or is counted: leave all of that,
+     * as it is woken by another than it is parked with, or dropped, and return
+     * the one that it is parked with. */
+    struct waiter *(*leave)(struct waiter *waiter);
 
     /* What a debugger needs to describe it; the last is nameless. NULL: it
      * needs nothing besides what it knows of all. */

@@ -85,7 +85,7 @@ static void describe(const struct waiter *waiter, struct text *text)
         task__text_add(text, " or %zu more", selecting->n - FEW);
 }
 
-static struct waiter *choose_none(struct waiter *waiter)
+static struct waiter *leave(struct waiter *waiter)
 {
     leave_queues(selecting_of(waiter));
     return waiter;
@@ -95,11 +95,11 @@ static const struct wait_kind SELECTING = {
     .verb = "selecting",
     .describe = describe,
     .cancel = refuse,
-    .choose = choose_none,
+    .leave = leave,
     .each_awaited = name_tasks,
 };
 
-static const struct wait_kind CHOICE = {.verb = "selecting", .choose = choose};
+static const struct wait_kind CHOICE = {.verb = "selecting", .leave = choose};
 
 void task__choice_wake(struct choice *choice)
 {

@@ -120,8 +120,8 @@ static void drop_waiter(struct task *task)
 {
     struct waiter *waiter = task->waiter;
 
-    if (waiter->kind->choose)
-        waiter = waiter->kind->choose(waiter);
+    if (waiter->kind->leave)
+        waiter = waiter->kind->leave(waiter);
     list_remove(&waiter->node);
     task->waiter = NULL;
     task->scheduler->n_parked--;

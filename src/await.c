@@ -67,8 +67,8 @@ static const struct waiter *waiter_of_awaiter(const struct watcher *watcher)
 }
 
 /* Why the caller cannot wait for the task; 0 and the caller: it can. */
-static ALWAYS_INLINE int may_await_in(struct task *task, struct task **self,
-                                      const char *call)
+static ALWAYS_INLINE int check_await_in(struct task *task, struct task **self,
+                                        const char *call)
 {
     *self = scheduler_self();
     if (unlikely(!*self))
@@ -83,7 +83,7 @@ static ALWAYS_INLINE int may_await_in(struct task *task, struct task **self,
     return 0;
 }
 
-#define may_await(task, self) may_await_in(task, self, __func__)
+#define check_await(task, self) check_await_in(task, self, __func__)
 
 /* Watch a task that is not done. */
 static ALWAYS_INLINE void begin(struct awaiting *awaiting, struct task *self,
@@ -128,7 +128,7 @@ int task_await(struct task *task)
 {
     struct awaiting awaiting;
     struct task *self;
-    int error = may_await(task, &self);
+    int error = check_await(task, &self);
 
     if (unlikely(error))
         return error;
@@ -144,7 +144,7 @@ int task_await(struct task *task)
 int task_cancel_await(struct task *task)
 {
     struct task *self;
-    int error = may_await(task, &self);
+    int error = check_await(task, &self);
 
     if (error)
         return error;
@@ -185,7 +185,7 @@ int task_await_for(struct task *task, task_time timeout)
 {
     struct awaiting awaiting = {.is_late = false};
     struct task *self;
-    int error = may_await(task, &self);
+    int error = check_await(task, &self);
     int status;
 
     if (error)
@@ -210,7 +210,7 @@ int task_shield(struct task *task)
     int status;
 
     if (!error)
-        error = may_await(task, &self);
+        error = check_await(task, &self);
     if (error)
         return error;
     if (task->done) {

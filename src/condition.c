@@ -22,8 +22,8 @@ static const struct wait_kind WAITING = {
 
 /* Why the caller cannot wait; 0 and the caller: it can. Whoever owns no lock is
  * told, and keeps a request that waits. */
-static ALWAYS_INLINE int may_wait(const struct task_lock *lock,
-                                  struct task **self, const char *call)
+static ALWAYS_INLINE int check_wait(const struct task_lock *lock,
+                                    struct task **self, const char *call)
 {
     *self = scheduler_self();
     if (unlikely(!*self || lock->owner != *self))
@@ -35,7 +35,7 @@ static ALWAYS_INLINE int wait(struct task_condition *condition,
                               struct task_lock *lock, const char *call)
 {
     struct task *self;
-    int status = may_wait(lock, &self, call);
+    int status = check_wait(lock, &self, call);
     unsigned heard;
     int error;
 
@@ -64,7 +64,7 @@ int task_condition_wait_for(struct task_condition *condition,
 {
     struct task *self;
     int status = predicate || !scheduler_self()
-                     ? may_wait(lock, &self, __func__)
+                     ? check_wait(lock, &self, __func__)
                      : MISUSE(-EINVAL, "the predicate is NULL");
 
     while (!status && !predicate(arg))

@@ -151,7 +151,7 @@ void task_group_begin(struct task_group *group)
 }
 
 /* Whether there can be another child; 0, or why not. */
-static int may_create(const struct task_group *group, task_fn *fn)
+static int check_create(const struct task_group *group, task_fn *fn)
 {
     struct scheduler *scheduler = scheduler_current();
 
@@ -171,7 +171,7 @@ static ALWAYS_INLINE struct task *create(struct task_group *group, task_fn *fn,
     struct loop *loop = loop_current();
     struct child *child;
 
-    *error = may_create(group, fn);
+    *error = check_create(group, fn);
     if (*error) {
         task__misuse(site_here(call), *error,
                      fn ? "the group is not open in this thread"

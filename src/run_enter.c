@@ -9,7 +9,7 @@
 #include <errno.h>
 
 /* Why a loop cannot be run; 0: it can. */
-static int may_enter(struct loop *loop, struct call_site site)
+static int check_enter(struct loop *loop, struct call_site site)
 {
     int error;
 
@@ -40,7 +40,7 @@ static void begin_calls(struct loop *loop)
 
 int task__loop_enter(struct loop *loop, struct call_site site)
 {
-    int error = may_enter(loop, site);
+    int error = check_enter(loop, site);
 
     if (!error && loop->options.stall_timeout > 0 && !loop->watchdog)
         error = task__watchdog_start(loop);

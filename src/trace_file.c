@@ -111,8 +111,8 @@ static int open_file(const char *path)
     return error ? error : fd;
 }
 
-static ALWAYS_INLINE int may_start(struct loop *loop, const char *path,
-                                   const char *call)
+static ALWAYS_INLINE int check_start(struct loop *loop, const char *path,
+                                     const char *call)
 {
     if (!loop || !path)
         return misuse_about(loop, call, -EINVAL,
@@ -157,7 +157,7 @@ static int start(struct loop *loop, const char *path, size_t capacity,
 
 int loop_trace_start(struct loop *loop, const char *path)
 {
-    int error = may_start(loop, path, __func__);
+    int error = check_start(loop, path, __func__);
 
     return error ? error : start(loop, path, STREAM_RECORDS, false);
 }
@@ -165,7 +165,7 @@ int loop_trace_start(struct loop *loop, const char *path)
 int loop_trace_ring(struct loop *loop, const char *path, size_t bytes)
 {
     size_t capacity = bytes / sizeof(struct record);
-    int error = may_start(loop, path, __func__);
+    int error = check_start(loop, path, __func__);
 
     if (capacity < RING_RECORDS)
         capacity = RING_RECORDS;

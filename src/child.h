@@ -39,7 +39,7 @@ struct child {
     const struct child_kind *kind;
     pid_t pid;
     int fd; /* readable once it has ended; -1: somebody else has closed it */
-    struct watch *at; /* the thread's; NULL: there is none */
+    struct child_watch *at; /* the thread's; NULL: there is none */
 };
 
 extern const struct child_kind task__child_thread;

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct watch {
+struct child_watch {
     pthread_t thread;
     pid_t pid;
     int writer;
@@ -24,7 +24,7 @@ struct watch {
 /* A child whose status was taken by another has ended as well: -1, ECHILD. */
 static void *watch(void *arg)
 {
-    struct watch *self = arg;
+    struct child_watch *self = arg;
     siginfo_t info;
 
     while (waitid(P_PID, (id_t)self->pid, &info, WEXITED | WNOWAIT) < 0 &&
@@ -38,7 +38,7 @@ static void *watch(void *arg)
 
 static int open_watch(struct child *child)
 {
-    struct watch *self = malloc(sizeof *self);
+    struct child_watch *self = malloc(sizeof *self);
     int ends[2] = {-1, -1};
     int error = self ? 0 : -ENOMEM;
 
@@ -47,7 +47,7 @@ static int open_watch(struct child *child)
     if (!error) {
         ends[0] = own_fd(ends[0]);
         ends[1] = own_fd(ends[1]);
-        *self = (struct watch){.pid = child->pid, .writer = ends[1]};
+        *self = (struct child_watch){.pid = child->pid, .writer = ends[1]};
         error = -own_thread(&self->thread, watch, self);
     }
     if (error) {

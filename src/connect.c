@@ -19,7 +19,7 @@
 
 enum { FEW = 8 };
 
-struct race {
+struct tcp_race {
     struct waiter waiter; /* of the task */
     struct loop *loop;
     struct attempt *attempts;
@@ -34,7 +34,8 @@ struct race {
 /* The latest attempt that is under way. */
 static void describe(const struct waiter *waiter, struct text *text)
 {
-    const struct race *race = container_of(waiter, const struct race, waiter);
+    const struct tcp_race *race =
+        container_of(waiter, const struct tcp_race, waiter);
     size_t i = race->n_begun;
 
     while (i-- && !attempt_is_under_way(&race->attempts[i]))
@@ -75,14 +76,14 @@ static size_t count_usable(const struct addrinfo *list)
     return n;
 }
 
-static void add(struct race *race, size_t i, const struct addrinfo *address)
+static void add(struct tcp_race *race, size_t i, const struct addrinfo *address)
 {
     race->attempts[i] =
         (struct attempt){.waiter = &race->waiter, .address = address, .fd = -1};
 }
 
 /* List the addresses, one of the first family and one of another in turn. */
-static void interleave(struct race *race, const struct addrinfo *list)
+static void interleave(struct tcp_race *race, const struct addrinfo *list)
 {
     const struct addrinfo *first = list;
     const struct addrinfo *other;
@@ -106,7 +107,7 @@ static void interleave(struct race *race, const struct addrinfo *list)
 }
 
 /* Take note of one that has failed: the next one may begin. */
-static void note_failure(struct race *race, const struct attempt *attempt,
+static void note_failure(struct tcp_race *race, const struct attempt *attempt,
                          int error)
 {
     int first = race->attempts[0].address->ai_family;
@@ -118,7 +119,7 @@ static void note_failure(struct race *race, const struct attempt *attempt,
 
 /* What has become of an attempt: a descriptor; or -EINPROGRESS, also when it
  * has failed. */
-static int take_result(struct race *race, const struct attempt *attempt,
+static int take_result(struct tcp_race *race, const struct attempt *attempt,
                        int result)
 {
     if (result >= 0 || result == -EINPROGRESS)
@@ -129,7 +130,7 @@ static int take_result(struct race *race, const struct attempt *attempt,
 
 /* Deal with what is over: the descriptor of the first that is connected, or
  * -EINPROGRESS. */
-static int settle(struct race *race)
+static int settle(struct tcp_race *race)
 {
     int result = -EINPROGRESS;
 
@@ -146,7 +147,7 @@ static int settle(struct race *race)
 
 /* Begin the next attempt: a descriptor that is connected at once, or
  * -EINPROGRESS. */
-static int begin(struct race *race)
+static int begin(struct tcp_race *race)
 {
     struct attempt *attempt = &race->attempts[race->n_begun++];
     int result;
@@ -159,7 +160,7 @@ static int begin(struct race *race)
 }
 
 /* Begin what is due. */
-static int begin_due(struct race *race)
+static int begin_due(struct tcp_race *race)
 {
     int result = -EINPROGRESS;
 
@@ -170,7 +171,7 @@ static int begin_due(struct race *race)
 }
 
 /* Until something comes of an attempt, or the next one is due. */
-static int wait(struct race *race)
+static int wait(struct tcp_race *race)
 {
     struct task *self = race->waiter.task;
     int result = task_check_requests(self);
@@ -183,7 +184,7 @@ static int wait(struct race *race)
 }
 
 /* One step: what is over, and what is due. */
-static NEVER_INLINE int go_on(struct race *race)
+static NEVER_INLINE int go_on(struct tcp_race *race)
 {
     int saved_errno = errno;
     int result = settle(race);
@@ -196,7 +197,7 @@ static NEVER_INLINE int go_on(struct race *race)
     return result;
 }
 
-static int run(struct race *race)
+static int run(struct tcp_race *race)
 {
     int result = go_on(race);
 
@@ -208,7 +209,7 @@ static int run(struct race *race)
     return result;
 }
 
-static void drop_all(struct race *race)
+static void drop_all(struct tcp_race *race)
 {
     for (size_t i = 0; i < race->n_begun; i++)
         if (attempt_is_under_way(&race->attempts[i]))
@@ -228,7 +229,7 @@ static NEVER_INLINE void finish(int fd)
 static int race_to(struct task *self, const struct addrinfo *list, size_t n)
 {
     struct loop *loop = loop_of_task(self);
-    struct race race = {.loop = loop, .attempts = race.few, .n = n};
+    struct tcp_race race = {.loop = loop, .attempts = race.few, .n = n};
     int result;
 
     if (n > FEW)

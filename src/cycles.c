@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-struct search {
+struct cycle_search {
     struct suspect *suspects;
     size_t n;
     size_t n_entered;
@@ -30,14 +30,14 @@ static int compare(const void *id, const void *suspect)
 }
 
 /* NULL: a future, which waits for nobody. */
-static struct suspect *find(const struct search *search, uint64_t id)
+static struct suspect *find(const struct cycle_search *search, uint64_t id)
 {
     return bsearch(&id, search->suspects, search->n, sizeof(struct suspect),
                    compare);
 }
 
 static void each_awaited(const struct suspect *suspect, visit_fn *visit,
-                         struct search *search)
+                         struct cycle_search *search)
 {
     const struct waiter *waiter = suspect->task->waiter;
 
@@ -47,7 +47,7 @@ static void each_awaited(const struct suspect *suspect, visit_fn *visit,
 
 static void move_to_front(struct task *task, void *arg)
 {
-    struct search *search = arg;
+    struct cycle_search *search = arg;
     struct suspect *suspect = find(search, task->id);
 
     if (!suspect || suspect->number)
@@ -56,7 +56,7 @@ static void move_to_front(struct task *task, void *arg)
     list_prepend(&search->front, &suspect->node);
 }
 
-static void enter(struct search *search, struct suspect *suspect)
+static void enter(struct cycle_search *search, struct suspect *suspect)
 {
     suspect->number = ++search->n_entered;
     suspect->lowest = suspect->number;
@@ -68,7 +68,7 @@ static void enter(struct search *search, struct suspect *suspect)
 
 static void look_below(struct task *task, void *arg)
 {
-    struct search *search = arg;
+    struct cycle_search *search = arg;
     const struct suspect *suspect = find(search, task->id);
 
     if (suspect && suspect->is_in_pile && suspect->lowest < search->lowest)
@@ -88,7 +88,7 @@ static struct suspect *find_leader(struct suspect *top,
 }
 
 /* The pile down to this one is a component. */
-static void take_component(struct search *search, struct suspect *last)
+static void take_component(struct cycle_search *search, struct suspect *last)
 {
     struct suspect *leader =
         search->pile != last ? find_leader(search->pile, last) : NULL;
@@ -102,7 +102,7 @@ static void take_component(struct search *search, struct suspect *last)
     } while (suspect != last);
 }
 
-static void leave(struct search *search, struct suspect *suspect)
+static void leave(struct cycle_search *search, struct suspect *suspect)
 {
     list_remove(&suspect->node);
     search->lowest = suspect->number;
@@ -114,7 +114,7 @@ static void leave(struct search *search, struct suspect *suspect)
 
 void task__cycles_find(struct suspect suspects[], size_t n)
 {
-    struct search search = {.suspects = suspects, .n = n};
+    struct cycle_search search = {.suspects = suspects, .n = n};
 
     for (size_t i = 0; i < n; i++)
         list_append(&search.front, &suspects[i].node);
@@ -131,7 +131,7 @@ void task__cycles_find(struct suspect suspects[], size_t n)
 
 /* The first in the same cycle that one waits for. */
 struct step {
-    struct search search;
+    struct cycle_search search;
     const struct suspect *from;
     struct suspect *to;
 };

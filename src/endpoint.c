@@ -5,19 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stddef.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-/* Any address, as whichever it is. */
-union address {
-    struct sockaddr any;
-    struct sockaddr_in ip4;
-    struct sockaddr_in6 ip6;
-    struct sockaddr_un unix_path;
-    struct sockaddr_storage room;
-};
 
 enum { LONGEST = 80 };
 

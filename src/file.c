@@ -21,7 +21,7 @@ enum { PARTS = 64, MOST = 1 << 20 };
 typedef ssize_t move_fn(int fd, const struct iovec parts[], int n,
                         off_t offset);
 
-struct job {
+struct file_job {
     move_fn *move;
     struct descriptor *descriptor;
     const struct iovec *parts;
@@ -49,7 +49,7 @@ static ssize_t write_now(int fd, const struct iovec parts[], int n,
 
 static int work(void *arg)
 {
-    struct job *job = arg;
+    struct file_job *job = arg;
 
     do {
         job->result =
@@ -59,7 +59,7 @@ static int work(void *arg)
 }
 
 /* By a worker. */
-static ssize_t delegate(struct task *self, struct job *job)
+static ssize_t delegate(struct task *self, struct file_job *job)
 {
     struct fd_job use;
     int status;
@@ -97,7 +97,7 @@ static int rest_of(const struct iovec parts[], int n, size_t moved,
 }
 
 /* Go on after a part; an error or a request comes with the next call. */
-static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
+static ssize_t move_rest(struct task *self, struct file_job *job, ssize_t moved,
                          move_fn *attempt)
 {
     struct iovec rest[PARTS];
@@ -118,7 +118,7 @@ static ssize_t move_rest(struct task *self, struct job *job, ssize_t moved,
 /* What counts as a call of those after which others run. */
 enum { CALL = 16 << 10 };
 
-static ssize_t move_now(struct task *self, struct job *job, size_t size,
+static ssize_t move_now(struct task *self, struct file_job *job, size_t size,
                         move_fn *attempt)
 {
     ssize_t moved =
@@ -133,13 +133,13 @@ static ssize_t move_now(struct task *self, struct job *job, size_t size,
 
 /* Where the open file is, one call at a time may read or write: the system has
  * the others wait, and so the loop. */
-static bool is_for_a_worker(const struct job *job, size_t size)
+static bool is_for_a_worker(const struct file_job *job, size_t size)
 {
     return size > MOST ||
            (job->offset < 0 && !list_empty(&job->descriptor->jobs));
 }
 
-static ssize_t move(struct task *self, int fd, struct job *job,
+static ssize_t move(struct task *self, int fd, struct file_job *job,
                     move_fn *attempt)
 {
     size_t size = size_of(job->parts, job->n);
@@ -157,7 +157,7 @@ static ssize_t move(struct task *self, int fd, struct job *job,
 ssize_t task__file_readv(struct task *self, int fd, const struct iovec parts[],
                          int n, off_t offset)
 {
-    struct job job = {read_now, NULL, parts, n, offset, 0};
+    struct file_job job = {read_now, NULL, parts, n, offset, 0};
 
     return move(self, fd, &job, task__nowait_preadv);
 }
@@ -165,7 +165,7 @@ ssize_t task__file_readv(struct task *self, int fd, const struct iovec parts[],
 ssize_t task__file_writev(struct task *self, int fd, const struct iovec parts[],
                           int n, off_t offset)
 {
-    struct job job = {write_now, NULL, parts, n, offset, 0};
+    struct file_job job = {write_now, NULL, parts, n, offset, 0};
 
     return move(self, fd, &job, task__nowait_pwritev);
 }

@@ -11,18 +11,18 @@
 
 #include <string.h>
 
-struct child {
+struct group_child {
     struct watcher watcher;
     struct list_node node;
     struct task_group *group;
     struct task *task;
 };
 
-_Static_assert(sizeof(struct child) <= RECORD_SIZE, "fits the pool");
+_Static_assert(sizeof(struct group_child) <= RECORD_SIZE, "fits the pool");
 
-static struct child *child_of(struct list_node *node)
+static struct group_child *child_of(struct list_node *node)
 {
-    return container_of(node, struct child, node);
+    return container_of(node, struct group_child, node);
 }
 
 static void ask_children(struct task_group *group, struct task_chain *requests)
@@ -89,7 +89,8 @@ static void wake_owner(struct task_group *group)
  */
 static void child_ended(struct watcher *watcher, struct task *task)
 {
-    struct child *child = container_of(watcher, struct child, watcher);
+    struct group_child *child =
+        container_of(watcher, struct group_child, watcher);
     struct task_group *group = child->group;
     bool is_last = task->watchers.last == &watcher->node;
 
@@ -108,7 +109,7 @@ static void child_ended(struct watcher *watcher, struct task *task)
 
 static const struct waiter *waiter_of_owner(const struct watcher *watcher)
 {
-    return container_of(watcher, struct child, watcher)->group->waiter;
+    return container_of(watcher, struct group_child, watcher)->group->waiter;
 }
 
 /*
@@ -169,7 +170,7 @@ static ALWAYS_INLINE struct task *create(struct task_group *group, task_fn *fn,
                                          int *error, const char *call)
 {
     struct loop *loop = loop_current();
-    struct child *child;
+    struct group_child *child;
 
     *error = check_create(group, fn);
     if (*error) {

@@ -11,7 +11,7 @@
  */
 #include "needs.h"
 
-struct search {
+struct needs_search {
     struct task_chain below;
     struct task_chain above; /* these have `is_above` set */
     struct task *upper;      /* the one above whose watchers are looked at */
@@ -27,7 +27,7 @@ static bool needs_others(const struct task *task)
 
 static void add_below(struct task *task, void *arg)
 {
-    struct search *search = arg;
+    struct needs_search *search = arg;
 
     if (task->is_above)
         search->has_met = true;
@@ -35,7 +35,7 @@ static void add_below(struct task *task, void *arg)
         task_chain_append(&search->below, task);
 }
 
-static void add_above(struct search *search, struct task *task)
+static void add_above(struct needs_search *search, struct task *task)
 {
     if (task_chain_append(&search->above, task))
         task->is_above = true;
@@ -55,7 +55,7 @@ static const struct waiter *waiter_behind(const struct list_node *node)
 }
 
 /* One step up: a watcher, or on to the next task. False: there are no more. */
-static bool climb(struct search *search)
+static bool climb(struct needs_search *search)
 {
     struct list_node *node = search->node;
     const struct waiter *waiter;
@@ -74,7 +74,7 @@ static bool climb(struct search *search)
 }
 
 /* As many steps, unless the search is over by one of them. */
-static bool climb_on(struct search *search, size_t n)
+static bool climb_on(struct needs_search *search, size_t n)
 {
     while (n && !search->has_met && climb(search))
         n--;
@@ -82,7 +82,7 @@ static bool climb_on(struct search *search, size_t n)
 }
 
 /* Before those that one needs are looked at, there are as many steps up. */
-static void look(struct search *search)
+static void look(struct needs_search *search)
 {
     for (struct task *at = search->below.first; at; at = at->next) {
         const struct waiter *waiter = at->waiter;
@@ -93,13 +93,14 @@ static void look(struct search *search)
     }
 }
 
-static void begin(struct search *search, struct task *self)
+static void begin(struct needs_search *search, struct task *self)
 {
-    *search = (struct search){.upper = self, .node = self->watchers.first};
+    *search =
+        (struct needs_search){.upper = self, .node = self->watchers.first};
     add_above(search, self);
 }
 
-static bool end(struct search *search)
+static bool end(struct needs_search *search)
 {
     for (struct task *task; (task = task_chain_pop(&search->above));)
         task->is_above = false;
@@ -109,7 +110,7 @@ static bool end(struct search *search)
 
 bool task__needs_parked(struct task *task, struct task *self)
 {
-    struct search search;
+    struct needs_search search;
 
     if (!needs_others(task))
         return false;
@@ -121,7 +122,7 @@ bool task__needs_parked(struct task *task, struct task *self)
 
 bool task__any_needs(struct task *const tasks[], size_t n, struct task *self)
 {
-    struct search search;
+    struct needs_search search;
 
     if (list_empty(&self->watchers))
         return false;

@@ -10,16 +10,16 @@
 #include <stdbool.h>
 #include <sys/sendfile.h>
 
-struct part {
+struct file_part {
     int in;
     off_t offset;
     size_t n;
 };
 
-/* In the shape of a write: the one part of `parts` is a struct part. */
+/* In the shape of a write: the one part of `parts` is a struct file_part. */
 static ssize_t send_part(int out, const struct iovec parts[], int n)
 {
-    struct part *part = parts->iov_base;
+    struct file_part *part = parts->iov_base;
     ssize_t result = sendfile(out, part->in, &part->offset, part->n);
 
     (void)n;
@@ -33,7 +33,7 @@ static bool is_unknown(ssize_t result)
 
 ssize_t task__sendfile_now(int out, int in, off_t offset, size_t n)
 {
-    struct part part = {in, offset, n};
+    struct file_part part = {in, offset, n};
     struct iovec as_iovec = {&part, sizeof part};
     ssize_t result = task__quietly(out, &as_iovec, 1, send_part);
 

@@ -2,11 +2,11 @@
  * The sockets of a server: opened, all or none, and closed.
  */
 #include "address.h"
+#include "endpoint.h"
 #include "server.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <string.h>
 
 /* No more are accepted in a row, whatever the backlog. */
@@ -15,18 +15,10 @@ enum { BATCH_MOST = 64 };
 /* How often another port is tried, when one is free in one family only. */
 enum { PORTS_TRIED = 32 };
 
-/* An address of a socket of the Internet. */
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_storage storage;
-};
-
 static in_port_t *port_of(union address *address)
 {
-    return address->any.sa_family == AF_INET6 ? &address->v6.sin6_port
-                                              : &address->v4.sin_port;
+    return address->any.sa_family == AF_INET6 ? &address->ip6.sin6_port
+                                              : &address->ip4.sin_port;
 }
 
 static struct task_server *make(const struct task_server_options *options,

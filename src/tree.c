@@ -6,7 +6,7 @@
 
 /* The lines shown, and those to come, are never more than may be shown: of the
  * latter the last is given up when there is one that comes before it. */
-struct walk {
+struct tree_walk {
     const struct tree *tree;
     struct tree_line *lines;
     size_t n_lines;
@@ -24,7 +24,7 @@ struct walk {
 };
 
 /* Another line, or NULL: then there is none to come either. */
-static struct tree_line *take_line(struct walk *walk)
+static struct tree_line *take_line(struct tree_walk *walk)
 {
     struct list *from = walk->spare.last ? &walk->spare : &walk->to_come;
     struct list_node *last = from->last;
@@ -41,7 +41,8 @@ static struct tree_line *take_line(struct walk *walk)
     return container_of(last, struct tree_line, node);
 }
 
-static void add_line(struct walk *walk, const struct task *task, size_t n_more)
+static void add_line(struct tree_walk *walk, const struct task *task,
+                     size_t n_more)
 {
     struct tree_line *line = take_line(walk);
 
@@ -58,14 +59,14 @@ static void add_line(struct walk *walk, const struct task *task, size_t n_more)
 
 static void add_child(struct task *task, void *arg)
 {
-    struct walk *walk = arg;
+    struct tree_walk *walk = arg;
 
     if (++walk->n_children <= TREE_CHILDREN || !walk->is_partial)
         add_line(walk, task, 0);
 }
 
 /* The first to come are those that this one waits for. */
-static void add_children(struct walk *walk, const struct tree_line *parent)
+static void add_children(struct tree_walk *walk, const struct tree_line *parent)
 {
     struct list_node *node;
 
@@ -99,7 +100,7 @@ static struct task *to_mark(const struct task *task)
 }
 
 /* One that is shown already is named by whoever waits for nothing else. */
-static void show(struct walk *walk, struct tree_line *line)
+static void show(struct tree_walk *walk, struct tree_line *line)
 {
     const struct task *task = line->task;
 
@@ -118,7 +119,7 @@ static void show(struct walk *walk, struct tree_line *line)
 }
 
 /* Show a root, and all below it. */
-static void show_root(struct walk *walk, const struct task *task)
+static void show_root(struct tree_walk *walk, const struct task *task)
 {
     struct list_node *node;
 
@@ -133,16 +134,16 @@ static void show_root(struct walk *walk, const struct task *task)
 static bool is_root(const struct task *task, void *walk)
 {
     return !task->is_awaited &&
-           (!task->daemon || ((struct walk *)walk)->tree->daemons);
+           (!task->daemon || ((struct tree_walk *)walk)->tree->daemons);
 }
 
 static bool is_left(const struct task *task, void *walk)
 {
     return !task->is_shown &&
-           (!task->daemon || ((struct walk *)walk)->tree->daemons);
+           (!task->daemon || ((struct tree_walk *)walk)->tree->daemons);
 }
 
-static void show_roots(struct walk *walk, accept_fn *accept)
+static void show_roots(struct tree_walk *walk, accept_fn *accept)
 {
     size_t n = task__pick_live(walk->tree->loop, walk->roots, walk->n_lines,
                                accept, walk);
@@ -184,7 +185,7 @@ static size_t walk_with(const struct tree *tree, struct tree_line lines[],
                         struct task *roots[], size_t n)
 {
     struct loop *loop = tree->loop;
-    struct walk walk = {
+    struct tree_walk walk = {
         .tree = tree,
         .lines = lines,
         .roots = roots,

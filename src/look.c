@@ -203,9 +203,8 @@ task_time task__loop_next_cooling(struct loop *loop, task_time now,
 {
     if (loop->clock.is_virtual)
         return next;
-    next = earlier(next, task__stacks_next_look(&loop->stacks, now));
-    for (struct stack_size *size = loop->other_stacks; size; size = size->next)
-        next = earlier(next, task__stacks_next_look(&size->stacks, now));
+    for (struct stacks *at = &loop->stacks; at; at = at->next)
+        next = earlier(next, task__stacks_next_look(at, now));
     return next;
 }
 
@@ -224,11 +223,9 @@ static task_time wait_limit(struct loop *loop, task_time now, task_time limit)
  * does, the loop does not sleep. */
 static ALWAYS_INLINE void cool_stacks(struct loop *loop, task_time now)
 {
-    if (stacks_are_too_many(&loop->stacks, now))
-        task__scheduler_cool_stacks(&loop->stacks);
-    for (struct stack_size *size = loop->other_stacks; size; size = size->next)
-        if (stacks_are_too_many(&size->stacks, now))
-            task__scheduler_cool_stacks(&size->stacks);
+    for (struct stacks *at = &loop->stacks; at; at = at->next)
+        if (stacks_are_too_many(at, now))
+            task__scheduler_cool_stacks(at);
 }
 
 static void dump_if_asked(struct loop *loop)

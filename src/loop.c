@@ -151,12 +151,12 @@ static void destroy(struct loop *loop)
     task__blocks_destroy(&loop->blocks);
     task__callbacks_destroy(loop);
     task__pool_destroy(&loop->task_pool);
-    while (loop->other_stacks) {
-        struct stack_size *size = loop->other_stacks;
+    while (loop->stacks.next) {
+        struct stacks *stacks = loop->stacks.next;
 
-        loop->other_stacks = size->next;
-        task__scheduler_destroy_stacks(&size->stacks);
-        memory_free(&allocator, size);
+        loop->stacks.next = stacks->next;
+        task__scheduler_destroy_stacks(stacks);
+        memory_free(&allocator, stacks);
     }
     task__scheduler_destroy_stacks(&loop->stacks);
     if (loop->poller) {

@@ -19,12 +19,6 @@
 
 #include <task.h>
 
-/* The stacks of one size, other than the loop's own. */
-struct stack_size {
-    struct stack_size *next;
-    struct stacks stacks;
-};
-
 /*
  * A callback has a place in the loop's table from its making to its call: its
  * id is a number that no other callback of the process has had for long, and
@@ -121,8 +115,7 @@ struct loop {
     size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct published_stats published;
     size_t n_ended_stacks; /* in use, of tasks that are done */
-    struct stacks stacks;
-    struct stack_size *other_stacks;
+    struct stacks stacks; /* of the usual size; next: of others */
 
     struct loop_options options;
     struct allocator allocator;
@@ -297,7 +290,7 @@ task_time task__loop_next_cooling(struct loop *loop, task_time now,
 static ALWAYS_INLINE task_time loop_next_cooling(struct loop *loop,
                                                  task_time now, task_time next)
 {
-    return likely(loop->stacks.n_warm <= STACKS_WARM && !loop->other_stacks)
+    return likely(loop->stacks.n_warm <= STACKS_WARM && !loop->stacks.next)
                ? next
                : task__loop_next_cooling(loop, now, next);
 }

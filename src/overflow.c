@@ -51,11 +51,10 @@ static bool is_stack_of(const struct task *task, const struct stack *stack)
 
 static struct stack *find_stack(const struct loop *loop, uintptr_t address)
 {
-    struct stack *stack = task__stacks_find(&loop->stacks, address);
+    struct stack *stack = NULL;
 
-    for (const struct stack_size *size = loop->other_stacks; size && !stack;
-         size = size->next)
-        stack = task__stacks_find(&size->stacks, address);
+    for (const struct stacks *at = &loop->stacks; at && !stack; at = at->next)
+        stack = task__stacks_find(at, address);
     return stack;
 }
 

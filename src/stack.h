@@ -119,6 +119,7 @@ struct stacks {
     struct list warm;  /* rows */
     struct list cold;  /* stacks */
     struct list slabs;
+    struct stacks *next; /* of another size: for whoever has several */
 };
 
 /* Memcheck runs this: it reports reads of what was never written, or is in no

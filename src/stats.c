@@ -43,10 +43,8 @@ static ALWAYS_INLINE void count(const struct loop *loop,
         .running = running,
         .daemons = loop->n_daemons,
     };
-    add_stacks(stats, &loop->stacks);
-    for (const struct stack_size *size = loop->other_stacks; size;
-         size = size->next)
-        add_stacks(stats, &size->stacks);
+    for (const struct stacks *at = &loop->stacks; at; at = at->next)
+        add_stacks(stats, at);
     stats->stacks_used -= loop->n_ended_stacks;
     if (stats->stacks_used < stats->tasks) /* who has begun has one */
         stats->new_tasks = stats->tasks - stats->stacks_used;

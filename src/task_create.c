@@ -19,35 +19,33 @@ static size_t round_up(size_t size)
     return (size + step - 1) & ~(step - 1);
 }
 
-static struct stack_size *add_size(struct loop *loop, size_t size)
+static struct stacks *add_size(struct loop *loop, size_t size)
 {
-    struct stack_size *other = memory_get(&loop->allocator, sizeof *other);
+    struct stacks *stacks = memory_get(&loop->allocator, sizeof *stacks);
 
-    if (!other)
+    if (!stacks)
         return NULL;
-    if (task__stacks_init(&other->stacks, &loop->allocator, size,
-                          COROUTINE_KEPT)) {
-        memory_free(&loop->allocator, other);
+    if (task__stacks_init(stacks, &loop->allocator, size, COROUTINE_KEPT)) {
+        memory_free(&loop->allocator, stacks);
         return NULL;
     }
-    other->next = loop->other_stacks;
-    loop->other_stacks = other;
-    return other;
+    stacks->next = loop->stacks.next;
+    loop->stacks.next = stacks;
+    return stacks;
 }
 
 /* The stacks of that size; NULL: it cannot be, or there is no memory. */
 static struct stacks *stacks_of_size(struct loop *loop, size_t size)
 {
-    struct stack_size *other = loop->other_stacks;
+    struct stacks *stacks = &loop->stacks;
 
-    if (!size || fits(&loop->stacks, size))
-        return &loop->stacks;
+    if (!size || fits(stacks, size))
+        return stacks;
     size = round_up(size);
-    while (other && !fits(&other->stacks, size))
-        other = other->next;
-    if (!other)
-        other = add_size(loop, size);
-    return other ? &other->stacks : NULL;
+    while ((stacks = stacks->next))
+        if (fits(stacks, size))
+            return stacks;
+    return add_size(loop, size);
 }
 
 /* A task that nobody has heard of, new; or NULL. */

@@ -575,11 +575,10 @@ static const struct step {
 static bool is_clean(const struct loop *loop)
 {
     struct loop_stats now = figures();
-    size_t n_reserved = loop->stacks.n_reserved;
+    size_t n_reserved = 0;
 
-    for (const struct stack_size *size = loop->other_stacks; size;
-         size = size->next)
-        n_reserved += size->stacks.n_reserved;
+    for (const struct stacks *at = &loop->stacks; at; at = at->next)
+        n_reserved += at->n_reserved;
     return now.tasks == 1 && now.stacks_used == 1 && n_reserved == 0 &&
            now.parked + now.ready + now.timers == 0 &&
            loop->task_pool.n_all - loop->task_pool.n_free == 1 &&

@@ -2492,8 +2492,7 @@ static int stacks_of_many_sizes(void *arg)
         CHECK(rounded >= size && rounded <= size + size / 8);
         CHECK_STATUS(task_await(task), (int)rounded);
     }
-    for (const struct stack_size *other = loop->other_stacks; other;
-         other = other->next)
+    for (const struct stacks *at = loop->stacks.next; at; at = at->next)
         n++;
     CHECK(n <= 3 * 8 + 1);
     return 0;

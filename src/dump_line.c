@@ -163,7 +163,7 @@ static const char *state_of(const struct loop *loop, const struct task *task)
 {
     if (loop->freed)
         return "dropped";
-    if (task == loop->scheduler.current || task == loop->beneath)
+    if (task == loop_task_at_work(loop))
         return "running";
     return context_is_new(&task->context) ? "new" : "ready";
 }

@@ -16,8 +16,7 @@ enum { FRAMES = 64 };
 
 static void tell_task(struct sentence *sentence, const struct loop *loop)
 {
-    const struct task *task =
-        loop->scheduler.current ? loop->scheduler.current : loop->beneath;
+    const struct task *task = loop_task_at_work(loop);
 
     if (!task) {
         task__say(sentence, "a callback, or itself");

@@ -256,6 +256,15 @@ static ALWAYS_INLINE bool loop_refuses(struct loop *loop, const char *call)
 
 #define LOOP_REFUSES(loop) loop_refuses(loop, __func__)
 
+/* The task that is current, or on whose stack a function of the user's runs;
+ * NULL: a callback runs, or the loop itself. */
+static inline struct task *loop_task_at_work(const struct loop *loop)
+{
+    struct task *current = loop->scheduler.current;
+
+    return current ? current : loop->beneath;
+}
+
 /* Have something run in the next turn, which there is, then: it counts itself
  * as queued no more when it runs. */
 static inline void loop_queue(struct loop *loop, struct ready *ready)

@@ -11,12 +11,10 @@
 
 static void tell(struct loop *loop)
 {
-    const struct scheduler *scheduler = &loop->scheduler;
     struct sentence sentence;
     struct loop_error error = {.kind = LOOP_ERROR_LOST,
                                .message = sentence.chars,
-                               .task = scheduler->current ? scheduler->current
-                                                          : loop->beneath};
+                               .task = loop_task_at_work(loop)};
 
     sentence_clear(&sentence);
     task__say(&sentence, "a loop is lost, with ");

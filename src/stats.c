@@ -24,7 +24,7 @@ static ALWAYS_INLINE void count(const struct loop *loop,
                                 struct loop_stats *stats)
 {
     const struct scheduler *scheduler = &loop->scheduler;
-    size_t running = scheduler->current || loop->beneath;
+    size_t running = loop_task_at_work(loop) != NULL;
 
     *stats = (struct loop_stats){
         .tasks = loop->n_tasks,

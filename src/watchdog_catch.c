@@ -25,8 +25,7 @@ static void note_task(struct caught_step *caught, const struct task *task)
 void task__watchdog_catch(const struct loop *loop, task_time held,
                           const void *context, struct caught_step *caught)
 {
-    const struct task *task =
-        loop->scheduler.current ? loop->scheduler.current : loop->beneath;
+    const struct task *task = loop_task_at_work(loop);
     struct sentence sentence;
 
     sentence_clear(&sentence);

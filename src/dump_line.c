@@ -149,7 +149,7 @@ static void add_stack(struct text *text, const struct task *task)
     if (!size)
         return;
     task__text_add(text, "; stack ");
-    if (!context_is_new(&task->context)) {
+    if (!is_new(task)) {
         add_size(text, task_stack_used(task));
         task__text_add(text, " ");
     }
@@ -165,7 +165,7 @@ static const char *state_of(const struct loop *loop, const struct task *task)
         return "dropped";
     if (task == loop_task_at_work(loop))
         return "running";
-    return context_is_new(&task->context) ? "new" : "ready";
+    return is_new(task) ? "new" : "ready";
 }
 
 static void add_state(const struct dump_view *view, struct text *text,

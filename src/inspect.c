@@ -91,13 +91,10 @@ size_t task_stack_size(const struct task *task)
 {
     if (!has_stack(task))
         return 0;
-    return context_is_new(&task->context) ? task->stacks->size
-                                          : task__stack_size(task->stack);
+    return is_new(task) ? task->stacks->size : task__stack_size(task->stack);
 }
 
 size_t task_stack_used(const struct task *task)
 {
-    return has_stack(task) && !context_is_new(&task->context)
-               ? task__stack_used(task->stack)
-               : 0;
+    return has_stack(task) && !is_new(task) ? task__stack_used(task->stack) : 0;
 }

@@ -17,7 +17,6 @@
 #include "loop.h"
 #include "report.h"
 #include "say.h"
-#include "switch.h"
 #include "symbols.h"
 #include "trace.h"
 

@@ -118,6 +118,12 @@ struct task {
     struct task *next; /* in a chain */
 };
 
+/* Whether it has not begun, and so has no stack. */
+static ALWAYS_INLINE bool is_new(const struct task *task)
+{
+    return context_is_new(&task->context);
+}
+
 /* Both kinds of reference in one number. */
 #define TASK_HANDLE UINT64_C(1)
 #define TASK_PIN (UINT64_C(1) << 32)

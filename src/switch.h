@@ -23,11 +23,6 @@ static ALWAYS_INLINE struct task *task_of(struct ready *ready)
     return container_of(ready, struct task, ready);
 }
 
-static ALWAYS_INLINE bool is_new(const struct task *task)
-{
-    return context_is_new(&task->context);
-}
-
 /* The end of the ready queue now. */
 static inline struct ready_mark ready_mark(const struct scheduler *scheduler)
 {

@@ -54,7 +54,7 @@ static void write_live(struct trace *trace)
         task__trace_copy_name(&name, task);
         if (trace->is_ring || task->name)
             task__chrome_add(&trace->file, &name);
-        if (context_is_new(&task->context) || !task->stack->waits)
+        if (is_new(task) || !task->stack->waits)
             continue;
         wait.span.from = task->stack->since;
         wait.span.to = trace->now;

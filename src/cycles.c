@@ -10,6 +10,8 @@
  */
 #include "cycles.h"
 
+#include "park.h"
+
 #include <stdlib.h>
 
 struct cycle_search {
@@ -36,15 +38,6 @@ static struct suspect *find(const struct cycle_search *search, uint64_t id)
                    compare);
 }
 
-static void each_awaited(const struct suspect *suspect, visit_fn *visit,
-                         struct cycle_search *search)
-{
-    const struct waiter *waiter = suspect->task->waiter;
-
-    if (waiter && waiter->kind->each_awaited)
-        waiter->kind->each_awaited(waiter, visit, search);
-}
-
 static void move_to_front(struct task *task, void *arg)
 {
     struct cycle_search *search = arg;
@@ -63,7 +56,7 @@ static void enter(struct cycle_search *search, struct suspect *suspect)
     suspect->below = search->pile;
     suspect->is_in_pile = true;
     search->pile = suspect;
-    each_awaited(suspect, move_to_front, search);
+    each_awaited(suspect->task, move_to_front, search);
 }
 
 static void look_below(struct task *task, void *arg)
@@ -106,7 +99,7 @@ static void leave(struct cycle_search *search, struct suspect *suspect)
 {
     list_remove(&suspect->node);
     search->lowest = suspect->number;
-    each_awaited(suspect, look_below, search);
+    each_awaited(suspect->task, look_below, search);
     suspect->lowest = search->lowest;
     if (suspect->lowest == suspect->number)
         take_component(search, suspect);
@@ -150,9 +143,8 @@ struct suspect *task__cycle_next(struct suspect suspects[], size_t n,
 {
     struct step step = {.search = {.suspects = suspects, .n = n},
                         .from = suspect};
-    const struct waiter *waiter = suspect->task->waiter;
 
-    waiter->kind->each_awaited(waiter, look_around, &step);
+    each_awaited(suspect->task, look_around, &step);
     assert(step.to);
     return step.to;
 }

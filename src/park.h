@@ -106,6 +106,16 @@ static ALWAYS_INLINE void waiter_wake_any(struct waiter *waiter, int result)
     waiter_wake(waiter, result);
 }
 
+/* Call a function for each whose end, or doing, a task waits for. */
+static inline void each_awaited(const struct task *task, visit_fn *visit,
+                                void *arg)
+{
+    const struct waiter *waiter = task->done ? NULL : task->waiter;
+
+    if (waiter && waiter->kind->each_awaited)
+        waiter->kind->each_awaited(waiter, visit, arg);
+}
+
 /* Wake the first waiter of a queue, if there is one. */
 static inline bool wake_first(struct list *queue, int result)
 {

@@ -53,14 +53,4 @@ struct tree {
 /* Show all lines, top down; how many tasks (no futures) have one. */
 size_t task__tree_show(const struct tree *tree);
 
-/* Call a function for each that a task waits for. */
-static inline void each_awaited(const struct task *task, visit_fn *visit,
-                                void *arg)
-{
-    const struct waiter *waiter = task->done ? NULL : task->waiter;
-
-    if (waiter && waiter->kind->each_awaited)
-        waiter->kind->each_awaited(waiter, visit, arg);
-}
-
 #endif

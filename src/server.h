@@ -93,6 +93,9 @@ void task__server_stop_listening(struct task_server *server);
 int task__server_begin(struct task_server *server);
 void task__server_end_pause(struct task_server *server);
 
+/* From now on connections stay in the backlog. */
+void task__server_observe_no_more(struct listener *listener);
+
 /* Whether it serves a connection of this server's: by what it was created
  * with. */
 bool task__server_is_handler(const struct task_server *server,

@@ -60,8 +60,7 @@ static int observe(struct listener *listener)
     return error;
 }
 
-/* Connections stay in the backlog. */
-static void observe_no_more(struct listener *listener)
+void task__server_observe_no_more(struct listener *listener)
 {
     if (listener->is_observed)
         task__fd_observe_no_more(listener->server->loop, listener->descriptor,
@@ -86,7 +85,7 @@ static void take_pause(const struct listener *listener, int error)
     struct loop *loop = server->loop;
 
     for (size_t i = 0; i < server->n_listeners; i++)
-        observe_no_more(&server->listeners[i]);
+        task__server_observe_no_more(&server->listeners[i]);
     if (!timer_armed(&server->pause)) {
         server->pause.fire = go_on;
         task__timer_arm(&loop->timers, &server->pause,
@@ -292,7 +291,7 @@ static void accept_some(struct listener *listener)
 
     for (unsigned i = 0; i < server->batch; i++) {
         if (is_full(server)) {
-            observe_no_more(listener);
+            task__server_observe_no_more(listener);
             return;
         }
         error = accept_one(listener);

@@ -281,10 +281,7 @@ bool task__server_owns(const struct listener *listener)
 
 static void stop(struct listener *listener)
 {
-    if (listener->is_observed)
-        task__fd_observe_no_more(listener->server->loop, listener->descriptor,
-                                 INCOMING);
-    listener->is_observed = false;
+    task__server_observe_no_more(listener);
     if (task__server_owns(listener))
         task_close(listener->fd);
     listener->fd = -1;

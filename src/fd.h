@@ -35,8 +35,9 @@ static ALWAYS_INLINE int fd_errno(const struct task *self)
     return *self->scheduler->errno_location;
 }
 
-/* What a public call returns: two that wait for the same are told of. */
-static ALWAYS_INLINE ssize_t fd_result(int fd, ssize_t result, const char *call)
+/* The result of a public call, told of if it is that two wait for the same. */
+static ALWAYS_INLINE ssize_t fd_tell_busy(int fd, ssize_t result,
+                                          const char *call)
 {
     return unlikely(result == -EBUSY)
                ? task__misuse_of(NULL, site_here(call), -EBUSY,

@@ -69,5 +69,5 @@ int task_wait_fd(int fd, short events)
         result = task__fd_wait_surely(self, descriptor, events & FD_EVENTS,
                                       &task__polling);
     fd_restore_errno(self, saved_errno);
-    return (int)fd_result(fd, result, __func__);
+    return (int)fd_tell_busy(fd, result, __func__);
 }

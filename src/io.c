@@ -177,7 +177,7 @@ static ALWAYS_INLINE ssize_t move(int fd, const struct way *way,
         result = move_some(self, descriptor, way, &transfer,
                            way == &READING ? &task__reading : &task__writing);
     fd_restore_errno(self, saved_errno);
-    return fd_result(fd, result, call);
+    return fd_tell_busy(fd, result, call);
 }
 
 ssize_t task_read(int fd, void *buf, size_t n)
@@ -308,18 +308,18 @@ ssize_t task__io_read_full(int fd, void *buf, size_t n)
 
 ssize_t task_read_full(int fd, void *buf, size_t n)
 {
-    return fd_result(fd,
-                     move_all(fd, &READING, buf, n, &task__reading,
-                              &task__reading_more, __func__),
-                     __func__);
+    return fd_tell_busy(fd,
+                        move_all(fd, &READING, buf, n, &task__reading,
+                                 &task__reading_more, __func__),
+                        __func__);
 }
 
 ssize_t task_write_all(int fd, const void *buf, size_t n)
 {
-    return fd_result(fd,
-                     move_all(fd, &WRITING, (char *)(uintptr_t)buf, n,
-                              &task__writing, &task__writing_more, __func__),
-                     __func__);
+    return fd_tell_busy(fd,
+                        move_all(fd, &WRITING, (char *)(uintptr_t)buf, n,
+                                 &task__writing, &task__writing_more, __func__),
+                        __func__);
 }
 
 static ALWAYS_INLINE ssize_t move_at(int fd, const struct way *way, void *buf,

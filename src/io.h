@@ -20,6 +20,7 @@ struct transfer {
     int n;
 };
 
+/* Of a system call; or what it has failed with, as a negative errno. */
 static ALWAYS_INLINE ssize_t io_result(ssize_t result)
 {
     return likely(result >= 0) ? result : task__fd_error();

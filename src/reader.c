@@ -93,7 +93,7 @@ static ALWAYS_INLINE int add_callback(int fd, enum direction direction,
         return -ESHUTDOWN;
     error = add_new(loop, fd, direction, fn, arg);
     errno = saved_errno;
-    return (int)fd_result(fd, error, call);
+    return (int)fd_tell_busy(fd, error, call);
 }
 
 static int remove_callback(int fd, enum direction direction)

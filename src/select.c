@@ -253,5 +253,5 @@ int task_select(struct task_select_case cases[], size_t n, task_time timeout)
         result = result == -EAGAIN ? -ETIMEDOUT : result;
     }
     fd_restore_errno(self, saved_errno);
-    return (int)fd_result(-1, result, __func__);
+    return (int)fd_tell_busy(-1, result, __func__);
 }

@@ -174,5 +174,5 @@ ssize_t task_sendfile(int out, int in, off_t *offset, size_t n)
     saved_errno = errno;
     result = send_from(self, out, in, offset, n);
     fd_restore_errno(self, saved_errno);
-    return fd_result(out, result, __func__);
+    return fd_tell_busy(out, result, __func__);
 }

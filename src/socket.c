@@ -72,7 +72,7 @@ int task_accept(int fd, struct sockaddr *addr, socklen_t *len)
     saved_errno = errno;
     result = (int)accept_one(self, fd, &accepting);
     fd_restore_errno(self, saved_errno);
-    return (int)fd_result(fd, result, __func__);
+    return (int)fd_tell_busy(fd, result, __func__);
 }
 
 static NEVER_INLINE int connect_now(int fd, const struct sockaddr *addr,
@@ -154,5 +154,5 @@ int task_connect(int fd, const struct sockaddr *addr, socklen_t len)
     saved_errno = errno;
     result = connect_one(self, fd, addr, len);
     fd_restore_errno(self, saved_errno);
-    return (int)fd_result(fd, result, __func__);
+    return (int)fd_tell_busy(fd, result, __func__);
 }

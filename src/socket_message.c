@@ -183,7 +183,7 @@ static ALWAYS_INLINE ssize_t exchange(int fd, enum direction direction,
     if (unlikely(result == RECEIVER_IS_FULL))
         result = send_later(self, descriptor, message);
     fd_restore_errno(self, saved_errno);
-    return fd_result(fd, result, call);
+    return fd_tell_busy(fd, result, call);
 }
 
 /* Descriptors that came with a message: their numbers were others' before. */
@@ -256,7 +256,7 @@ static ALWAYS_INLINE ssize_t receive(int fd, void *buf, size_t n, int flags,
     ssize_t result;
 
     if (unlikely(flags & MSG_WAITALL) && wants_all(fd, flags)) {
-        result = fd_result(fd, task__io_read_full(fd, buf, n), call);
+        result = fd_tell_busy(fd, task__io_read_full(fd, buf, n), call);
         header.msg_namelen = 0; /* a stream tells of no sender */
     } else {
         result = exchange(fd, INCOMING, attempt_receive,

@@ -34,11 +34,6 @@ int task__address_listen(int fd, int backlog);
 TASK_SUSPENDS int task__address_look_up(const char *host, const char *service,
                                         int type, struct addrinfo **list);
 
-/* connect.c, unix.c: for a public call. */
-TASK_SUSPENDS int task__tcp_connect(struct call_site site, const char *host,
-                                    const char *service);
-TASK_SUSPENDS int task__unix_connect(struct call_site site, const char *path);
-
 /* Whether an address cannot be bound since this machine does not have it, or
  * not its family: then another one may do. */
 static inline bool address_is_missing(int error)

@@ -5,6 +5,8 @@
  * the time of the next one. An event is noted in its attempt also when the task
  * is about to run already; so whoever goes on looks at all of them.
  */
+#include "connect.h"
+
 #include "address.h"
 #include "attempt.h"
 #include "endpoint.h"

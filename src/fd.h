@@ -46,9 +46,6 @@ static ALWAYS_INLINE ssize_t fd_tell_busy(int fd, ssize_t result,
                : result;
 }
 
-/* io.c: task_read_full() for another public call, which tells of its misuse. */
-TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
-
 /* What can be waited for; POLLERR and POLLHUP are told of anyway, and may be
  * asked for, as in poll(). */
 enum {

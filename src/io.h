@@ -35,6 +35,9 @@ static ALWAYS_INLINE void io_note_drained(struct descriptor *descriptor,
         descriptor->drained[INCOMING] = !descriptor->hung;
 }
 
+/* task_read_full() for another public call, which tells of its misuse. */
+TASK_SUSPENDS ssize_t task__io_read_full(int fd, void *buf, size_t n);
+
 /* In several parts, or not by a socket. */
 ssize_t task__io_read_other(struct descriptor *descriptor,
                             struct transfer *transfer);

@@ -1,7 +1,9 @@
 /*
  * Connections as streams.
  */
-#include "address.h"
+#include "connect.h"
+#include "fd.h"
+#include "unix.h"
 
 #include <errno.h>
 #include <task/io.h>

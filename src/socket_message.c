@@ -3,6 +3,8 @@
  */
 #include "socket.h"
 
+#include "io.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

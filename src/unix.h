@@ -4,10 +4,11 @@
 #ifndef TASK_SRC_UNIX_H
 #define TASK_SRC_UNIX_H
 
-#include "base.h"
+#include "misuse.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <task/base.h>
 
 /* The file of a socket, which is known again by this. */
 struct unix_file {
@@ -15,6 +16,9 @@ struct unix_file {
     dev_t device;
     ino_t inode;
 };
+
+/* For a public call. */
+TASK_SUSPENDS int task__unix_connect(struct call_site site, const char *path);
 
 /* task_unix_listen(), and tell which file it has. */
 int task__unix_listen(const char *path, int backlog, struct unix_file *file);

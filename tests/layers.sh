@@ -33,9 +33,11 @@ remote thread
 timeout group wait gather as condition rwlock once
 fd
 file
-reader io socket address resolve sendfile select
+io
+reader socket address resolve sendfile select
 stream unix attempt
-open connect server signals
+connect
+open server signals
 process
 '
 

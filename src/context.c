@@ -6,7 +6,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -130,13 +129,22 @@ NEVER_INLINE void task__context_jump(struct context *from, struct context *to)
 
 #endif
 
+/* Where a backtrace ends: in a function that nobody called. */
+#if defined(__x86_64__)
+#define END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined rip")
+#elif defined(__aarch64__)
+#define END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined x30")
+#else
+#define END_OF_BACKTRACE() ((void)0)
+#endif
+
 static void enter(void)
 {
     struct context *context = beginning.context;
     void (*entry)(void *) = beginning.entry;
     void *arg = beginning.arg;
 
-    CONTEXT_END_OF_BACKTRACE();
+    END_OF_BACKTRACE();
     arrive_asan(context, &beginning.back);
     context_switch(context, &beginning.back);
     entry(arg);

@@ -9,9 +9,6 @@
 /* What a context that waits needs of its stack at the most, in bytes. */
 enum { CONTEXT_ROOM = 1024 };
 
-/* Where a backtrace ends: in a function that nobody called. */
-#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined x30")
-
 struct context {
     void *sp;
     void *fp;

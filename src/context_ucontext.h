@@ -9,15 +9,6 @@
 
 #define CONTEXT_IS_UCONTEXT 1
 
-/* Where a backtrace ends: in a function that nobody called. */
-#if defined(__x86_64__)
-#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined rip")
-#elif defined(__aarch64__)
-#define CONTEXT_END_OF_BACKTRACE() __asm__ volatile(".cfi_undefined x30")
-#else
-#define CONTEXT_END_OF_BACKTRACE() ((void)0)
-#endif
-
 /* What a context that waits needs of its stack at the most, in bytes. */
 enum { CONTEXT_ROOM = 1024 + sizeof(ucontext_t) };
 

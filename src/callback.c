@@ -4,7 +4,6 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <string.h>
 
 /*
  * A callback is in the ready queue, or in the timers, or (due never) in

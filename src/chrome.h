@@ -10,8 +10,6 @@
 
 #include "record.h"
 
-#include <stdbool.h>
-
 enum { CHROME_TEXT = 32 << 10, CHROME_HEADS = 16, CHROME_HEAD = 96 };
 
 /* How events of one name begin, up to the number of their track. */

@@ -9,8 +9,6 @@
 
 #include "loop.h"
 
-#include <string.h>
-
 struct group_child {
     struct watcher watcher;
     struct list_node node;

@@ -10,7 +10,6 @@
 
 #include <signal.h>
 #include <ucontext.h>
-#include <unistd.h>
 
 enum { FRAMES = 64 };
 

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static_assert(sizeof(loop_fn *) == sizeof(size_t), "a head is told by it");
+_Static_assert(sizeof(loop_fn *) == sizeof(size_t), "a head is told by it");
 
 /* Without the state. */
 static uintptr_t last_of(uintptr_t word)

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 static size_t size_of(const struct transfer *transfer)
 {

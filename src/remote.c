@@ -56,8 +56,8 @@ struct own_call {
     struct inbox_call call;
 };
 
-static_assert(sizeof(struct own_call) <= 2 * sizeof(union inbox_slot),
-              "it lies in two slots");
+_Static_assert(sizeof(struct own_call) <= 2 * sizeof(union inbox_slot),
+               "it lies in two slots");
 
 static void run_call(struct loop *loop, const struct inbox_call *call)
 {

@@ -4,8 +4,6 @@
 #include "loop.h"
 #include "text.h"
 
-#include <errno.h>
-
 static const struct wait_kind SLEEPING = {.verb = "sleeping"};
 static const struct wait_kind SLEEPING_ON = {.verb = "sleeping for ever"};
 

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* What is sent in one turn: ROUNDS times as much as one call takes. */
 enum { PARTS = 16, CALL_SIZE = 1 << 18, ROUNDS = 4 };

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Where a loop is; the same twice: it is still in the same step. */
 struct sight {

@@ -6,8 +6,6 @@
 #include "loop_above.h"
 #include "worker_pool.h"
 
-#include <errno.h>
-
 static void count_job(struct loop *loop, int by)
 {
     loop->n_jobs += (size_t)by;

@@ -5,8 +5,6 @@
 #include "worker_pool.h"
 #include "worker.h"
 
-#include <errno.h>
-
 /* Under the mutex. */
 
 static bool is_full(const struct job *job)

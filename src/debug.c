@@ -3,6 +3,7 @@
  */
 #include "loop.h"
 #include "report.h"
+#include "say_task.h"
 #include "symbols.h"
 
 #include <stdlib.h>
@@ -42,32 +43,35 @@ void task__report_slow(struct loop *loop, const struct timed_step *step)
 void task__report_ignored(struct task *task)
 {
     struct sentence sentence;
-    struct loop_error error = {.kind = LOOP_ERROR_IGNORED_CANCEL,
-                               .message = sentence.chars,
-                               .task = task};
 
-    sentence_clear(&sentence);
-    task__say_task(&sentence, task);
+    sentence_about(&sentence, task);
     task__say(&sentence, " was cancelled, and has been suspended ");
     task__say_number(&sentence, task->parks);
     task__say(&sentence, " times since");
-    task__report(loop_of_task(task), &error);
+    task__report_task(task, LOOP_ERROR_IGNORED_CANCEL, 0, &sentence);
 }
 
 void task__report_handle(struct task *task)
 {
     struct sentence sentence;
-    struct loop_error error = {.kind = LOOP_ERROR_LEAK,
-                               .message = sentence.chars,
-                               .status = task->done ? task->status : 0,
-                               .task = task};
 
     if (!loop_of_task(task)->debug)
         return;
-    sentence_clear(&sentence);
-    task__say_task(&sentence, task);
+    sentence_about(&sentence, task);
     task__say(&sentence, " was neither awaited nor detached");
-    task__report(loop_of_task(task), &error);
+    task__report_task(task, LOOP_ERROR_LEAK, task->done ? task->status : 0,
+                      &sentence);
+}
+
+void task__report_held(struct task *task)
+{
+    struct sentence sentence;
+
+    if (!loop_of_task(task)->debug)
+        return;
+    sentence_about(&sentence, task);
+    task__say(&sentence, " ended while it owned a lock");
+    task__report_task(task, LOOP_ERROR_LEAK, 0, &sentence);
 }
 
 void task__report_leak(struct loop *loop, const char *what, const char *file,

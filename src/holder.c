@@ -4,8 +4,7 @@
 #include "holder.h"
 
 #include "loop.h"
-#include "report.h"
-#include "say.h"
+#include "say_task.h"
 #include "symbols.h"
 
 #include <signal.h>

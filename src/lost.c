@@ -8,6 +8,7 @@
 #include "loop.h"
 #include "loop_above.h"
 #include "report.h"
+#include "say_task.h"
 
 static void tell(struct loop *loop)
 {

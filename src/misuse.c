@@ -6,6 +6,7 @@
 #include "loop.h"
 #include "misuse_known.h"
 #include "report.h"
+#include "say_task.h"
 #include "symbols.h"
 
 #include <errno.h>

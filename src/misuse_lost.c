@@ -4,6 +4,7 @@
 #include "loop.h"
 #include "misuse_known.h"
 #include "report.h"
+#include "say_task.h"
 
 #include <errno.h>
 

@@ -15,8 +15,7 @@
 
 #include "handler.h"
 #include "loop.h"
-#include "report.h"
-#include "say.h"
+#include "say_task.h"
 #include "symbols.h"
 #include "trace.h"
 

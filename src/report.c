@@ -8,6 +8,7 @@
 #include "dump.h"
 #include "local.h"
 #include "loop.h"
+#include "say_task.h"
 #include "text.h"
 #include "trace.h"
 
@@ -55,48 +56,6 @@ void task__report_fd(struct loop *loop, struct loop_error *error, int fd)
     aside_end(loop, before);
 }
 
-void task__say_place(struct sentence *sentence, const char *file, int line)
-{
-    if (!file)
-        return;
-    task__say(sentence, ", created at ");
-    task__say_part(sentence, file, 500);
-    task__say(sentence, ":");
-    task__say_number(sentence, (unsigned)line);
-    task__say(sentence, ",");
-}
-
-void task__say_opened(struct sentence *sentence, const char *file, int line)
-{
-    task__say(sentence, "it was opened at ");
-    task__say_part(sentence, file, 500);
-    task__say(sentence, ":");
-    task__say_number(sentence, (unsigned)line);
-}
-
-void task__say_name(struct sentence *sentence, const struct task *task)
-{
-    char name[NAME_SHOWN + 1];
-
-    if (task->name) {
-        task__say_cut_line(name, sizeof name, task->name);
-        task__say(sentence, name);
-    } else {
-        task__say(sentence, "task-");
-        task__say_number(sentence, task->id);
-    }
-}
-
-void task__say_task(struct sentence *sentence, const struct task *task)
-{
-    task__say(sentence, task->future ? "future " : "task ");
-    task__say_number(sentence, task->id);
-    task__say(sentence, " \"");
-    task__say_name(sentence, task);
-    task__say(sentence, "\"");
-    task__say_place(sentence, task->file, (int)task->line);
-}
-
 /* no such file (-2) */
 static void say_status(struct sentence *sentence, int status)
 {
@@ -106,17 +65,8 @@ static void say_status(struct sentence *sentence, int status)
     task__say(sentence, ")");
 }
 
-/* Begin to say something about a task, or what stands before its name. */
-static void begin(struct sentence *sentence, const char *before,
-                  const struct task *task)
-{
-    sentence_clear(sentence);
-    task__say(sentence, before);
-    task__say_task(sentence, task);
-}
-
-static void report_task(const struct task *task, enum loop_error_kind kind,
-                        int status, const struct sentence *sentence)
+void task__report_task(const struct task *task, enum loop_error_kind kind,
+                       int status, const struct sentence *sentence)
 {
     struct loop_error error = {.kind = kind,
                                .message = sentence->chars,
@@ -134,10 +84,10 @@ void task__report_unread(struct task *task)
         return;
     task->was_read = true;
     task->references += TASK_PIN;
-    begin(&sentence, "", task);
+    sentence_about(&sentence, task);
     task__say(&sentence, " failed and nobody awaited it: ");
     say_status(&sentence, task->status);
-    report_task(task, LOOP_ERROR_UNAWAITED, task->status, &sentence);
+    task__report_task(task, LOOP_ERROR_UNAWAITED, task->status, &sentence);
     task->references -= TASK_PIN;
 }
 
@@ -146,7 +96,7 @@ void task__abort(const struct task *task, const char *what)
     struct sentence sentence;
 
     if (task)
-        begin(&sentence, "", task);
+        sentence_about(&sentence, task);
     else
         sentence_clear(&sentence);
     task__say(&sentence, task ? " " : "code outside of any task ");
@@ -161,30 +111,21 @@ void task__report_dropped(struct task *task)
 {
     struct sentence sentence;
 
-    begin(&sentence, "", task);
+    sentence_about(&sentence, task);
     task__say(&sentence, " was dropped: it had not ended when its loop did");
-    report_task(task, LOOP_ERROR_SHUTDOWN, -ETIMEDOUT, &sentence);
-}
-
-void task__report_held(struct task *task)
-{
-    struct sentence sentence;
-
-    if (!loop_of_task(task)->debug)
-        return;
-    begin(&sentence, "", task);
-    task__say(&sentence, " ended while it owned a lock");
-    report_task(task, LOOP_ERROR_LEAK, 0, &sentence);
+    task__report_task(task, LOOP_ERROR_SHUTDOWN, -ETIMEDOUT, &sentence);
 }
 
 void task__report_handler(const struct task *task, int status)
 {
     struct sentence sentence;
 
-    begin(&sentence, "the handler of ", task);
+    sentence_clear(&sentence);
+    task__say(&sentence, "the handler of ");
+    task__say_task(&sentence, task);
     task__say(&sentence, " failed: ");
     say_status(&sentence, status);
-    report_task(task, LOOP_ERROR_HANDLER, status, &sentence);
+    task__report_task(task, LOOP_ERROR_HANDLER, status, &sentence);
 }
 
 void task__report_accept(struct loop *loop, int fd, int status)

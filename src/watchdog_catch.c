@@ -6,6 +6,7 @@
 #include "holder.h"
 #include "loop.h"
 #include "report.h"
+#include "say_task.h"
 
 #include <string.h>
 

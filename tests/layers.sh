@@ -20,7 +20,7 @@ scheduler.h
 park.h
 request switch
 scheduler park
-descriptor poller_timer.h waiters needs cycles nowait wakeup debugger.h ask.h watchdog.h report.h dump.h holder.h hooks.h step.h marks.h overflow.h local.h text record json
+descriptor poller_timer.h waiters needs cycles nowait wakeup debugger.h ask.h watchdog.h report.h dump.h holder.h hooks.h step.h marks.h overflow.h local.h text say_task.h say_task.c record json
 endpoint chrome launch child
 poller
 inbox

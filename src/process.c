@@ -1,5 +1,5 @@
 /*
- * Children: their end, signals to them, their handles.
+ * Children: waiting for them, signals to them, their handles.
  */
 #include "process.h"
 
@@ -83,120 +83,6 @@ void task__process_release(struct task_process *process)
         task__process_destroy(process);
 }
 
-static struct descriptor *descriptor_of(const struct task_process *process)
-{
-    return descriptors_find(&process->loop->poller->descriptors,
-                            process->child.fd);
-}
-
-/* Its end is no news any more. */
-static void stop_observing(struct task_process *process)
-{
-    if (process->child.fd >= 0) {
-        task__fd_observe_no_more(process->loop, descriptor_of(process),
-                                 INCOMING);
-        task__fd_forget(process->loop, process->child.fd);
-    }
-    process->child.kind->close(&process->child);
-}
-
-static void wake_waiters(struct task_process *process, int result)
-{
-    wake_all(&process->waiters, result);
-}
-
-static void end(struct task_process *process, int status)
-{
-    stop_observing(process);
-    process->has_ended = true;
-    process->status = status;
-    wake_waiters(process, status);
-    task__process_release(process);
-}
-
-/* Find out whether it has ended. The handle may be no more then. */
-static bool look(struct task_process *process)
-{
-    int status;
-    int error;
-
-    if (process->has_ended)
-        return true;
-    error = process->child.kind->take(&process->child, false, &status);
-    if (error == -EAGAIN)
-        return false;
-    end(process, error ? error : status);
-    return true;
-}
-
-/* The descriptor was closed by somebody else: its end is found out only by
- * those who ask. */
-static void lose(struct task_process *process)
-{
-    process->loop->n_sources--;
-    process->child.fd = -1;
-    if (!look(process))
-        wake_waiters(process, -EBADF);
-}
-
-static void be_ready(struct observer *observer, short events)
-{
-    struct task_process *process =
-        container_of(observer, struct task_process, observer);
-
-    if (events & POLLNVAL)
-        lose(process);
-    else
-        look(process);
-}
-
-static int observe(struct task_process *process)
-{
-    struct loop *loop = process->loop;
-    struct descriptor *descriptor;
-    int error;
-
-    task__fd_opened(loop, process->child.fd, DESCRIPTOR_OTHER);
-    error = task__descriptors_get(&loop->poller->descriptors, process->child.fd,
-                                  &descriptor);
-    if (!error)
-        error =
-            task__fd_observe(loop, descriptor, INCOMING, &process->observer);
-    return error;
-}
-
-static int begin_to_observe(struct task_process *process)
-{
-    int error;
-
-    process->observer.ready = be_ready;
-    error = observe(process);
-    if (error) {
-        task__child_end(&process->child);
-        process->child.kind->close(&process->child);
-    }
-    return error;
-}
-
-int task__process_begin(struct task_process *process, pid_t pid, int pidfd)
-{
-    struct child *child = &process->child;
-    int error = task__child_open(child, pid, pidfd);
-
-    if (error == -ESRCH) {
-        process->has_ended = true;
-        process->status = -ECHILD;
-        error = 0;
-    } else if (error) {
-        task__child_end(child);
-    } else {
-        error = begin_to_observe(process);
-    }
-    if (!error)
-        list_append(&process->loop->processes, &process->node);
-    return error;
-}
-
 int task_process_wait(struct task_process *process)
 {
     struct task *self;
@@ -209,7 +95,7 @@ int task_process_wait(struct task_process *process)
     if (process->has_ended)
         return process->status;
     if (process->child.fd < 0)
-        return look(process) ? process->status : -EBADF;
+        return task__process_look(process) ? process->status : -EBADF;
     return task__park_in(&process->waiters, self, &WAITING, TASK_FOREVER);
 }
 
@@ -225,8 +111,9 @@ static ALWAYS_INLINE int send_signal(struct task_process *process, int signo,
                                     : "the process is NULL");
     if (loop_refuses(process->loop, call))
         return -EPERM;
-    result = look(process) ? -ESRCH
-                           : process->child.kind->send(&process->child, signo);
+    result = task__process_look(process)
+                 ? -ESRCH
+                 : process->child.kind->send(&process->child, signo);
     errno = saved_errno;
     return result;
 }
@@ -266,15 +153,6 @@ pid_t task_process_pid(const struct task_process *process)
     return process ? process->child.pid : 0;
 }
 
-/* Take its status, after its end. */
-static void await_end(struct task_process *process)
-{
-    int status;
-    int error = process->child.kind->take(&process->child, true, &status);
-
-    end(process, error ? error : status);
-}
-
 static void free_process(struct task_process *process)
 {
     close_streams(process);
@@ -283,12 +161,12 @@ static void free_process(struct task_process *process)
         task__process_release(process);
         return;
     }
-    wake_waiters(process, -EBADF);
-    if (look(process))
+    wake_all(&process->waiters, -EBADF);
+    if (task__process_look(process))
         return;
     process->child.kind->send(&process->child, SIGKILL);
     if (process->child.fd < 0)
-        await_end(process);
+        task__process_await_end(process);
 }
 
 void task_process_free(struct task_process *process)
@@ -345,7 +223,7 @@ void task__processes_destroy(struct loop *loop)
         if (process_at(node)->has_ended)
             task__process_release(process_at(node));
         else
-            await_end(process_at(node));
+            task__process_await_end(process_at(node));
     }
 }
 

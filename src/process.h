@@ -37,12 +37,18 @@ struct task_process {
 /* A handle of no child yet. NULL: out of memory. */
 struct task_process *task__process_new(struct loop *loop);
 
-/* It has one now, which was started. 0; or a negative errno, and the child is
- * gone. */
+/* process_watch.c: it has one now, which was started. 0; or a negative errno,
+ * and the child is gone. */
 int task__process_begin(struct task_process *process, pid_t pid, int pidfd);
 
-/* Free the handle if the user has, the child has ended, and no call is under
- * way. */
+/* Find out whether it has ended. The handle may be no more then. */
+bool task__process_look(struct task_process *process);
+
+/* Wait for its end, which holds the loop, and take its status. */
+void task__process_await_end(struct task_process *process);
+
+/* process.c: free the handle if the user has, the child has ended, and no call
+ * is under way. */
 void task__process_release(struct task_process *process);
 
 /* Free that of a child that never was. */

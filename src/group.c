@@ -5,23 +5,7 @@
  * in the list of the group's children, until it ends. What ends a group asks
  * every child, and the owner if it is not waiting for them already.
  */
-#include "scope.h"
-
-#include "loop.h"
-
-struct group_child {
-    struct watcher watcher;
-    struct list_node node;
-    struct task_group *group;
-    struct task *task;
-};
-
-_Static_assert(sizeof(struct group_child) <= RECORD_SIZE, "fits the pool");
-
-static struct group_child *child_of(struct list_node *node)
-{
-    return container_of(node, struct group_child, node);
-}
+#include "group.h"
 
 static void ask_children(struct task_group *group, struct task_chain *requests)
 {
@@ -31,8 +15,7 @@ static void ask_children(struct task_group *group, struct task_chain *requests)
         task__chain_request(requests, child_of(node)->task);
 }
 
-/* End the group early, once. */
-static void abort_group(struct task_group *group)
+void task__group_abort(struct task_group *group)
 {
     struct task_chain requests = {NULL, NULL};
 
@@ -46,8 +29,8 @@ static void abort_group(struct task_group *group)
         task__scope_ask(&group->scope, &requests);
 }
 
-static void note_failure(struct task_group *group, const struct task *task,
-                         int status)
+void task__group_note_failure(struct task_group *group, const struct task *task,
+                              int status)
 {
     size_t i = group->n_failures++;
 
@@ -66,8 +49,8 @@ static void note_child(struct task_group *group, struct task *task)
         return;
     if (!group->failure)
         group->failure = task->status;
-    note_failure(group, task, task->status);
-    abort_group(group);
+    task__group_note_failure(group, task, task->status);
+    task__group_abort(group);
 }
 
 /* The owner goes on when it can: there may be new children by then. */
@@ -231,106 +214,11 @@ void task_group_cancel(struct task_group *group)
 {
     if (scope_is_open(&group->scope)) {
         if (!LOOP_REFUSES(loop_of_task(group->scope.task)))
-            abort_group(group);
+            task__group_abort(group);
     } else if (!group->scope.state && group->early != group) {
         group->early = group;
         __atomic_add_fetch(&n_early, 1, __ATOMIC_RELAXED);
     }
-}
-
-/* Waiting for the children. */
-
-struct ending {
-    struct waiter waiter;
-    struct task_group *group;
-};
-
-static struct task_group *group_of(const struct waiter *waiter)
-{
-    return container_of(waiter, struct ending, waiter)->group;
-}
-
-static void pass_on(struct waiter *waiter, struct task_chain *requests)
-{
-    struct task_group *group = group_of(waiter);
-    bool is_asked = task__waiter_pass_on(waiter, requests);
-
-    group->is_asked |= is_asked;
-    group->is_aborting |= is_asked;
-}
-
-static void name_children(const struct waiter *waiter, visit_fn *visit,
-                          void *arg)
-{
-    struct list_node *node = list_of(&group_of(waiter)->children)->first;
-
-    for (; node; node = node->next)
-        visit(child_of(node)->task, arg);
-}
-
-static size_t count_children(const struct waiter *waiter)
-{
-    return group_of(waiter)->n_children;
-}
-
-static const struct wait_kind ENDING = {
-    .verb = "ending a group with",
-    .cancel = pass_on,
-    .each_awaited = name_children,
-    .n_needed = count_children,
-};
-
-static void wait_for_children(struct task_group *group)
-{
-    struct task *self = group->scope.task;
-    struct ending ending = {.group = group};
-
-    while (group->n_children) {
-        waiter_init(&ending.waiter, self, &ENDING);
-        if (unlikely(self->undelivered))
-            task__waiter_take_requests(&ending.waiter);
-        group->waiter = &ending.waiter;
-        task__park(&ending.waiter);
-    }
-}
-
-/* The status to go on with. */
-static int conclude(const struct task_group *group, int status,
-                    bool from_outside)
-{
-    if (is_failure(status))
-        return status;
-    if (group->failure)
-        return group->failure;
-    if (from_outside)
-        return -ECANCELED;
-    return status == -ECANCELED && group->scope.asks ? 0 : status;
-}
-
-int task_group_end(struct task_group *group, int status)
-{
-    struct task_scope *scope = &group->scope;
-    int error = scope_check(scope);
-    bool from_outside;
-
-    if (unlikely(error))
-        return error;
-    group->is_ending = true;
-    scope_take_back(scope);
-    from_outside = status == -ECANCELED && scope_requests(scope);
-    if (is_failure(status))
-        note_failure(group, scope->task, status);
-    if (status < 0)
-        abort_group(group);
-    wait_for_children(group);
-    from_outside |= group->is_asked;
-    scope_end(scope);
-    status = conclude(group, status, from_outside);
-    if (from_outside && status == -ECANCELED)
-        scope_deliver(scope);
-    else if (from_outside)
-        task__scope_rearm(scope);
-    return status;
 }
 
 size_t task_group_failures(const struct task_group *group,

@@ -115,7 +115,7 @@ struct loop {
     size_t n_calls; /* by remotes, in the ready queue: these and others */
     struct published_stats published;
     size_t n_ended_stacks; /* in use, of tasks that are done */
-    struct stacks stacks; /* of the usual size; next: of others */
+    struct stacks stacks;  /* of the usual size; next: of others */
 
     struct loop_options options;
     struct allocator allocator;

@@ -51,27 +51,26 @@ void task__report_ignored(struct task *task)
     task__report_task(task, LOOP_ERROR_IGNORED_CANCEL, 0, &sentence);
 }
 
-void task__report_handle(struct task *task)
+static void report_left(const struct task *task, int status, const char *what)
 {
     struct sentence sentence;
 
     if (!loop_of_task(task)->debug)
         return;
     sentence_about(&sentence, task);
-    task__say(&sentence, " was neither awaited nor detached");
-    task__report_task(task, LOOP_ERROR_LEAK, task->done ? task->status : 0,
-                      &sentence);
+    task__say(&sentence, what);
+    task__report_task(task, LOOP_ERROR_LEAK, status, &sentence);
+}
+
+void task__report_handle(struct task *task)
+{
+    report_left(task, task->done ? task->status : 0,
+                " was neither awaited nor detached");
 }
 
 void task__report_held(struct task *task)
 {
-    struct sentence sentence;
-
-    if (!loop_of_task(task)->debug)
-        return;
-    sentence_about(&sentence, task);
-    task__say(&sentence, " ended while it owned a lock");
-    task__report_task(task, LOOP_ERROR_LEAK, 0, &sentence);
+    report_left(task, 0, " ended while it owned a lock");
 }
 
 void task__report_leak(struct loop *loop, const char *what, const char *file,

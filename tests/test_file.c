@@ -1,6 +1,7 @@
 /* Files through worker threads, and sending from them. */
 
 /* The linker wraps: preadv2 preadv readv sendfile pthread_create */
+/* The linker wraps: task__workers_finish */
 
 #include "everywhere.h"
 
@@ -1094,70 +1095,64 @@ static int reads_from_stream(void *arg)
 
 static struct gate at_end;
 
-static void *open_gate_soon(void *arg)
+void __real_task__workers_finish(struct loop *loop);
+void __wrap_task__workers_finish(struct loop *loop);
+
+/* By now the tasks that are left have been dropped. */
+void __wrap_task__workers_finish(struct loop *loop)
 {
-    usleep(20000);
-    gate_open(&at_end);
-    return arg;
+    if (gate == &at_end)
+        gate_open(gate);
+    __real_task__workers_finish(loop);
 }
 
-/* A worker is at it, and the task that it works for does not live to see the end. */
-static int leaves_a_job(void *arg)
+/* A worker is at it, and the task that it works for does not live to see the
+ * end. */
+static void drop_at_work(task_fn *leaves_a_job)
 {
-    pthread_t *opener = arg;
+    struct loop_options options = test_options(NULL);
+
+    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
+    options.shutdown_timeout = 1;
+    assert_int_equal(run_with(options, leaves_a_job, NULL), 0);
+    assert_record("shutdown(task-2, -110)");
+    gate = NULL;
+    cached = -1;
+}
+
+static int leaves_a_stream(void *arg)
+{
     struct task_stream *s = task_stream_open(make_content());
 
+    (void)arg;
     hold(&at_end);
     task_detach(start(reads_from_stream, s));
     gate_await(&at_end, 1);
-    *opener = thread_start(open_gate_soon, NULL);
     return 0;
 }
 
 static void a_stream_is_closed_after_a_job_of_a_dropped_task(void **state)
 {
-    struct loop_options options = test_options(NULL);
-    pthread_t opener;
-
     (void)state;
-    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
-    options.shutdown_timeout = 1;
-    assert_int_equal(run_with(options, leaves_a_job, &opener), 0);
-    thread_join(opener);
-    assert_record("shutdown(task-2, -110)");
-    gate = NULL;
-    cached = -1;
+    drop_at_work(leaves_a_stream);
 }
 
 static struct reading at_end_read;
 
 static int leaves_a_number_that_is_being_closed(void *arg)
 {
-    pthread_t *opener = arg;
-
+    (void)arg;
     at_end_read.fd = make_content();
     hold(&at_end);
     task_detach(start_at_work(&at_end, &at_end_read));
-    CHECK_STATUS(task_close(at_end_read.fd), 0);
-    *opener = thread_start(open_gate_soon, NULL);
-    return 0;
+    return task_close(at_end_read.fd);
 }
 
 static void a_number_is_closed_after_a_job_of_a_dropped_task(void **state)
 {
-    struct loop_options options = test_options(NULL);
-    pthread_t opener;
-
     (void)state;
-    options.clock = LOOP_CLOCK_REAL; /* virtual time waits for jobs */
-    options.shutdown_timeout = 1;
-    assert_int_equal(
-        run_with(options, leaves_a_number_that_is_being_closed, &opener), 0);
-    thread_join(opener);
-    assert_record("shutdown(task-2, -110)");
+    drop_at_work(leaves_a_number_that_is_being_closed);
     assert_false(is_open(at_end_read.fd));
-    gate = NULL;
-    cached = -1;
 }
 
 static void never(void *arg)

@@ -166,6 +166,13 @@ static inline bool inbox_spin(struct inbox *inbox)
            task__spin_while(&inbox->spin, &inbox->word, inbox->closed);
 }
 
+/* Note that the loop slept so long, if a post has ended that. */
+static inline void inbox_note_sleep(struct inbox *inbox, task_time took)
+{
+    if (inbox_is_stirred(inbox))
+        task__spin_note_sleep(&inbox->spin, took);
+}
+
 /* From now on whoever posts wakes. False: the loop may not wait, as there is
  * something already. */
 bool task__inbox_sleep(struct inbox *inbox);

@@ -151,6 +151,8 @@ static ALWAYS_INLINE task_time wait_until(struct loop *loop, task_time now,
 
     task_time after = task__clock_now(&loop->clock);
 
+    if (may_spin(loop, until - now))
+        inbox_note_sleep(loop->inbox, after - now);
     loop->idle_time += after - began;
     loop->woke_at = after;
     return after;

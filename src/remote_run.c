@@ -109,14 +109,26 @@ void task__remotes_refuse(struct loop *loop)
     }
 }
 
-static void wait_for_answer(struct remote_run *run)
+/* Returns how long that took. */
+static task_time sleep_until_answered(struct remote_run *run)
 {
-    task__worker_pause();
-    task__spin_while(&spin, &run->has_ended, 0);
+    task_time began = task__clock_monotonic();
+
     pthread_mutex_lock(&run->mutex);
     while (!run->has_ended)
         pthread_cond_wait(&run->ended, &run->mutex);
     pthread_mutex_unlock(&run->mutex);
+    return task__clock_monotonic() - began;
+}
+
+/* Under the mutex whoever answers has let go of the run. */
+static void wait_for_answer(struct remote_run *run)
+{
+    task__worker_pause();
+    if (task__spin_while(&spin, &run->has_ended, 0))
+        sleep_until_answered(run);
+    else
+        task__spin_note_sleep(&spin, sleep_until_answered(run));
     task__worker_resume();
 }
 

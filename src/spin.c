@@ -8,12 +8,31 @@
 enum {
     LOOKS = 16,        /* between two readings of the clock */
     SLOW_IN_A_ROW = 8, /* that are as good as one in vain */
-    MOST_SKIPPED = 1023
+    MOST_SKIPPED = 1023,
+    SHORTER = 3, /* than a sleep: so a slow spin pays */
+    FORGET = 128 /* slow spins, and next to nothing is left of what it took */
 };
+
+/* What is longer is a pause, and tells nothing of what waking takes. */
+#define SLEEP_MOST (4 * SPIN_TIME)
+
+/* Whether a sleep would take so much longer that both sides gain. That is
+ * believed for some dozens of spins, until a sleep tells anew. */
+static bool beats_sleep(struct spin *spin, task_time took)
+{
+    spin->asleep -= spin->asleep / FORGET;
+    return SHORTER * took < spin->asleep;
+}
+
+void task__spin_note_sleep(struct spin *spin, task_time took)
+{
+    if (took <= SLEEP_MOST)
+        spin->asleep = took;
+}
 
 void task__spin_note(struct spin *spin, task_time took, bool has_changed)
 {
-    bool is_slow = took > SPIN_WORTH;
+    bool is_slow = took > SPIN_WORTH && !beats_sleep(spin, took);
 
     if (has_changed && !is_slow) {
         spin->n_slow = 0;

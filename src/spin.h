@@ -10,6 +10,8 @@
  * waits go by without a spin, up to 1023, and so does the eighth in a row that
  * took longer than SPIN_WORTH; one that took no longer halves it. So a thread
  * whose word is changed on its own processor, or every 20 us, hardly ever spins.
+ * But where a sleep takes over three times as long as a spin, whoever changes the
+ * word waits, too, and is slower to be woken: then a spin of any length pays.
  *
  * Karlin, Li, Manasse, Owicki: Empirical Studies of Competitive Spinning for a
  * Shared-Memory Multiprocessor (SOSP 1991).
@@ -27,9 +29,10 @@
 
 /* How a thread's spins went; zero is a new one. */
 struct spin {
-    unsigned n_slow;    /* in a row that took longer than SPIN_WORTH */
+    unsigned n_slow;    /* in a row that took longer than was worth it */
     unsigned n_skipped; /* waits without a spin, after one in vain */
     unsigned n_left;    /* of these, still to come */
+    task_time asleep;   /* what the last sleep took; slow spins lessen it */
 };
 
 /*
@@ -42,5 +45,8 @@ bool task__spin_while(struct spin *spin, const uintptr_t *word,
 
 /* Note a spin that took so long, and saw the change or was in vain. */
 void task__spin_note(struct spin *spin, task_time took, bool has_changed);
+
+/* Note a sleep that took so long, until the word was changed. */
+void task__spin_note_sleep(struct spin *spin, task_time took);
 
 #endif

@@ -65,6 +65,18 @@ static void watch(struct lane_threads *lane)
     lane->is_watched = false;
 }
 
+/* Under the mutex. Sleep until there may be a job; 0, or ETIMEDOUT. */
+static int sleep_for_job(struct lane_threads *lane,
+                         const struct timespec *limit)
+{
+    task_time began = task__clock_monotonic();
+    int error = pthread_cond_timedwait(&lane->work, &task__pool.mutex, limit);
+
+    if (!list_empty(&lane->jobs) && !lane->is_watched)
+        task__spin_note_sleep(&lane->spin, task__clock_monotonic() - began);
+    return error;
+}
+
 /* Under the mutex. Wait for a job; NULL: there is none for a long time, or for
  * no loop. */
 static struct job *next_job(struct lane_threads *lane)
@@ -77,7 +89,7 @@ static struct job *next_job(struct lane_threads *lane)
     while (list_empty(&lane->jobs)) {
         if (!task__pool.n_loops || error == ETIMEDOUT)
             return NULL;
-        error = pthread_cond_timedwait(&lane->work, &task__pool.mutex, &limit);
+        error = sleep_for_job(lane, &limit);
     }
     lane->n_jobs--;
     return container_of(list_pop(&lane->jobs), struct job, node);

@@ -4,7 +4,8 @@
  */
 
 /* The linker wraps: eventfd pipe2 calloc aligned_alloc posix_memalign */
-/* The linker wraps: task__spin_while pthread_setcancelstate */
+/* The linker wraps: task__spin_while task__spin_note_sleep */
+/* The linker wraps: pthread_setcancelstate */
 
 #include "bodies.h"
 #include "gate.h"
@@ -93,6 +94,20 @@ bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
     else
         __atomic_fetch_add(&n_other_spins, 1, __ATOMIC_RELAXED);
     return __real_task__spin_while(spin, word, former);
+}
+
+/* Sleeps that are noted. Atomic. */
+static unsigned n_loop_sleeps;
+static unsigned n_other_sleeps;
+
+void __wrap_task__spin_note_sleep(struct spin *spin, task_time took)
+{
+    CHECK(took >= 0);
+    if (loop_current())
+        __atomic_fetch_add(&n_loop_sleeps, 1, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_add(&n_other_sleeps, 1, __ATOMIC_RELAXED);
+    __real_task__spin_note_sleep(spin, took);
 }
 
 /* The thread may lose its processor, and have no time left to spin in. */
@@ -229,6 +244,7 @@ static int sleeps_with_a_remote(void *arg)
     CHECK_STATUS(task_sleep(SPIN_TIME / 2), 0); /* too short to spin in */
     CHECK(n_loop_spins == 0);
     CHECK_STATUS(sleep_until_a_spin(), 0);
+    CHECK(n_loop_sleeps == 0);
     loop_remote_close(remote);
     return 0;
 }
@@ -236,8 +252,19 @@ static int sleeps_with_a_remote(void *arg)
 static void a_loop_spins_before_it_sleeps(void **state)
 {
     (void)state;
+    n_loop_sleeps = 0;
     assert_int_equal(run_with(real_clock(), sleeps_with_a_remote, NULL), 0);
     assert_true(n_loop_spins > 0);
+}
+
+/* The call may come before the loop sleeps. */
+static void a_sleep_that_a_call_ends_is_noted(void **state)
+{
+    (void)state;
+    n_loop_sleeps = 0;
+    for (int i = 0; i < 1000 && !n_loop_sleeps; i++)
+        assert_int_equal(run_with(real_clock(), wait_for_a_call, NULL), 0);
+    assert_int_equal(n_loop_sleeps, 1);
 }
 
 /* How long the poller was asked to wait, the last time. */
@@ -1176,6 +1203,28 @@ static int who_waits_for_a_coroutine_spins(void *arg)
     return 0;
 }
 
+static int sleeps_for_a_while(void *arg)
+{
+    (void)arg;
+    return task_sleep(TASK_MILLISECOND);
+}
+
+static int has_another_run_it(void *arg)
+{
+    (void)arg;
+    return run_by_another(sleeps_for_a_while, NULL, TASK_FOREVER);
+}
+
+/* The answer may come before its thread sleeps. */
+static void who_sleeps_until_a_coroutine_ends_notes_it(void **state)
+{
+    (void)state;
+    n_other_sleeps = 0;
+    for (int i = 0; i < 1000 && !n_other_sleeps; i++)
+        assert_int_equal(run_with(real_clock(), has_another_run_it, NULL), 0);
+    assert_int_equal(n_other_sleeps, 1);
+}
+
 static int takes_a_while_and_sets(void *arg)
 {
     struct table *table = arg;
@@ -1847,6 +1896,7 @@ int main(void)
         in_main(a_call_wakes_a_sleeping_loop),
         behaviour(a_call_wakes_a_loop_on_the_real_clock),
         behaviour(a_loop_spins_before_it_sleeps),
+        behaviour(a_sleep_that_a_call_ends_is_noted),
         behaviour(a_sleep_is_shorter_by_its_spin),
         behaviour(a_loop_that_nobody_calls_does_not_spin),
         in_main(a_loop_on_a_virtual_clock_does_not_spin),
@@ -1881,6 +1931,7 @@ int main(void)
         behaviour(a_job_of_one_that_is_dropped_is_not_begun),
         in_main(another_thread_runs_a_coroutine),
         in_main(who_waits_for_a_coroutine_spins),
+        behaviour(who_sleeps_until_a_coroutine_ends_notes_it),
         in_main(who_waits_for_a_coroutine_is_cancelled_only_then),
         in_main(one_that_is_in_time_is_not_cancelled),
         in_main(one_that_is_late_is_cancelled_and_awaited),

@@ -122,6 +122,59 @@ static void a_vain_one_ends_the_row(void **state)
     assert_int_equal(spin.n_skipped, 1);
 }
 
+/* Slow ones beside sleeps. */
+
+static struct spin after_slow_and_sleep(unsigned n_slow, task_time asleep)
+{
+    struct spin spin = {0};
+
+    task__spin_note_sleep(&spin, asleep);
+    for (unsigned i = 0; i < n_slow; i++)
+        task__spin_note(&spin, 2 * SPIN_WORTH, true);
+    return spin;
+}
+
+static void
+slow_ones_pay_where_sleeps_take_over_three_times_as_long(void **state)
+{
+    (void)state;
+    assert_int_equal(after_slow_and_sleep(8, 7 * SPIN_WORTH).n_left, 0);
+    assert_int_equal(after_slow_and_sleep(8, 6 * SPIN_WORTH).n_left, 1);
+}
+
+static void a_slow_one_that_pays_makes_up_for_others(void **state)
+{
+    struct spin spin = {.n_skipped = 7, .asleep = 7 * SPIN_WORTH};
+
+    (void)state;
+    task__spin_note(&spin, 2 * SPIN_WORTH, true);
+    assert_int_equal(spin.n_skipped, 3);
+}
+
+static void one_in_vain_never_pays(void **state)
+{
+    struct spin spin = {.asleep = 4 * SPIN_TIME};
+
+    (void)state;
+    task__spin_note(&spin, SPIN_TIME, false);
+    assert_int_equal(spin.n_left, 1);
+}
+
+/* So a sleep is tried anew. */
+static void what_a_sleep_took_is_forgotten(void **state)
+{
+    (void)state;
+    assert_int_equal(after_slow_and_sleep(20, 8 * SPIN_WORTH).n_left, 0);
+    assert_int_equal(after_slow_and_sleep(50, 8 * SPIN_WORTH).n_skipped, 1);
+}
+
+static void a_sleep_that_was_a_pause_is_not_noted(void **state)
+{
+    (void)state;
+    assert_int_equal(after_slow_and_sleep(8, 4 * SPIN_TIME).n_left, 0);
+    assert_int_equal(after_slow_and_sleep(8, 4 * SPIN_TIME + 1).n_left, 1);
+}
+
 /* Two threads take turns; a word says whose it is. */
 
 static uintptr_t turn;
@@ -170,6 +223,11 @@ int main(void)
         behaviour(the_eighth_slow_one_in_a_row_is_as_good_as_vain),
         behaviour(a_quick_one_ends_the_row),
         behaviour(a_vain_one_ends_the_row),
+        behaviour(slow_ones_pay_where_sleeps_take_over_three_times_as_long),
+        behaviour(a_slow_one_that_pays_makes_up_for_others),
+        behaviour(one_in_vain_never_pays),
+        behaviour(what_a_sleep_took_is_forgotten),
+        behaviour(a_sleep_that_was_a_pause_is_not_noted),
         behaviour(another_thread_is_seen),
     };
 

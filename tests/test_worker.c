@@ -1,7 +1,7 @@
 /* Worker threads: lanes, when threads start and end, what they cannot have. */
 
 /* The linker wraps: pthread_create pthread_join pthread_cond_signal eventfd */
-/* The linker wraps: calloc task__spin_while */
+/* The linker wraps: calloc task__spin_while task__spin_note_sleep */
 
 #include "bodies.h"
 #include "gate.h"
@@ -86,6 +86,16 @@ bool __wrap_task__spin_while(struct spin *spin, const uintptr_t *word,
     if (gate)
         gate_pass(gate);
     return __real_task__spin_while(spin, word, former);
+}
+
+static unsigned n_worker_sleeps; /* that are noted; atomic */
+
+void __wrap_task__spin_note_sleep(struct spin *spin, task_time took)
+{
+    CHECK(took >= 0);
+    if (!loop_current())
+        __atomic_fetch_add(&n_worker_sleeps, 1, __ATOMIC_RELAXED);
+    __real_task__spin_note_sleep(spin, took);
 }
 
 static int reset_threads(void **state)
@@ -297,6 +307,27 @@ static void a_loop_spins_for_its_jobs(void **state)
     n_loop_spins = 0;
     assert_int_equal(run_with(options, waits_for_a_job, &gate), 7);
     assert_true(n_loop_spins > 0);
+}
+
+/* The second one's thread may not have slept yet. */
+static int works_after_a_while(void *arg)
+{
+    (void)arg;
+    CHECK_STATUS(run_nothing(LANE_USERS), 0);
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+    return run_nothing(LANE_USERS);
+}
+
+static void a_sleep_that_a_job_ends_is_noted(void **state)
+{
+    struct loop_options options = test_options(NULL);
+
+    (void)state;
+    options.clock = LOOP_CLOCK_REAL;
+    n_worker_sleeps = 0;
+    for (int i = 0; i < 1000 && !n_worker_sleeps; i++)
+        assert_int_equal(run_with(options, works_after_a_while, NULL), 0);
+    assert_int_equal(n_worker_sleeps, 1);
 }
 
 static int a_verb_says_what_a_task_waits_for(void *arg)
@@ -1171,6 +1202,7 @@ int main(void)
         with_threads(one_that_is_taken_back_makes_way_for_the_next),
         with_threads(nor_does_one_that_the_watcher_misses_end_its_thread),
         threaded(a_loop_spins_for_its_jobs),
+        threaded(a_sleep_that_a_job_ends_is_noted),
         with_threads(a_verb_says_what_a_task_waits_for),
         with_threads(threads_for_files_and_names_have_small_stacks),
         with_threads(where_a_small_stack_is_too_small_it_is_larger),

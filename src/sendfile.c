@@ -91,7 +91,8 @@ static int delegate(struct task *self, struct sending *sending)
 }
 
 /* Until it has sent something. An event may come while a worker is at it: so
- * whether to wait is asked afterwards. */
+ * whether to wait is asked afterwards, and whether there is anything to wait
+ * for. */
 static ssize_t send_much(struct task *self, struct sending *sending)
 {
     ssize_t result;
@@ -100,6 +101,8 @@ static ssize_t send_much(struct task *self, struct sending *sending)
         result = delegate(self, sending);
         if (result || sending->result != -EAGAIN)
             return result ? result : sending->result;
+        if (is_closed(sending))
+            break;
         result =
             task__fd_wait_surely(self, sending->out, POLLOUT, &task__writing);
     } while (result > 0 && !is_closed(sending));

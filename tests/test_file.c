@@ -7,7 +7,7 @@
 
 #include "bodies.h"
 #include "gate.h"
-#include "scheduler.h"
+#include "loop.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -633,6 +633,58 @@ static int sending_ends_when_either_is_closed(void *arg)
     return 0;
 }
 
+/* The number of what is sent to becomes one that has to be waited for. */
+struct reuse {
+    struct sender sender;
+    int other[2];
+};
+
+static void reuses_the_number(void *arg)
+{
+    struct reuse *reuse = arg;
+    int out = reuse->sender.out;
+
+    CHECK_STATUS(task_close(out), 0);
+    CHECK_STATUS(dup2(reuse->other[1], out), out);
+}
+
+/* Whoever has the thread's answer goes on after the callback. */
+static int sending_ends_when_it_is_closed_before_it_waits(void *arg)
+{
+    struct reuse reuse = {.sender = {.in = make_large_file(), .n = MUCH}};
+    struct sender *sender = &reuse.sender;
+    struct loop_remote *remote = loop_remote_open();
+    const uintptr_t *posts = &loop_current()->inbox->word;
+    struct gate held = GATE_INIT;
+    struct task *task;
+    uintptr_t posted;
+    int pair[2];
+
+    (void)arg;
+    make_free_local(reuse.other);
+    fill(reuse.other[1]);
+    make_free_local(pair);
+    fill(pair[1]);
+    sender->out = pair[1];
+    gate = &held;
+    task = start(sends, sender);
+    gate_await(&held, 1);
+    CHECK_STATUS(loop_remote_call(remote, reuses_the_number, &reuse), 0);
+    posted = __atomic_load_n(posts, __ATOMIC_RELAXED);
+    gate_open(&held);
+    while (__atomic_load_n(posts, __ATOMIC_RELAXED) == posted)
+        usleep(100);
+    CHECK_STATUS(task_sleep(TASK_SECOND), 0);
+    CHECK(task_done(task));
+    CHECK_STATUS(task_cancel_await(task), -EBADF);
+    gate = NULL;
+    close_both(pair);
+    close_both(reuse.other);
+    CHECK_STATUS(task_close(sender->in), 0);
+    loop_remote_close(remote);
+    return 0;
+}
+
 static int sends_and_hears(void *arg)
 {
     int n = sends(arg);
@@ -1211,6 +1263,7 @@ int main(void)
         in_main(the_place_of_another_file_is_left),
         in_main(sending_may_be_cancelled_while_it_waits),
         in_main(sending_ends_when_either_is_closed),
+        in_main(sending_ends_when_it_is_closed_before_it_waits),
         in_main(a_file_is_sent_to_a_file),
         in_main(a_thread_that_sends_is_waited_for),
         in_main(a_stream_is_not_closed_under_a_thread_that_sends),

@@ -6,6 +6,7 @@
 #include "record.h"
 #include "stack.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -220,6 +221,74 @@ static void one_poll_drives_loops_and_other_descriptors(void **state)
     close(ends[1]);
     test_loop_free(a, &counts[0]);
     test_loop_free(b, &counts[1]);
+}
+
+/* Another loop of the library's. */
+
+static int waits_until_readable(void *arg)
+{
+    return task_wait_fd(*(int *)arg, POLLIN);
+}
+
+/* A loop that watched itself would never sleep. */
+static int waits_for_itself(void *arg)
+{
+    int fd = loop_fd(loop_current());
+
+    (void)arg;
+    CHECK_STATUS(loop_add_reader(fd, note_call, NULL), -ELOOP);
+    CHECK_STATUS(task_wait_fd(fd, POLLIN), -ELOOP);
+    return 0;
+}
+
+/* A pipe that it reads from, and timers. */
+static int writes_to_itself(void *arg)
+{
+    int *ends = arg;
+    struct task *writer = task_create(write_later, &ends[1]);
+    char byte;
+
+    CHECK_STATUS(task_read(ends[0], &byte, 1), 1);
+    return task_await(writer);
+}
+
+static void another_loop_waits_for_it(void **state)
+{
+    static const enum loop_backend backends[] = {LOOP_BACKEND_EPOLL,
+                                                 LOOP_BACKEND_POLL};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct memory_count count = {0};
+        struct loop *loop = real_loop(&count);
+        struct loop_options options = test_options(NULL);
+        int ends[2];
+        int fd;
+
+        need_descriptor(loop, &count);
+        options.clock = LOOP_CLOCK_REAL;
+        options.backend = backends[i];
+        fd = loop_fd(loop);
+        assert_int_equal(pipe(ends), 0);
+        task_detach(loop_create_task(loop, writes_to_itself, ends));
+        while (loop_run_turn(loop, 0) > 0)
+            assert_int_equal(run_with(options, waits_until_readable, &fd),
+                             POLLIN);
+        close(ends[0]);
+        close(ends[1]);
+        test_loop_free(loop, &count);
+    }
+}
+
+static void a_loop_does_not_wait_for_itself(void **state)
+{
+    struct memory_count count = {0};
+    struct loop *loop = real_loop(&count);
+
+    (void)state;
+    need_descriptor(loop, &count);
+    assert_int_equal(loop_run_main(loop, waits_for_itself, NULL), 0);
+    test_loop_free(loop, &count);
 }
 
 /* One turn. */
@@ -971,6 +1040,8 @@ int main(void)
         behaviour(many_sleepers_are_driven_to_their_end),
         behaviour(the_descriptor_is_not_readable_before_a_deadline),
         behaviour(one_poll_drives_loops_and_other_descriptors),
+        behaviour(another_loop_waits_for_it),
+        behaviour(a_loop_does_not_wait_for_itself),
         behaviour(a_timer_fires_once_however_turns_are_run),
         behaviour(a_turn_is_one_batch),
         behaviour(a_real_turn_is_one_batch_too),

@@ -2504,19 +2504,27 @@ static void stacks_of_many_sizes_are_of_a_few(void **state)
     assert_int_equal(run_virtual(stacks_of_many_sizes, NULL), 0);
 }
 
+/* Figures are of the last look, which is after `began`. */
 static int spend_time(void *arg)
 {
-    struct loop_stats before = figures();
+    task_time began = loop_time();
 
     (void)arg;
+    CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
+
+    struct loop_stats before = figures();
+
     CHECK_STATUS(task_sleep(10 * TASK_MILLISECOND), 0);
     be_busy(5 * TASK_MILLISECOND);
     CHECK_STATUS(task_sleep(TASK_MILLISECOND), 0);
 
     struct loop_stats after = figures();
+    task_time idle_time = after.idle_time - before.idle_time;
+    task_time busy_time = after.busy_time - before.busy_time;
 
-    CHECK(after.idle_time - before.idle_time >= 5 * TASK_MILLISECOND);
-    CHECK(after.busy_time - before.busy_time >= 5 * TASK_MILLISECOND);
+    CHECK(idle_time >= 5 * TASK_MILLISECOND);
+    CHECK(busy_time >= 5 * TASK_MILLISECOND);
+    CHECK(idle_time + busy_time <= loop_time() - began);
     CHECK(after.polls > before.polls);
     return 0;
 }
